@@ -1,0 +1,162 @@
+"""One run's settings: typed, every key overridable on the command line, saved as ``config.yaml`` in the run folder.
+
+Nothing heavy is imported here: the torch-free commands read settings too.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass
+class DataSettings:
+    """Which photos, at which size, under which protocol.
+
+    Attributes:
+        name: a reader's name (drawn_birds, birds100, cars98, cifar10); none for a plain folder or a table.
+        root: the folder, .csv or .parquet file; none with no name means drawn birds in the cache folder.
+        protocol: zero-shot tests on classes never trained on, closed-set on the official test photos of the same classes; auto takes what the source declares.
+        validation: hold out training classes or photos for choices (early stopping, the best epoch), or none to train on all of them.
+        size: side of the square that training sees, in pixels.
+        test_size: side of the square for validation and in the exported embedder; none for the same as size.
+        fit: crop cuts the centre square after the shorter side is resized; squash resizes the whole photo to a square.
+        crop_share: share of the resized shorter side that the centre crop keeps.
+        on_bad_image: leave unreadable photos out with a count, or stop.
+        workers: processes that load photos beside the training; any number gives the same weights.
+    """
+
+    name: str | None = None
+    root: str | None = None
+    protocol: Literal["auto", "zero-shot", "closed-set"] = "auto"
+    validation: Literal["classes", "photos", "none"] = "classes"
+    size: int = 128
+    test_size: int | None = None
+    fit: Literal["crop", "squash"] = "crop"
+    crop_share: float = 0.875
+    on_bad_image: Literal["skip", "error"] = "skip"
+    workers: int = 1
+
+
+@dataclass
+class AugmentSettings:
+    """The random view of a photo that training sees.
+
+    Attributes:
+        crop_share: least and greatest share of the photo's area that a crop keeps.
+        crop_aspect: least and greatest width / height of a crop.
+        mirror: probability of a left-right flip.
+        brightness: greatest relative change of brightness.
+        contrast: greatest relative change of contrast.
+        saturation: greatest relative change of saturation.
+        hue: greatest turn of the hue, as a share of the full circle (at most 0.5).
+        erase: probability that a random rectangle is painted over.
+    """
+
+    crop_share: tuple[float, float] = (0.4, 1.0)
+    crop_aspect: tuple[float, float] = (0.75, 1.3333)
+    mirror: float = 0.5
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.0
+    erase: float = 0.0
+
+
+@dataclass
+class ModelSettings:
+    """The network: backbone, pooling, head.
+
+    Attributes:
+        backbone: efficientnet-lite0 (needs no download), timm:NAME or torchvision:NAME.
+        weights: pretrained, random, or the path of a file with the backbone's weights.
+        pooling: avg, max, avg+max, gem, or token (the class token of a transformer).
+        head: linear, mlp, or none (the pooled features are the vector).
+        dimension: length of the vector; ignored where head is none.
+        norm: what normalises the pooled features before the head.
+        dropout: probability that a pooled feature is dropped in training.
+        frozen_stages: how many of the backbone's first stages stay as they are, or all.
+        freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
+        mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
+    """
+
+    backbone: str = "efficientnet-lite0"
+    weights: str = "pretrained"
+    pooling: Literal["avg", "max", "avg+max", "gem", "token"] = "avg+max"
+    head: Literal["linear", "mlp", "none"] = "linear"
+    dimension: int = 256
+    norm: Literal["none", "layer", "batch"] = "layer"
+    dropout: float = 0.0
+    frozen_stages: int | Literal["all"] = 0
+    freeze_batch_norm: bool = True
+    mirror: bool = False
+
+
+@dataclass
+class LossSettings:
+    """What training minimises.
+
+    Attributes:
+        name: a loss, or several joined by "+", such as triplet+arcface.
+        weights: the weight of each loss of a sum, by its name; 1 where none is given.
+        options: a loss's own options (margin, scale, ...), by name; of a sum, by loss and name. Angles in radians.
+        miner: how a pair or triplet loss chooses what to look at; default takes the loss's own.
+        memory: how many past vectors a pair or triplet loss compares with (cross-batch memory); 0 for none.
+        memory_start: the step from which the memory is used.
+    """
+
+    name: str = "proxy-anchor"
+    weights: dict[str, float] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    miner: str = "default"
+    memory: int = 0
+    memory_start: int = 500
+
+
+@dataclass
+class TrainSettings:
+    """The loop.
+
+    Attributes:
+        epochs: passes over the training photos; 0 exports the frozen network.
+        batch_size: photos a step.
+        photos_per_class: photos of one class in a batch.
+        learning_rate: of the backbone, at its highest.
+        head_rate: learning rate of pooling and head, as a multiple of learning_rate.
+        loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the loss's default.
+        weight_decay: AdamW's, on weights that are not biases or norms.
+        warmup: share of all steps over which the learning rate rises.
+        clip: greatest norm of the gradient; 0 for no clipping.
+        ema: decay a step of the averaged weights that are evaluated and exported; 0 for none.
+        patience: stop after this many epochs without a better validation; 0 to go on to the end.
+        checkpoint_minutes: save at least this often, besides after every epoch.
+        accelerator: cpu, cuda, mps, or auto.
+        precision: auto takes bf16 on GPUs that have it and 32 bits elsewhere.
+        deterministic: also ask the GPU for the same bits every time, which is slower; a CPU always does.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    photos_per_class: int = 4
+    learning_rate: float = 3e-4
+    head_rate: float = 1.0
+    loss_rate: float | None = None
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    clip: float = 10.0
+    ema: float = 0.0
+    patience: int = 0
+    checkpoint_minutes: float = 5.0
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    deterministic: bool = False
+
+
+@dataclass
+class Config:
+    """Everything that a run is made from."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    seed: int = 0

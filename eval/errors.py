@@ -1,0 +1,25 @@
+"""A mistake of the user, told in one sentence."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """What was wrong, which value, and what to do about it.
+
+    The commands print it as one line and exit with status 2; any other exception is a bug and keeps its traceback.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    Args:
+        kind: what the name names, such as ``"loss"``.
+        name: the name as the user wrote it.
+        known: every name that would have been right.
+    """
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    advice = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return InputError(f"unknown {kind} {name!r}; {advice}")

@@ -1,0 +1,120 @@
+"""Writing that cannot be half done, and knowing what was made from what.
+
+A file or folder is written beside its final name, flushed to the disk and renamed: at every moment the old one or the
+new one is there, whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from eval.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        sync(beside)
+        os.replace(beside, path)
+        sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside ``folder`` to fill; it takes the place of ``folder`` when the block ends without an error.
+
+    A folder that is already there is moved aside first and deleted last.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        for file in beside.rglob("*"):
+            sync(file)
+        sync(beside)
+        if folder.exists():
+            os.rename(folder, aside)
+        os.rename(beside, folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file's contents, or a folder's list of names, to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, replacing ``path`` in one step."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: ``path`` is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}; make it anew") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def already_made(folder: Path, made_from: dict[str, Any], overwrite: bool) -> bool:
+    """Whether ``folder`` already holds what would be made from ``made_from``.
+
+    ``made_from`` is compared with the entry of the same name in the folder's manifest; it must hold JSON values.
+
+    Raises:
+        InputError: something else is there and ``overwrite`` is off.
+    """
+    if overwrite or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder} exists and was not made by Fieldmark; choose another name")
+    before = read_json(folder / MANIFEST).get("made_from", {})
+    differences = [
+        f"{key} was {before.get(key)!r} and is now {made_from.get(key)!r}"
+        for key in sorted({*before, *made_from})
+        if before.get(key) != made_from.get(key)
+    ]
+    if differences:
+        raise InputError(
+            f"{folder} was made from something else ({'; '.join(differences)}); "
+            "give another name, or --overwrite to make it anew"
+        )
+    return True
