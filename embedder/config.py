@@ -14,8 +14,10 @@ class DataSettings:
     Attributes:
         name: a reader's name (drawn_birds, birds100, cars98, cifar10); none for a plain folder or a table.
         root: the folder, .csv or .parquet file; none with no name means drawn birds in the cache folder.
-        protocol: zero-shot tests on classes never trained on, closed-set on the official test photos of the same classes; auto takes what the source declares.
-        validation: hold out training classes or photos for choices (early stopping, the best epoch), or none to train on all of them.
+        protocol: zero-shot tests on classes never trained on, closed-set on the official test photos of the same
+            classes; auto takes what the source declares.
+        validation: hold out training classes or photos for choices (the best epoch, early stopping), or none to train
+            on all of them.
         size: side of the square that training sees, in pixels.
         test_size: side of the square for validation and in the exported embedder; none for the same as size.
         fit: crop cuts the centre square after the shorter side is resized; squash resizes the whole photo to a square.
@@ -121,7 +123,8 @@ class TrainSettings:
         photos_per_class: photos of one class in a batch.
         learning_rate: of the backbone, at its highest.
         head_rate: learning rate of pooling and head, as a multiple of learning_rate.
-        loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the loss's default.
+        loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
+            loss's default.
         weight_decay: AdamW's, on weights that are not biases or norms.
         warmup: share of all steps over which the learning rate rises.
         clip: greatest norm of the gradient; 0 for no clipping.
