@@ -1,0 +1,149 @@
+"""A typed function becomes a command line: its signature and docstring are the interface.
+
+Parameters before ``*`` are positional, those after it are options (``--on-bad-image`` or ``--on_bad_image``),
+``*photos`` takes several, and a parameter whose type is a dataclass becomes a group of keys (``--data.size``) that a
+YAML file given by ``--config`` may set as well. ``jsonargparse`` parses and checks; this room adds what it does not
+give: plain on/off flags, several positional values, one-line errors, the nearest right name for a misspelt flag or key.
+"""
+
+import argparse
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, get_type_hints
+
+import docstring_parser
+from jsonargparse import ArgumentParser
+
+from eval.errors import InputError, unknown
+
+USER_ERROR, INTERRUPTED = 2, 130
+MISSPELT_KEYS = (
+    r"Group '([\w.]+)' does not accept option '(\w+)'",
+    r"Option '([\w.]+)' is not accepted",
+    r"Key '([\w.]+)' is not expected",
+)
+"""How jsonargparse says that a key of a YAML file is not known."""
+
+
+def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
+    """Parse the command line for ``main``, call it, and leave with its exit status.
+
+    The status is 0 when ``main`` returns, 2 after a user's mistake (one line on standard error) and 130 after Ctrl-C.
+    """
+    try:
+        positional, options = parse(main, sys.argv[1:] if arguments is None else arguments)
+        main(*positional, **options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (InputError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Read ``arguments`` by the signature of ``main``.
+
+    Returns:
+        What to call ``main`` with: positional values and keyword values.
+
+    Raises:
+        InputError: an unknown name or a value of the wrong type, told in one sentence.
+    """
+    parser = build_parser(main)
+    types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    try:
+        values = parser.instantiate(parser.parse_args(list(_plain(arguments, types))))
+    except argparse.ArgumentError as error:
+        raise _readable(str(error), types) from None
+    positional: list[Any] = []
+    options: dict[str, Any] = {}
+    for name, parameter in inspect.signature(main).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += values[name]
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            options[name] = values[name]
+        else:
+            positional.append(values[name])
+    return positional, options
+
+
+def build_parser(main: Callable[..., Any]) -> ArgumentParser:
+    """The parser for the signature of ``main``, with its docstring as the help text."""
+    documentation = docstring_parser.parse(main.__doc__ or "", docstring_parser.DocstringStyle.GOOGLE)
+    texts = {entry.arg_name.lstrip("*"): entry.description for entry in documentation.params}
+    module = main.__globals__.get("__spec__")
+    parser = ArgumentParser(
+        prog=f"python -m {module.name}" if module else None,
+        description="\n".join(filter(None, (documentation.short_description, documentation.long_description))),
+        exit_on_error=False,
+    )
+    types = get_type_hints(main)
+    if any(map(dataclasses.is_dataclass, types.values())):
+        parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
+    for name, parameter in inspect.signature(main).parameters.items():
+        required = parameter.default is parameter.empty
+        settings: dict[str, Any] = {"type": types[name], "help": texts.get(name)}
+        if dataclasses.is_dataclass(types[name]):
+            parser.add_class_arguments(types[name], name)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            parser.add_argument(name, nargs="+", metavar=name.rstrip("s").upper(), **settings)
+        elif parameter.kind is parameter.KEYWORD_ONLY and required:
+            parser.add_argument(f"--{name}", required=True, **settings)
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            parser.add_argument(f"--{name}", default=parameter.default, **settings)
+        elif required:
+            parser.add_argument(name, metavar=name.upper(), **settings)
+        else:
+            parser.add_argument(name, nargs="?", metavar=name.upper(), default=parameter.default, **settings)
+    return parser
+
+
+def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
+    """Yield the arguments with ``-`` as ``_`` in option names, and on/off flags with their value written out."""
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            yield from (argument, *rest)
+            return
+        if not argument.startswith("--"):
+            yield argument
+            continue
+        name, equals, value = argument[2:].partition("=")
+        name = name.replace("-", "_")
+        off = re.sub(r"(^|\.)no_([^.]*)$", r"\1\2", name)
+        if name not in types and types.get(off) is bool:
+            yield f"--{off}=false"
+        elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
+            yield f"--{name}=true"
+        else:
+            _check_known(name, types)
+            yield f"--{name}{equals}{value}"
+
+
+def _check_known(name: str, types: dict[str, Any]) -> None:
+    """Raise the error for a flag that does not exist; keys inside a mapping (``loss.options.margin``) are its own."""
+    parts = name.split(".")
+    if not any(".".join(parts[: length + 1]) in types for length in range(len(parts))) or (
+        name not in types and not _is_mapping(types.get(".".join(parts[:2])))
+    ):
+        raise unknown("option", f"--{name}", [f"--{known}" for known in types])
+
+
+def _is_mapping(type_: Any) -> bool:
+    return getattr(type_, "__origin__", None) is dict
+
+
+def _readable(message: str, types: dict[str, Any]) -> InputError:
+    """Turn the parser's message into one sentence."""
+    message = " ".join(message.split())
+    for misspelt in MISSPELT_KEYS:
+        if found := re.search(misspelt, message):
+            return unknown("key", ".".join(found.groups()), types)
+    message = re.sub(r"""Parser key ["']([\w.]+)["']:""", r"\1:", message)
+    message = re.sub(r"<class '(\w+)'>", r"\1", message)
+    return InputError(re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", message))

@@ -1,0 +1,166 @@
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from eval.command import parse, run
+from eval.errors import InputError
+
+
+@dataclass
+class Shape:
+    """A shape.
+
+    Attributes:
+        sides: how many sides.
+        colour: its colour.
+        filled: whether it is filled.
+        options: anything else.
+    """
+
+    sides: int = 3
+    colour: Literal["red", "blue"] = "red"
+    filled: bool = False
+    options: dict[str, float | dict[str, float]] = field(default_factory=dict)
+
+
+def query(index: Path, *photos: str, k: int = 10, json: bool = False, picture: Path | None = None) -> None:
+    """Ask the index.
+
+    Args:
+        index: the index folder.
+        photos: the photos to ask about.
+        k: how many neighbours.
+        json: print JSON.
+        picture: where to write a picture.
+    """
+
+
+def recall(
+    queries: Path, references: Path | None = None, *, on_bad: Literal["skip", "error"] = "skip", out: Path
+) -> None:
+    """Score."""
+
+
+def train(*, shape: Shape, seed: int = 0) -> None:
+    """Train."""
+
+
+def test_one_and_several_positional_values() -> None:
+    assert parse(query, ["a.index", "one.jpg"]) == (
+        [Path("a.index"), "one.jpg"],
+        {"k": 10, "json": False, "picture": None},
+    )
+    positional, options = parse(query, ["a.index", "1.jpg", "2.jpg", "--k", "3", "--picture", "p.png"])
+    assert positional == [Path("a.index"), "1.jpg", "2.jpg"]
+    assert options == {"k": 3, "json": False, "picture": Path("p.png")}
+
+
+def test_a_single_positional_path_is_not_read_as_a_list_of_paths(tmp_path: Path) -> None:
+    listing = tmp_path / "photos.txt"
+    listing.write_text("one.jpg\ntwo.jpg\n")
+    assert parse(query, ["a.index", str(listing)])[0] == [Path("a.index"), str(listing)]
+
+
+def test_flags_are_plain_and_can_be_switched_off() -> None:
+    assert parse(query, ["a", "--json", "b.jpg"])[1]["json"] is True
+    assert parse(query, ["a", "b.jpg", "--no-json"])[1]["json"] is False
+    assert parse(train, ["--shape.filled"])[1]["shape"] == Shape(filled=True)
+    assert parse(train, ["--shape.filled", "false"])[1]["shape"] == Shape(filled=False)
+    assert parse(train, ["--shape.no-filled"])[1]["shape"] == Shape(filled=False)
+
+
+def test_hyphens_and_underscores_are_equal_and_optional_positionals_stay_optional() -> None:
+    positional, options = parse(recall, ["q", "--on-bad", "error", "--out", "o"])
+    assert positional == [Path("q"), None]
+    assert options == {"on_bad": "error", "out": Path("o")}
+    assert parse(recall, ["q", "r", "--on_bad=skip", "--out=o"])[0] == [Path("q"), Path("r")]
+
+
+def test_a_yaml_file_sets_keys_and_the_command_line_wins(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("shape:\n  sides: 5\n  colour: blue\nseed: 7\n")
+    _, options = parse(train, ["--config", str(config), "--shape.sides", "6", "--shape.options.margin", "0.5"])
+    assert options == {"shape": Shape(6, "blue", False, {"margin": 0.5}), "seed": 7}
+    assert parse(train, ["--shape.options.arcface.margin", "0.5"])[1]["shape"].options == {"arcface": {"margin": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (train, ["--shape.side", "3"], "--shape.sides"),
+        (train, ["--sheed", "3"], "--seed"),
+        (train, ["--shape.sides", "many"], "shape.sides: Expected a int. Got value: many"),
+        (train, ["--shape.colour", "green"], "one of 'red', 'blue'"),
+        (recall, ["q"], "out"),
+        (query, ["a.index"], "photos|PHOTO"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(main, arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(main, arguments)
+
+
+def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("shape:\n  sidse: 5\n")
+    with pytest.raises(InputError, match=r"shape\.sides"):
+        parse(train, ["--config", str(config)])
+
+
+def test_a_misspelt_group_in_a_file_names_the_nearest(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("shap:\n  sides: 5\n")
+    with pytest.raises(InputError, match=r"'shap.sides'.*'shape.sides'"):
+        parse(train, ["--config", str(config)])
+
+
+def test_a_config_that_is_missing_or_is_not_yaml(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        parse(train, ["--config", str(tmp_path / "nowhere.yaml")])
+    (tmp_path / "bad.yaml").write_text("shape: [1, 2\n")
+    with pytest.raises(InputError, match="parsing config"):
+        parse(train, ["--config", str(tmp_path / "bad.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(None, 0), (InputError("no\nphotos"), 2), (OSError(28, "No space left"), 2), (KeyboardInterrupt(), 130)],
+)
+def test_exit_statuses(error: BaseException | None, status: int, capsys) -> None:
+    def main() -> None:
+        """Do it."""
+        if error:
+            raise error
+
+    try:
+        run(main, [])
+        assert status == 0
+    except SystemExit as leaving:
+        assert leaving.code == status
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def main() -> None:
+        """Do it."""
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main, [])
+
+
+def test_help_shows_what_the_docstring_says(tmp_path: Path) -> None:
+    script = tmp_path / "ask.py"
+    script.write_text(
+        "from eval.command import run\n"
+        "def main(index: str, *, k: int = 10) -> None:\n"
+        "    '''Ask the index.\n\n    Args:\n        index: the folder.\n        k: how many.\n    '''\n"
+        "run(main)\n"
+    )
+    shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "Ask the index." in shown
+    assert "how many." in shown
