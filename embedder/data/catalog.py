@@ -1,0 +1,270 @@
+"""The table of photos that every reader yields, and finding the reader for what was named on the command line."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eval.errors import InputError, unknown
+
+Box = tuple[float, float, float, float]
+
+READERS = {
+    "birds100": "embedder.data.birds100",
+    "cars98": "embedder.data.cars98",
+    "cifar10": "embedder.data.cifar10",
+    "drawn_birds": "embedder.data.drawn_birds",
+    "folder": "embedder.data.folder",
+    "table": "embedder.data.table",
+}
+TYPES = {
+    "path": pa.string(),
+    "label": pa.dictionary(pa.int32(), pa.string()),
+    "split": pa.string(),
+    "box": pa.list_(pa.float32(), 4),
+    "keypoints": pa.list_(pa.list_(pa.float32(), 3)),
+    "group": pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """The classes of a data set's zero-shot protocol.
+
+    Attributes:
+        training: trained on.
+        validation: held-out training classes, for choices; a final run trains on them too.
+        test: never trained on.
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Photos with what is known about them, one row each.
+
+    Attributes:
+        table: the columns of ``TYPES`` (``path`` and ``label`` always, the rest where known), then any others as
+            strings. The order of the label's dictionary is the order of classes that protocols count in.
+        root: the folder that paths are relative to; made absolute.
+        name: the reader's name.
+        class_split: the classes of the zero-shot protocol, where the data set has one.
+
+    Raises:
+        InputError: a column is missing or of another type, a split is neither ``train`` nor ``test``, a box has no
+            area, or two rows name the same part of the same photo.
+    """
+
+    table: pa.Table
+    root: Path
+    name: str
+    class_split: ClassSplit | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.root.absolute())
+        self._check_columns()
+        self._check_boxes()
+        self._check_duplicates()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The photos' paths relative to ``root``."""
+        return self.table["path"].to_pylist()
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The names of the classes, in their declared order."""
+        return self._label.dictionary.to_pylist()
+
+    @cached_property
+    def labels(self) -> list[str | None]:
+        """The class of each row; None where unknown."""
+        return self._label.to_pylist()
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The class of each row as its place in ``classes``: int64 [N], -1 where unknown."""
+        return pc.fill_null(self._label.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    @cached_property
+    def boxes(self) -> list[Box | None]:
+        """Left, top, right, bottom of the subject in pixels; None where the whole photo is the subject."""
+        if "box" not in self.table.column_names:
+            return [None] * len(self)
+        return [None if box is None else tuple(box) for box in self.table["box"].to_pylist()]
+
+    def box(self, row: int) -> Box | None:
+        """The box of one row."""
+        return self.boxes[row]
+
+    def file(self, row: int) -> Path:
+        """The absolute path of one row's photo."""
+        return self.root / self.paths[row]
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Catalog":
+        """The catalog of some rows, in the given order.
+
+        Classes without a row are left out, so that ``codes`` count from 0 without gaps.
+
+        Args:
+            rows: row numbers [M], or a mask of bool [N].
+        """
+        chosen = np.asarray(rows)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        present = np.unique(self.codes[chosen])
+        classes = [self.classes[code] for code in present if code >= 0]
+        label = label_column([self.labels[row] for row in chosen], classes)
+        table = self.table.take(pa.array(chosen))
+        return replace(self, table=table.set_column(table.column_names.index("label"), "label", label))
+
+    def check_labelled(self, purpose: str) -> None:
+        """Refuse photos without a label.
+
+        Args:
+            purpose: what needs the labels, such as ``"training"``.
+
+        Raises:
+            InputError: at least one row has no label.
+        """
+        missing = np.flatnonzero(self.codes < 0)
+        if len(missing):
+            raise InputError(
+                f"{purpose} needs a label for every photo, and {len(missing)} of {len(self)} in {self.root} have none "
+                f"(first: {self.paths[missing[0]]}); put the photos of each class into a folder named after it, or "
+                "list them in a table with a column 'label'"
+            )
+
+    def digest(self) -> str:
+        """SHA-256 over every column and each file's size and time of change: what ``made_from`` records."""
+        digest = hashlib.sha256(json.dumps(self.classes).encode())
+        for name in self.table.column_names:
+            digest.update(json.dumps([name, self.table[name].to_pylist()]).encode())
+        digest.update(json.dumps([_size_and_time(self.file(row)) for row in range(len(self))]).encode())
+        return digest.hexdigest()
+
+    @property
+    def _label(self) -> pa.DictionaryArray:
+        """The labels as one array."""
+        return self.table["label"].unify_dictionaries().combine_chunks()
+
+    def _check_columns(self) -> None:
+        """Refuse missing columns, other types and unknown splits."""
+        for name in ("path", "label"):
+            if name not in self.table.column_names:
+                raise InputError(f"{self.root}: the column {name!r} is missing; found: {self.table.column_names}")
+        for field in self.table.schema:
+            expected = TYPES.get(field.name, pa.string())
+            if field.type != expected:
+                raise InputError(f"{self.root}: the column {field.name!r} is {field.type}; it must be {expected}")
+        if None in self.paths or "" in self.paths:
+            raise InputError(f"{self.root}: row {[path or '' for path in self.paths].index('')} has no path")
+        if "split" in self.table.column_names:
+            for name in self.table["split"].unique().to_pylist():
+                if name not in {"train", "test", None}:
+                    raise InputError(f"{self.root}: the split {name!r} is neither 'train' nor 'test'")
+
+    def _check_boxes(self) -> None:
+        """Refuse boxes without area."""
+        for row, box in enumerate(self.boxes):
+            if box and not (all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]):
+                raise InputError(
+                    f"{self.root}: the box {box} of {self.paths[row]} has no area; it must be left, top, right, bottom "
+                    "with left < right and top < bottom"
+                )
+
+    def _check_duplicates(self) -> None:
+        """Refuse two rows for one subject."""
+        seen = set()
+        for subject in zip(self.paths, self.boxes, strict=True):
+            if subject in seen:
+                raise InputError(f"{self.root}: {subject[0]} is listed twice; leave one of the rows out")
+            seen.add(subject)
+
+
+def label_column(labels: Sequence[str | None], classes: Sequence[str] | None = None) -> pa.DictionaryArray:
+    """The label column of a catalog.
+
+    Args:
+        labels: the class of each row; None where unknown.
+        classes: all classes in the order that protocols count in; none for the sorted names.
+    """
+    if classes is None:
+        classes = sorted({label for label in labels if label is not None})
+    names = pa.array(classes, pa.string())
+    return pa.DictionaryArray.from_arrays(pc.index_in(pa.array(labels, pa.string()), names), names)
+
+
+def read_catalog(spec: str | Path) -> Catalog:
+    """Read the photos that were named on the command line.
+
+    Args:
+        spec: a folder, a .csv or .parquet file, or ``NAME:ROOT`` with the name of a reader. Only known names count,
+            so that ``C:/photos`` stays a folder; ``drawn_birds`` needs no root. ``~`` is the home folder, and hyphens
+            and underscores are equal in names.
+
+    Raises:
+        InputError: there is nothing of that name, or its reader does not find what it needs.
+    """
+    text = str(spec)
+    name, colon, root = text.partition(":")
+    path = Path(text).expanduser()
+    if _key(name) in READERS and root:
+        return read_named(name, Path(root))
+    if _key(text.removesuffix(":")) == "drawn_birds":
+        return read_named(name, None)
+    if path.is_dir():
+        return read_named("folder", path)
+    if path.is_file():
+        return read_named("table", path)
+    if colon and len(name) > 1 and not {"/", "\\"} & set(name) and _key(name) not in READERS:
+        raise unknown("data set", name, READERS)
+    if _key(name) in READERS:
+        raise InputError(f"{name} needs the folder it lies in: {name}:ROOT")
+    raise InputError(
+        f"{text} does not exist; give a folder of photos, a .csv or .parquet table, or NAME:ROOT with one of the names "
+        f"{', '.join(READERS)}"
+    )
+
+
+def read_named(name: str, root: Path | None) -> Catalog:
+    """Read a data set by its reader's name.
+
+    Args:
+        name: a name of ``READERS``; hyphens and underscores are equal.
+        root: where it lies; None for the default place of a reader that has one.
+
+    Raises:
+        InputError: there is no such reader, or it does not find what it needs.
+    """
+    if _key(name) not in READERS:
+        raise unknown("data set", name, READERS)
+    reader = import_module(READERS[_key(name)])
+    return reader.read(root and root.expanduser())
+
+
+def _key(name: str) -> str:
+    """A reader's name as it stands in ``READERS``."""
+    return name.replace("-", "_")
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Bytes and time of change in nanoseconds; of a missing file, -1 and -1."""
+    try:
+        status = file.stat()
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
