@@ -1,0 +1,181 @@
+"""Opening any photo safely as upright RGB; what names it; its thumbnail."""
+
+import hashlib
+import io
+import logging
+import struct
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from eval.errors import InputError
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the upright photo."""
+
+MAX_PIXELS = 150_000_000
+"""Larger photos are refused before they are decoded: each of these pixels costs several bytes at once."""
+
+# Only what photos come in: other formats of Pillow run programs (EPS starts Ghostscript) or accept nearly any bytes.
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "QOI")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# The white that stands for each mode of more than 8 bits; where a mode does not say, the smallest that holds the photo.
+_WHITES = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
+
+# What Pillow has to say about a photo comes back as an error or does not matter. A filter for the whole process is
+# the only one that threads can share.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class BadImage(InputError):  # noqa: N818 (it is the photo that is bad)
+    """A photo that cannot be used.
+
+    Attributes:
+        path: the photo's file; None where it came as bytes or as an image.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path | None, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path or 'image'}: {self.reason}"
+
+
+def open_image(source: Path | str | bytes | Image.Image, box: Box | None = None) -> Image.Image:
+    """Open a photo as people see it: upright, 8 bits RGB, the first frame, on white where it is transparent.
+
+    May be called from several threads at once.
+
+    Args:
+        source: a file, the bytes of one, or an image that is open already.
+        box: the part to cut out; clipped to the photo and widened to whole pixels.
+
+    Raises:
+        BadImage: the source is missing, not a photo, damaged, or has more than ``MAX_PIXELS`` pixels; or ``box`` lies
+            outside of it.
+    """
+    path = Path(source) if isinstance(source, str | Path) else None
+    if isinstance(source, Image.Image):
+        image = _decode(source, path)
+    else:
+        with io.BytesIO(source) if isinstance(source, bytes) else _open_file(Path(source)) as file:
+            image = _decode(file, path)
+    return image if box is None else _cut(image, box, path)
+
+
+def photo_id(content: bytes, box: Box | None = None) -> str:
+    """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits."""
+    place = b"" if box is None else struct.pack("<4d", *box)
+    return hashlib.sha256(content + place).hexdigest()[:32]
+
+
+def thumbnail(image: Image.Image, side: int = 256) -> bytes:
+    """A JPEG of an RGB image whose longer side is at most ``side`` pixels; smaller images keep their size."""
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """Open a file for reading, or say why that cannot be."""
+    try:
+        if path.is_dir():
+            raise BadImage(path, "is a folder, not a photo")
+        if not path.is_file():
+            raise BadImage(path, "does not exist")
+        return path.open("rb")
+    except OSError as error:
+        raise BadImage(path, f"cannot be opened ({error})") from None
+
+
+def _decode(source: BinaryIO | Image.Image, path: Path | None) -> Image.Image:
+    """The photo as a new upright RGB image without metadata."""
+    try:
+        image = source if isinstance(source, Image.Image) else Image.open(source, formats=_formats())
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        image.load()
+        image = _rgb(_upright(image))
+    except Exception as error:  # the decoders raise nearly every kind of exception for damaged files
+        raise BadImage(path, _reason(error, source)) from None
+    image.info = {}
+    return image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The formats that this installation can open."""
+    Image.init()
+    try:
+        from pillow_heif import register_heif_opener  # noqa: PLC0415 (an extra, and slow to import)
+
+        register_heif_opener()
+    except ImportError:
+        pass
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a loaded image as its EXIF says; damaged EXIF says nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as above; the pixels are fine
+        return image.copy()
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB."""
+    if image.mode.startswith(("I", "F")):
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit and float grey to 8 bits; black is 0, or the least value where that is below 0."""
+    grey = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    black = min(float(grey.min()), 0.0)
+    brightest = float(grey.max())
+    whites = _WHITES.get(image.mode, (65535.0,))
+    white = next((white for white in whites if brightest <= white), brightest)
+    scale = 255 / (white - black)
+    scaled = np.rint(grey * np.float32(scale) - np.float32(black * scale))
+    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+
+
+def _cut(image: Image.Image, box: Box, path: Path | None) -> Image.Image:
+    """The part of an image that lies in a box."""
+    left, right = np.clip((box[0], box[2]), 0, image.width)
+    top, bottom = np.clip((box[1], box[3]), 0, image.height)
+    if not (left < right and top < bottom):
+        raise BadImage(path, f"box {tuple(box)} holds nothing of the {image.width} x {image.height} pixels")
+    return image.crop((int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))))
+
+
+def _reason(error: Exception, source: Any) -> str:
+    """What an exception of the decoder means for the photo."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has more than {MAX_PIXELS // 1_000_000} million pixels, too many to decode safely; make it smaller"
+    if not isinstance(error, UnidentifiedImageError):
+        return f"not an image that can be read ({' '.join(str(error).split()) or type(error).__name__})"
+    source.seek(0)
+    head = source.read(12)
+    if not head:
+        return "is empty"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and "HEIF" not in _formats():
+        return "HEIC photos need one more package: pip install 'fieldmark[heif]'"
+    return "not an image that can be read (no photo format that is known)"
