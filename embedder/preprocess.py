@@ -1,0 +1,88 @@
+"""The one way from an upright RGB photo to the pixels that the network sees, outside of training's random views.
+
+It travels inside ``embedder.onnx``, so that it cannot drift away from the weights. Torch is not needed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from eval.errors import InputError, unknown
+
+Fit = Literal["crop", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize a photo to a square; normalisation is the network's own first step.
+
+    Attributes:
+        size: side S of the square, in pixels.
+        fit: crop resizes the shorter side to S / crop_share and cuts the centre square; squash resizes the whole photo
+            to the square, whatever its aspect.
+        crop_share: share of the shorter side that crop keeps, in (0, 1].
+        interpolation: the filter, widened where the photo shrinks (so without aliasing).
+    """
+
+    size: int
+    fit: Fit = "crop"
+    crop_share: float = 0.875
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise InputError(f"size is {self.size}; it must be at least 1 pixel")
+        if not 0 < self.crop_share <= 1:
+            raise InputError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1")
+        for kind, name, known in (
+            ("fit", self.fit, get_args(Fit)),
+            ("interpolation", self.interpolation, get_args(Interpolation)),
+        ):
+            if name not in known:
+                raise unknown(kind, name, known)
+
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Turn one photo into pixels.
+
+        Args:
+            image: an RGB photo of any size and aspect.
+
+        Returns:
+            uint8 ``[S, S, 3]``.
+        """
+        box = self._centre(*image.size) if self.fit == "crop" else None
+        return np.array(image.resize((self.size, self.size), FILTERS[self.interpolation], box=box))
+
+    def stack(self, images: Iterable[Image.Image]) -> NDArray[np.uint8]:
+        """Turn photos into one batch, uint8 ``[B, S, S, 3]``."""
+        return np.stack([self(image) for image in images])
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values, for ``from_json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "Preprocessing":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            InputError: an unknown key, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in settings:
+            if key not in known:
+                raise unknown("preprocessing key", key, known)
+        return cls(**settings)
+
+    def _centre(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The centre square in the photo's own pixels, so that one resize computes no pixel that a cut throws away."""
+        side = min(width, height) * self.size / round(self.size / self.crop_share)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedder.preprocess import Preprocessing
+from eval.errors import InputError
+
+
+def noise(width, height, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 256), (300, 900), (128, 64), (64, 64)])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_one_resize_equals_resizing_the_shorter_side_and_cutting_the_centre(width, height, interpolation):
+    """Sizes where both ways fall on whole pixels: 64 / 0.8 = 80, and the longer side stays whole and even.
+
+    Pillow rounds after the rows and after the columns, so that a tie may fall either way twice.
+    """
+    preprocessing = Preprocessing(64, crop_share=0.8, interpolation=interpolation)
+    image = noise(width, height)
+    scale = 80 / min(width, height)
+    whole = image.resize((round(width * scale), round(height * scale)), Image.Resampling[interpolation.upper()])
+    left, top = (whole.width - 64) // 2, (whole.height - 64) // 2
+    expected = np.asarray(whole.crop((left, top, left + 64, top + 64))).astype(int)
+    difference = np.abs(preprocessing(image) - expected)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.2
+
+
+def test_the_default_crop_is_the_usual_one_of_224_pixels():
+    """224 / 0.875 = 256: a photo of 256 pixels is cut and not resampled at all."""
+    image = noise(256, 256)
+    assert np.array_equal(Preprocessing(224)(image), np.asarray(image)[16:240, 16:240])
+
+
+def test_squash_shows_the_whole_photo():
+    image = Image.new("RGB", (300, 100))
+    image.paste((255, 0, 0), (0, 0, 20, 100))
+    image.paste((0, 0, 255), (280, 0, 300, 100))
+    squashed = Preprocessing(30, fit="squash")(image)
+    assert tuple(squashed[15, 0]) == (255, 0, 0)
+    assert tuple(squashed[15, 29]) == (0, 0, 255)
+    assert Preprocessing(30)(image).max() == 0
+
+
+def test_a_share_of_one_keeps_the_whole_shorter_side():
+    image = noise(80, 40)
+    assert np.array_equal(Preprocessing(40, crop_share=1.0)(image), np.asarray(image)[:, 20:60])
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (20_000, 2), (1, 10_000)])
+def test_odd_shapes_keep_their_colour(fit, size):
+    pixels = Preprocessing(16, fit=fit)(Image.new("RGB", size, (10, 200, 30)))
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+    assert (pixels == (10, 200, 30)).all()
+
+
+def test_shrinking_averages_instead_of_picking_pixels():
+    """One-pixel stripes become even grey; a filter that is not widened would give stripes or black."""
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    pixels = Preprocessing(16)(Image.fromarray(stripes))
+    assert np.abs(pixels.astype(int) - 127).max() < 10
+
+
+def test_stack_is_the_photos_in_order():
+    preprocessing = Preprocessing(8)
+    images = [noise(20, 30, seed) for seed in range(3)]
+    batch = preprocessing.stack(images)
+    assert batch.shape == (3, 8, 8, 3)
+    assert all(np.array_equal(pixels, preprocessing(image)) for pixels, image in zip(batch, images, strict=True))
+
+
+def test_json_and_back():
+    preprocessing = Preprocessing(160, fit="squash", crop_share=0.95, interpolation="bilinear")
+    assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"size": 8, "crop_shar": 0.5}, "did you mean 'crop_share'"),
+        ({"size": 0}, "size is 0"),
+        ({"size": 8, "crop_share": 1.5}, "crop_share is 1.5"),
+        ({"size": 8, "crop_share": 0.0}, "crop_share is 0.0"),
+        ({"size": 8, "fit": "squish"}, "did you mean 'squash'"),
+        ({"size": 8, "interpolation": "nearest"}, "unknown interpolation 'nearest'"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, said):
+    with pytest.raises(InputError, match=said):
+        Preprocessing.from_json(settings)
