@@ -1,0 +1,227 @@
+"""Vectors with the table of what they show, in memory and on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import feather
+
+from eval.errors import InputError
+from eval.files import MANIFEST, new_folder, read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """The vectors of some photos.
+
+    Attributes:
+        vectors: ``[N, D]`` float32, each of unit length.
+        table: one row a vector; ``id`` is needed, ``label`` (null where unknown) and ``path`` are known names.
+        fingerprint: names the embedder; vectors of different fingerprints cannot be compared.
+
+    Raises:
+        InputError: shape, type, length or values are wrong.
+    """
+
+    vectors: NDArray[np.float32]
+    table: pa.Table
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or self.vectors.shape[1] == 0 or self.vectors.dtype != np.float32:
+            found = f"{self.vectors.dtype} of shape {list(self.vectors.shape)}"
+            raise InputError(f"vectors must be float32 of shape [N, D] with D at least 1, not {found}")
+        if len(self.vectors) != self.table.num_rows:
+            raise InputError(f"{len(self.vectors)} vectors for {self.table.num_rows} rows; each row needs one vector")
+        if "id" not in self.table.column_names:
+            raise InputError(f"the table has no column 'id', only {', '.join(self.table.column_names) or 'none'}")
+        _check_lengths(self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each row."""
+        return self._column("id").to_pylist()
+
+    @property
+    def paths(self) -> list[str | None]:
+        """The path of each row's photo; None where it has none."""
+        return self._column("path").to_pylist()
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The label of each row; None where it is not known."""
+        return self._column("label").to_pylist()
+
+    def label_codes(self) -> tuple[NDArray[np.int64], list[str]]:
+        """Labels as numbers: ``[N]`` codes, -1 for null, and the name of each code, in alphabetical order."""
+        (codes,), names = common_codes(self)
+        return codes, names
+
+    def save(
+        self, folder: Path, *, made_from: dict[str, Any], images_root: Path | None, left_out: Sequence[dict[str, str]]
+    ) -> None:
+        """Write the set as an embeddings folder, replacing the one that is there.
+
+        Args:
+            folder: the embeddings folder.
+            made_from: what the set was made from, in JSON values.
+            images_root: the folder that paths are relative to; none where there is no such folder.
+            left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
+        """
+        manifest = {
+            "kind": "embeddings",
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            "count": len(self),
+            "dimension": self.vectors.shape[1],
+            "images_root": None if images_root is None else str(images_root),
+            "left_out": list(left_out),
+            "made_from": made_from,
+        }
+        with new_folder(folder) as beside:
+            np.save(beside / "vectors.npy", self.vectors, allow_pickle=False)
+            feather.write_feather(self.table, beside / "table.feather", compression="uncompressed")
+            write_json(beside / MANIFEST, manifest)
+
+    @classmethod
+    def load(cls, folder: Path) -> "EmbeddingSet":
+        """Read an embeddings folder, or the references of an index folder.
+
+        Raises:
+            InputError: the folder is missing, of another kind or format, or damaged.
+        """
+        manifest = _read_manifest(folder)
+        try:
+            read = _read_index if manifest["kind"] == "index" else _read_embeddings
+            vectors, table = read(folder, manifest)
+            return cls(vectors, table, manifest["fingerprint"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{folder / MANIFEST} is damaged ({error!r}); make the folder anew") from None
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """A column as strings; nulls where the table does not have it."""
+        if name not in self.table.column_names:
+            return pa.chunked_array([pa.nulls(len(self), pa.string())])
+        return self.table[name].cast(pa.string())
+
+
+def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str]]:
+    """Number the labels of several sets alike.
+
+    Labels are compared as strings.
+
+    Returns:
+        Codes ``[N]`` for each set, -1 for null, and the name of each code, in alphabetical order.
+    """
+    columns = [one._column("label") for one in sets]
+    together = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+    names = pc.drop_null(pc.unique(together)).sort()
+    codes = pc.fill_null(pc.index_in(together, names), -1).to_numpy().astype(np.int64)
+    return np.split(codes, np.cumsum([len(one) for one in sets])[:-1]), names.to_pylist()
+
+
+def read_segment(folder: Path, entry: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
+    """Read one segment of an index folder.
+
+    Args:
+        folder: the index folder.
+        entry: the segment's entry in the manifest; ``vectors`` and ``references`` name its files, ``count`` its rows.
+
+    Returns:
+        Vectors ``[N, D]`` and the table of ``N`` references.
+
+    Raises:
+        InputError: a file is missing, damaged, or has another number of rows.
+    """
+    import faiss  # noqa: PLC0415 (embeddings folders do without)
+
+    path = folder / entry["vectors"]
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    except RuntimeError:
+        raise _damaged(path) from None
+    if not isinstance(index, faiss.IndexFlatIP) or index.ntotal != entry["count"]:
+        raise _damaged(path)
+    return index.reconstruct_n(0, index.ntotal), _read_table(folder / entry["references"], entry["count"])
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an embeddings or index folder that this version can read."""
+    if not (folder / MANIFEST).is_file():
+        missing = (
+            "holds no manifest.json" if folder.is_dir() else "is not a folder" if folder.exists() else "is missing"
+        )
+        raise InputError(f"{folder} {missing}; give a folder made by embedder.embed or index.build")
+    manifest = read_json(folder / MANIFEST)
+    kind, version = (manifest.get(key) for key in ("kind", "format")) if isinstance(manifest, dict) else (None, None)
+    if kind not in {"embeddings", "index"}:
+        raise InputError(f"{folder} is of the kind {kind!r}; give a folder made by embedder.embed or index.build")
+    if version != FORMAT:
+        raise InputError(f"{folder} has format {version!r} and this version reads {FORMAT}; make the folder anew")
+    return manifest
+
+
+def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
+    """The vectors and the table of an embeddings folder."""
+    path = folder / "vectors.npy"
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        raise _damaged(path) from None
+    if vectors.shape != (manifest["count"], manifest["dimension"]):
+        raise _damaged(path)
+    return vectors, _read_table(folder / "table.feather", manifest["count"])
+
+
+def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
+    """The vectors and the table of an index folder, all segments in order, without the rows that were deleted."""
+    segments = [read_segment(folder, entry) for entry in manifest["segments"]]
+    if not segments:
+        raise InputError(f"{folder} holds no references yet; add some with index.add")
+    vectors = np.concatenate([vectors for vectors, _ in segments])
+    table = pa.concat_tables([table for _, table in segments], promote_options="default")
+    kept = pc.invert(pc.is_in(table["id"], pa.array(manifest["deleted"], pa.string())))
+    return vectors[kept.to_numpy()], table.filter(kept)
+
+
+def _read_table(path: Path, count: int) -> pa.Table:
+    """Read a table of ``count`` rows."""
+    try:
+        table = feather.read_table(path, memory_map=True)
+        table.validate(full=True)
+    except (OSError, pa.ArrowException):
+        raise _damaged(path) from None
+    if table.num_rows != count:
+        raise _damaged(path)
+    return table
+
+
+def _damaged(path: Path) -> InputError:
+    """The error for a file that is not what the manifest says."""
+    state = "is damaged" if path.exists() else "is missing"
+    return InputError(f"{path} {state}; make the folder anew, or copy it again from where it came")
+
+
+def _check_lengths(vectors: NDArray[np.float32]) -> None:
+    """Refuse vectors that are not finite or not of unit length."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= 1e-3))
+    if len(wrong) == 0:
+        return
+    row, length = wrong[0], lengths[wrong[0]]
+    if not np.isfinite(length):
+        raise InputError(f"vector {row} holds values that are not finite; leave it out, or see what its embedder does")
+    raise InputError(
+        f"vector {row} has length {length:.4g} and {len(wrong)} in all are not of unit length; "
+        "divide each by its length: vectors / np.linalg.norm(vectors, axis=1, keepdims=True)"
+    )
