@@ -25,6 +25,8 @@ READERS = {
     "folder": "embedder.data.folder",
     "table": "embedder.data.table",
 }
+ROOTLESS = {"drawn_birds"}
+"""Readers with a default place."""
 TYPES = {
     "path": pa.string(),
     "label": pa.dictionary(pa.int32(), pa.string()),
@@ -180,7 +182,7 @@ class Catalog:
     def _check_boxes(self) -> None:
         """Refuse boxes without area."""
         for row, box in enumerate(self.boxes):
-            if box and not (all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]):
+            if box and not has_area(box):
                 raise InputError(
                     f"{self.root}: the box {box} of {self.paths[row]} has no area; it must be left, top, right, bottom "
                     "with left < right and top < bottom"
@@ -193,6 +195,11 @@ class Catalog:
             if subject in seen:
                 raise InputError(f"{self.root}: {subject[0]} is listed twice; leave one of the rows out")
             seen.add(subject)
+
+
+def has_area(box: Sequence[float]) -> bool:
+    """Whether a box is left, top, right, bottom of a rectangle with an area."""
+    return len(box) == 4 and all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
 
 
 def label_column(labels: Sequence[str | None], classes: Sequence[str] | None = None) -> pa.DictionaryArray:
@@ -222,18 +229,12 @@ def read_catalog(spec: str | Path) -> Catalog:
     text = str(spec)
     name, colon, root = text.partition(":")
     path = Path(text).expanduser()
-    if _key(name) in READERS and root:
-        return read_named(name, Path(root))
-    if _key(text.removesuffix(":")) == "drawn_birds":
+    if _key(name) in READERS and (root or _key(name) in ROOTLESS):
+        return read_named(name, Path(root) if root else None)
+    if path.exists():
+        return read_named("folder" if path.is_dir() else "table", path)
+    if _key(name) in READERS or (colon and len(name) > 1 and not {"/", "\\"} & set(name)):
         return read_named(name, None)
-    if path.is_dir():
-        return read_named("folder", path)
-    if path.is_file():
-        return read_named("table", path)
-    if colon and len(name) > 1 and not {"/", "\\"} & set(name) and _key(name) not in READERS:
-        raise unknown("data set", name, READERS)
-    if _key(name) in READERS:
-        raise InputError(f"{name} needs the folder it lies in: {name}:ROOT")
     raise InputError(
         f"{text} does not exist; give a folder of photos, a .csv or .parquet table, or NAME:ROOT with one of the names "
         f"{', '.join(READERS)}"
@@ -252,6 +253,8 @@ def read_named(name: str, root: Path | None) -> Catalog:
     """
     if _key(name) not in READERS:
         raise unknown("data set", name, READERS)
+    if root is None and _key(name) not in ROOTLESS:
+        raise InputError(f"{name} needs the place where it lies: {name}:ROOT")
     reader = import_module(READERS[_key(name)])
     return reader.read(root and root.expanduser())
 

@@ -1,0 +1,108 @@
+"""A folder of photos: ``root/class/*.jpg``, ``root/train|test/class/*.jpg``, or photos alone, without labels."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from embedder.data.catalog import Catalog, label_column
+from embedder.data.layout import SPLIT_NAMES, official_splits
+from eval.errors import InputError
+
+SUFFIXES = frozenset({
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".icns", ".ico", ".j2c", ".j2k",
+    ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm",
+    ".psd", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"
+})  # fmt: skip
+"""Suffixes of photos that Pillow reads; a fixed list, so that every machine finds the same photos."""
+
+Parts = tuple[str, ...]
+"""A photo's path below the root, cut at the slashes."""
+
+
+def read(root: Path) -> Catalog:
+    """Read a folder of photos.
+
+    A folder below ``root`` is a class, and every photo anywhere below it belongs to it. Where all folders below
+    ``root`` are called train, test or validation (or training, testing, val, valid), the classes are a level further
+    down; ``official_splits`` says what becomes of validation photos. Photos that lie in ``root`` alone have no label.
+    Files with other suffixes and hidden ones are ignored. Rows are sorted by path and classes by name, by code point.
+
+    Raises:
+        InputError: there are no photos, or they do not lie in one of these ways.
+    """
+    photos = sorted(_photos(root))
+    _check_depth(root, photos)
+    columns = {"path": pa.array(["/".join(parts) for parts in photos])}
+    tops = {parts[0] for parts in photos}
+    if len(photos[0]) == 1:
+        columns["label"] = label_column([None] * len(photos))
+    elif _are_splits(tops):
+        split = official_splits(tops)
+        columns["label"] = label_column([parts[1] for parts in photos])
+        columns["split"] = pa.array([split[parts[0]] for parts in photos])
+    else:
+        columns["label"] = label_column([parts[0] for parts in photos])
+    return Catalog(pa.table(columns), root, "folder")
+
+
+def _photos(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Parts]:
+    """The photos below a folder; a link back to one of the folders above it is not followed."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if not entry.name.isprintable():
+            _check_name(folder, entry.name)
+        if entry.is_dir():
+            for parts in _photos(Path(entry.path), above | {here}):
+                yield entry.name, *parts
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            yield (entry.name,)
+
+
+def _check_name(folder: Path, name: str) -> None:
+    """Refuse a name whose bytes are not UTF-8: no table could hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{folder} holds a name that is not UTF-8: {name!r}; rename it") from None
+
+
+def _check_depth(root: Path, photos: list[Parts]) -> None:
+    """Refuse photos that do not lie in one of the ways that can be read."""
+    if not photos:
+        fault = "holds no photos (files such as .jpg or .png)" if any(root.iterdir()) else "is empty"
+        raise InputError(f"{root} {fault}; give a folder of photos, or of one folder a class")
+    tops = {parts[0] for parts in photos}
+    shallow = [parts for parts in photos if len(parts) == 1]
+    if shallow and len(shallow) < len(photos):
+        raise InputError(
+            f"{root} holds {len(shallow)} photos beside its class folders (first: {shallow[0][0]}); "
+            "move them into the folder of their class, or out"
+        )
+    if shallow:
+        return
+    if _are_splits(tops):
+        stray = [parts for parts in photos if len(parts) == 2]
+        if stray:
+            raise InputError(
+                f"{root / stray[0][0]} holds photos outside class folders (first: {stray[0][1]}); "
+                "put those of each class into a folder named after it"
+            )
+    elif len(tops) == 1 and all(len(parts) > 2 for parts in photos):
+        below = {parts[1] for parts in photos}
+        if len(below) > 1 or _are_splits(below):
+            raise InputError(
+                f"{root} is one level too high: its only folder {photos[0][0]} holds folders of photos; "
+                f"give {root / photos[0][0]}"
+            )
+
+
+def _are_splits(names: set[str]) -> bool:
+    """Whether all these folders are parts of a data set rather than classes."""
+    return all(name.lower() in SPLIT_NAMES for name in names)

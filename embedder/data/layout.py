@@ -1,0 +1,67 @@
+"""Whether a folder is laid out as the data set that it is said to be, told exactly where it is not."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from eval.errors import InputError
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+}
+"""What people call the parts of a data set."""
+
+
+def official_splits(names: Collection[str]) -> dict[str, str]:
+    """The split that each of a data set's own names for its parts stands for.
+
+    Validation photos are training photos where there are test photos too (which photos choices are made on is a
+    setting of the run), and test photos where there are not.
+
+    Args:
+        names: names whose lower case is in ``SPLIT_NAMES``.
+    """
+    kinds = {name: SPLIT_NAMES[name.lower()] for name in names}
+    validation = "train" if "test" in kinds.values() else "test"
+    return {name: validation if kind == "validation" else kind for name, kind in kinds.items()}
+
+
+def check_layout(root: Path, name: str, needed: Sequence[str], layout: str) -> None:
+    """Refuse a folder that is not the root of a data set.
+
+    Args:
+        root: the folder.
+        name: the data set.
+        needed: relative paths that its root must hold.
+        layout: what the root looks like, in words.
+
+    Raises:
+        InputError: ``root`` is no folder, is one level too high or too low, or lacks something.
+    """
+    if not root.is_dir():
+        fault = "is not a folder; unpack it if it is an archive" if root.exists() else "does not exist"
+        raise InputError(f"{root} {fault}; {name} is laid out as {layout}")
+    if all((root / entry).exists() for entry in needed):
+        return
+    parent = root.absolute().parent
+    for folder in (parent, *sorted(below for below in root.iterdir() if below.is_dir())):
+        if all((folder / entry).exists() for entry in needed):
+            level = "low" if folder == parent else "high"
+            raise InputError(f"{root} is one level too {level} for {name}; give {name}:{folder}")
+    missing = next(entry for entry in needed if not (root / entry).exists())
+    raise InputError(f"{root} is not {name}: {missing} is missing; {name} is laid out as {layout}")
+
+
+def check_listed(root: Path, paths: Sequence[str], listing: Path) -> None:
+    """Refuse a listing of photos that are not there.
+
+    Raises:
+        InputError: says how many of ``paths`` do not exist below ``root``, and the first.
+    """
+    missing = [path for path in paths if not (root / path).is_file()]
+    if missing:
+        raise InputError(
+            f"{listing} lists {len(paths)} photos and {len(missing)} of them do not exist (first: {missing[0]}); "
+            f"paths are relative to {root}"
+        )
