@@ -1,0 +1,81 @@
+"""What a run says of itself: ``log.csv``, TensorBoard events and ``curves.png``.
+
+The rows are part of the checkpoint and the files are written from them, so that a resumed run's log has neither gaps
+nor repetitions.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from eval.files import replacing
+
+Row = dict[str, float]
+
+
+class RunLog:
+    """The rows of a run, one an epoch, and the files made from them."""
+
+    def __init__(self, folder: Path, rows: list[Row], step: int) -> None:
+        """Go on from ``rows``; events of steps after ``step`` are withdrawn."""
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes a second
+
+        self.folder = folder
+        self.rows = rows
+        self._events = SummaryWriter(str(folder), purge_step=step)
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one training step's values to the events."""
+        for name, value in values.items():
+            self._events.add_scalar(f"step/{name}", value, step)
+
+    def epoch(self, row: Row) -> None:
+        """Add one epoch's row, and write ``log.csv`` and the events."""
+        self.rows.append(row)
+        for name, value in row.items():
+            self._events.add_scalar(f"epoch/{name}", value, int(row["step"]))
+        self._events.flush()
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        with replacing(self.folder / "log.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
+
+    def close(self) -> None:
+        """Draw the curves and end the events."""
+        self._events.close()
+        if self.rows:
+            draw_curves(self.rows, self.folder / "curves.png")
+
+
+def draw_curves(rows: list[Row], path: Path) -> None:
+    """Draw loss, validation and distances over the epochs.
+
+    Args:
+        rows: the log, one row an epoch.
+        path: the PNG file to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - not for commands that draw nothing
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    panels = {
+        "Training loss": ["loss"],
+        "Validation, classes or photos held out": ["recall@1", "r_precision", "map@r"],
+        "Cosine distance within batches": ["positive_distance", "negative_distance"],
+    }
+    panels = {title: [name for name in names if any(name in row for row in rows)] for title, names in panels.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(names) > 1:
+            axes.legend(frameon=False, fontsize=8)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=150, format="png")

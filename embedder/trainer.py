@@ -1,0 +1,269 @@
+"""The training loop: one run from its first step to its exported embedder.
+
+Everything random is a function of the seed and of where the run stands, so a checkpoint holds weights and counters but
+no generator state, and a resumed run ends with the same bits as one that was never stopped.
+"""
+
+import hashlib
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from embedder import checkpoint
+from embedder.config import Config, TrainSettings
+from embedder.data.catalog import Catalog, read_catalog
+from embedder.data.loading import epoch_batches, make_loader
+from embedder.data.photos import TrainingPhotos, check_photos
+from embedder.data.sampler import ClassBalancedSampler
+from embedder.data.splits import split
+from embedder.export import export
+from embedder.interrupt import interrupts
+from embedder.log import Row, RunLog
+from embedder.losses import batch_statistics, build_loss, looks_collapsed
+from embedder.memory import keep_freed_memory
+from embedder.model.network import Network, build_network, parameter_groups
+from embedder.preprocess import Preprocessing
+from embedder.validation import validate
+from eval.errors import InputError
+from eval.files import replacing
+
+LAST, BEST, EMBEDDER, TRAINED_ON = "last.ckpt", "best.ckpt", "embedder.onnx", "trained_on.npy"
+SELECTION = "map@r"
+"""What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, "A Metric Learning Reality Check")."""
+
+
+class Trainer:
+    """A run's parts, where it stands, and what it has seen in the epoch so far."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        """Build every part, and take up the last checkpoint where there is one.
+
+        Raises:
+            InputError: settings and photos cannot be used together, or the checkpoint is of other photos.
+        """
+        self.config, self.folder = config, folder
+        self.fabric = make_fabric(config.train)
+        self._load_photos()
+        self._build()
+        self.step, self.seen = 0, {}  # type: int, dict[str, Any]
+        self.best, self.best_epoch = -math.inf, 0
+        rows = self._resume() if (folder / LAST).exists() else []
+        self.log = RunLog(folder, rows, self.step)
+
+    def _load_photos(self) -> None:
+        """Read the catalog and split it; leave out what cannot be decoded."""
+        data = self.config.data
+        catalog = read_source(data.name, data.root)
+        parts = split(catalog, data.protocol, data.validation, self.config.seed)
+        self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
+        self.validation, _, also_left_out = check_photos(parts.validation, data.on_bad_image)
+        for entry in (*left_out, *also_left_out):
+            self._say(f"left out {entry['path']}: {entry['reason']}")
+        self.preprocessing = Preprocessing(data.test_size or data.size, data.fit, data.crop_share)
+        self.photos_digest = hashlib.sha256("".join(self.ids).encode()).hexdigest()
+
+    def _build(self) -> None:
+        """Make sampler, network, loss and optimiser; the same seed makes the same weights."""
+        config, train = self.config, self.config.train
+        self.classes, codes = np.unique(self.photos.labels, return_inverse=True)
+        self.sampler = ClassBalancedSampler(codes, train.batch_size, train.photos_per_class, config.seed)
+        self.steps = train.epochs * self.sampler.steps
+        self.dataset = TrainingPhotos(self.photos, self.ids, config.augment, config.data.size, config.seed)
+        torch.manual_seed(config.seed)
+        self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
+        self.loss = build_loss(config.loss, len(self.classes), self.network.dimension).to(self.fabric.device)
+        groups = parameter_groups(self.network, train.learning_rate, train.head_rate, train.weight_decay)
+        rate = train.learning_rate * (self.loss.rate if train.loss_rate is None else train.loss_rate)
+        groups.append({"params": list(self.loss.parameters()), "lr": rate, "weight_decay": 0.0})
+        groups = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
+        self.network.to(self.fabric.device)
+        if train.epochs:
+            if not groups:
+                raise InputError("nothing can be trained: the backbone is frozen, and head and loss have no weights")
+            self.forward, self.optimizer = self.fabric.setup(self.network, torch.optim.AdamW(groups))
+        average = get_ema_multi_avg_fn(train.ema)
+        self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is validated and exported: the averaged one where weights are averaged."""
+        return self.average.module if self.average else self.network
+
+    def train(self) -> None:
+        """Run every step that is left, then export the best weights.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM came; the state was saved first.
+        """
+        if not self.log.rows:
+            self._finish_epoch()
+        batches = epoch_batches(self.sampler, self.step, self.steps)
+        loader = self.fabric.setup_dataloaders(make_loader(self.dataset, batches, self.config.data.workers))
+        saved = time.perf_counter()
+        with interrupts() as stop, tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True) as bar:
+            for images, labels, _ in loader:
+                self._step(images, labels)
+                bar.update()
+                finished = self.step % self.sampler.steps == 0
+                if finished:
+                    bar.set_postfix_str(self._finish_epoch())
+                if finished or stop.is_set() or time.perf_counter() - saved > 60 * self.config.train.checkpoint_minutes:
+                    self._save()
+                    saved = time.perf_counter()
+                if stop.is_set():
+                    bar.close()
+                    self._say(f"stopped at step {self.step} of {self.steps}, saved; the same command goes on from there")
+                    raise KeyboardInterrupt
+                if finished and self._is_stale():
+                    self._say(f"stopped early: no better validation for {self.config.train.patience} epochs")
+                    break
+        self.log.close()
+        self._export()
+
+    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take one step of the optimiser."""
+        started = time.perf_counter()
+        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1)[0]))
+        share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = share * group["peak"]
+        self.network.train()
+        vectors = self.forward(images).vector
+        result = self.loss(vectors, labels)
+        self.fabric.backward(result.value)
+        if self.config.train.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update_parameters(self.network)
+        self.step += 1
+        values = {"loss": result.value.detach(), **result.parts, **batch_statistics(vectors.detach(), labels)}
+        for name, value in {**values, "seconds": time.perf_counter() - started}.items():
+            self.seen[name] = self.seen.get(name, 0.0) + value
+        self.log.step(self.step, {"loss": values["loss"], "learning_rate_share": share})
+
+    def _finish_epoch(self) -> str:
+        """Log the epoch's means and the validation, keep the weights if they are the best; say it in a few words."""
+        epoch = self.step // self.sampler.steps
+        row: Row = {"epoch": epoch, "step": self.step}
+        seconds = float(self.seen.pop("seconds", 0.0))
+        row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items()}
+        if seconds:
+            row |= {"images_per_second": self.sampler.steps * self.config.train.batch_size / seconds}
+        self.seen = {}
+        row |= validate(self.evaluated, self.validation, self.preprocessing)
+        if epoch == 0 or row.get(SELECTION, math.inf) > self.best:
+            self.best, self.best_epoch = (row.get(SELECTION, -math.inf), epoch)
+            checkpoint.save(self.folder / BEST, {"network": self.evaluated.state_dict(), "epoch": epoch, "row": row})
+        if looks_collapsed(row):
+            self._say(
+                f"epoch {epoch}: the vectors have collapsed, all photos lie in one place (mean distance of different "
+                f"classes {row['negative_distance']:.3f}); lower train.learning_rate or take another loss or miner"
+            )
+        self.log.epoch(row)
+        return ", ".join(f"{name} {row[name]:.3f}" for name in ("loss", "recall@1", SELECTION) if name in row)
+
+    def _is_stale(self) -> bool:
+        """Whether the validation has not been better for as long as patience lasts."""
+        patience = self.config.train.patience
+        return bool(patience and len(self.validation) and self.step // self.sampler.steps - self.best_epoch >= patience)
+
+    def _save(self) -> None:
+        """Write everything that is needed to go on exactly here."""
+        state = {
+            "photos": self.photos_digest,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "seen": {name: float(total) for name, total in self.seen.items()},
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "rows": self.log.rows,
+        }
+        checkpoint.save(self.folder / LAST, state)
+
+    def _resume(self) -> list[Row]:
+        """Take up the last checkpoint; return the rows logged so far."""
+        state = checkpoint.load(self.folder / LAST)
+        if state["photos"] != self.photos_digest:
+            raise InputError(
+                f"the photos have changed since {self.folder} was started; put them back, give another --run, or "
+                "--overwrite to start anew"
+            )
+        self.step, self.seen = state["step"], state["seen"]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.network.load_state_dict(state["network"])
+        self.loss.load_state_dict(state["loss"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self._say(f"going on from step {self.step} of {self.steps}")
+        return list(state["rows"])
+
+    def _export(self) -> None:
+        """Write ``trained_on.npy`` and, last of all, ``embedder.onnx`` with the best weights."""
+        best = checkpoint.load(self.folder / BEST)
+        self.network.load_state_dict(best["network"])
+        with replacing(self.folder / TRAINED_ON) as beside, beside.open("wb") as file:
+            np.save(file, np.array(self.ids if self.step else [], dtype="U32"), allow_pickle=False)
+        model, data = self.config.model, self.config.data
+        summary = {
+            "backbone": model.backbone,
+            "pooling": model.pooling,
+            "loss": self.config.loss.name if self.step else None,
+            "data": self.photos.name,
+            "protocol": data.protocol,
+            "photos": len(self.ids) if self.step else 0,
+            "classes": len(self.classes) if self.step else 0,
+            "epochs": self.step // self.sampler.steps,
+            "best_epoch": best["epoch"],
+            "seed": self.config.seed,
+            "validation": {name: value for name, value in best["row"].items() if "@" in name or name == "r_precision"},
+        }
+        export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
+
+    def _say(self, text: str) -> None:
+        """Tell the user, beside the progress bar."""
+        tqdm.write(text, file=sys.stderr)
+
+
+def read_source(name: str | None, root: str | None) -> Catalog:
+    """The catalog that ``data.name`` and ``data.root`` name; drawn birds where neither is given."""
+    if name:
+        return read_catalog(f"{name}:{root}" if root else name)
+    return read_catalog(root or "drawn_birds")
+
+
+def make_fabric(train: TrainSettings) -> Fabric:
+    """Device and precision; on a CPU also the allocator setting that makes a step several times faster."""
+    fabric = Fabric(accelerator=train.accelerator, devices=1, precision="32-true")
+    on_cuda = fabric.device.type == "cuda"
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
+    if train.deterministic:
+        torch.use_deterministic_algorithms(True)
+    if train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported()):
+        fabric = Fabric(accelerator=train.accelerator, devices=1, precision="bf16-mixed")
+    return fabric
+
+
+def learning_rate_share(step: int, steps: int, warmup: float) -> float:
+    """The learning rate at ``step`` as a share of its peak: a linear rise over ``warmup`` of the steps, then a cosine.
+
+    Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
+    """
+    rise = max(1, round(warmup * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
