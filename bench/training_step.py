@@ -1,0 +1,103 @@
+"""Training steps a second: Fieldmark's loop against the plain PyTorch loop, in one run on one machine.
+
+    python bench/training_step.py [--size 224] [--batch 32] [--steps 12] [--rounds 3]
+
+Each way runs in a process of its own (the allocator setting is a process's), the ways take turns, and the first three
+steps of each are not counted. Same backbone, same loss, same optimiser, photos already in memory.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+WAYS = ("plain", "fieldmark, batch norm trained", "fieldmark")
+WARM_UP = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS)
+    options = parser.parse_args()
+    if options.way:
+        print(json.dumps(images_per_second(options.way, options.size, options.batch, options.steps)))
+        return
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for turn in range(options.rounds):
+        for way in WAYS:
+            command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
+            rates[way].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        print(f"round {turn + 1}: " + ", ".join(f"{way} {values[-1]:.1f}" for way, values in rates.items()), flush=True)
+    plain = statistics.median(rates["plain"])
+    print(f"\nimages/s at {options.size} px, batch {options.batch}, median of {options.rounds}:")
+    for way, values in rates.items():
+        print(f"  {way:32s} {statistics.median(values):7.1f}   {statistics.median(values) / plain:5.2f} x plain")
+
+
+def images_per_second(way: str, size: int, batch: int, steps: int) -> float:
+    """Time ``steps`` training steps."""
+    import torch
+
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
+    labels = torch.arange(batch) // 4
+    step = plain_step(images, labels) if way == "plain" else fieldmark_step(images, labels, way == "fieldmark")
+    for _ in range(WARM_UP):
+        step()
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return batch * steps / (time.perf_counter() - started)
+
+
+def plain_step(images, labels) -> Callable[[], None]:  # noqa: ANN001 - torch is imported late
+    """The loop as the examples of metric-learning libraries write it."""
+    import timm
+    import torch
+    from pytorch_metric_learning.losses import ProxyAnchorLoss
+
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=256).train()
+    loss = ProxyAnchorLoss(100, 256)
+    optimizer = torch.optim.AdamW([*network.parameters(), *loss.parameters()], lr=1e-4)
+    pixels = images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(network(pixels), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None]:  # noqa: ANN001
+    """One step as ``embedder.trainer`` takes it."""
+    import torch
+
+    from embedder.config import LossSettings, ModelSettings
+    from embedder.losses import build_loss
+    from embedder.memory import keep_freed_memory
+    from embedder.model.network import build_network, parameter_groups
+
+    keep_freed_memory()
+    network = build_network(ModelSettings(freeze_batch_norm=freeze_batch_norm))
+    network.to(memory_format=torch.channels_last).train()
+    loss = build_loss(LossSettings(), 100, network.dimension)
+    optimizer = torch.optim.AdamW([*parameter_groups(network, 1e-4, 1.0, 1e-4), {"params": list(loss.parameters())}])
+
+    def step() -> None:
+        loss(network(images).vector, labels).value.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
