@@ -1,0 +1,115 @@
+"""The exact k nearest, by inner product of unit vectors (cosine).
+
+A matrix product in float32 gives copies of one vector similarities that differ in the last bit, depending on where
+they stand in the matrix. So it only finds candidates, with a bound on its error. Their similarities are then computed
+without any rounding before the end: the same for every copy, block size and machine, and ties can be broken by row.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.errors import InputError
+
+Vectors = NDArray[np.float32]
+
+BLOCK_VALUES = 1 << 23
+"""Similarities held at once when no block size is given: 32 MB."""
+
+_ROWS_AT_ONCE = 1 << 14
+_PAIRS_AT_ONCE = 256  # few enough for the processor's cache
+_SCALE = np.float64(2**26)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest references of each query, nearest first.
+
+    Attributes:
+        rows: ``[Q, k]`` int64, rows of the references; -1 where there are fewer than k.
+        similarities: ``[Q, k]`` float32 in [-1, 1]; -inf where ``rows`` is -1.
+    """
+
+    rows: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+
+
+def nearest(
+    queries: Vectors, references: Vectors | None = None, k: int = 10, *, block: int | None = None
+) -> Neighbours:
+    """Find the k nearest references of each query; ties go to the lower row.
+
+    Args:
+        queries: ``[Q, D]``, of unit length.
+        references: ``[N, D]``, of unit length; none for a set that searches itself, where no row finds itself.
+        k: neighbours a query; may be larger than ``N``.
+        block: queries compared at once; none for as many as ``BLOCK_VALUES`` allows. It does not change the result.
+
+    Raises:
+        InputError: ``k`` is below 1, or the vectors are not of one dimension.
+    """
+    parts = list(nearest_in_blocks(queries, references, k, block=block))
+    return Neighbours(
+        np.concatenate([part.rows for part in parts]), np.concatenate([part.similarities for part in parts])
+    )
+
+
+def nearest_in_blocks(
+    queries: Vectors, references: Vectors | None = None, k: int = 10, *, block: int | None = None
+) -> Iterator[Neighbours]:
+    """Yield what ``nearest`` returns, one block of queries after the other, so that a large k fits into memory."""
+    targets = queries if references is None else references
+    if k < 1:
+        raise InputError(f"k is {k}; it must be at least 1")
+    if queries.shape[1] != targets.shape[1]:
+        raise InputError(f"queries have dimension {queries.shape[1]} and references {targets.shape[1]}; embed one anew")
+    block = block or max(1, BLOCK_VALUES // max(1, len(targets)))
+    for start in range(0, max(1, len(queries)), block):
+        part = queries[start : start + block]
+        rough = part @ targets.T
+        if references is None:
+            np.fill_diagonal(rough[:, start:], -np.inf)
+        yield _k_best(rough, part, targets, k)
+
+
+def _k_best(rough: NDArray[np.float32], queries: Vectors, references: Vectors, k: int) -> Neighbours:
+    """The k best of each row of rough similarities, told apart by their exact ones; -inf takes no part."""
+    neighbours = Neighbours(np.full((len(rough), k), -1), np.full((len(rough), k), -np.inf, np.float32))
+    floor = np.full((len(rough), 1), -2, np.float32)
+    if rough.shape[1] > k:
+        # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
+        floor = np.partition(rough, -k, axis=1)[:, -k, None] - np.float32(queries.shape[1] * 2.0**-22)
+    query, row = np.nonzero(rough >= floor)
+    exact = _exact_similarities(queries, references, query, row)
+    order = np.lexsort((-exact, query))  # keeps the order of rows where both are equal
+    query, row, exact = query[order], row[order], exact[order]
+    rank = np.arange(len(query)) - np.searchsorted(query, query)
+    kept = rank < k
+    neighbours.rows[query[kept], rank[kept]] = row[kept]
+    neighbours.similarities[query[kept], rank[kept]] = exact[kept]
+    return neighbours
+
+
+def _exact_similarities(
+    queries: Vectors, references: Vectors, query: NDArray[np.int64], row: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The inner products of pairs of vectors, rounded only at the end."""
+    if len(query) > len(queries) * len(references) // 32:  # then a matrix product takes less time than the pairs
+        table = np.empty((len(queries), len(references)))
+        for start in range(0, len(references), _ROWS_AT_ONCE):
+            few = slice(start, start + _ROWS_AT_ONCE)
+            table[:, few] = _whole(queries) @ _whole(references[few]).T
+        exact = table[query, row]
+    else:
+        exact = np.empty(len(query))
+        for start in range(0, len(query), _PAIRS_AT_ONCE):
+            few = slice(start, start + _PAIRS_AT_ONCE)
+            exact[few] = np.einsum("pd,pd->p", _whole(queries[query[few]]), _whole(references[row[few]]))
+    return np.clip(exact / _SCALE**2, -1, 1).astype(np.float32)
+
+
+def _whole(vectors: Vectors) -> NDArray[np.float64]:
+    """Vectors in whole numbers; the sums of products of unit vectors stay below 2**53, so float64 has them exactly."""
+    return np.rint(vectors * _SCALE)
