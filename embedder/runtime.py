@@ -1,0 +1,158 @@
+"""From photos to vectors without torch: Pillow, NumPy and ONNX Runtime."""
+
+import json
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedder.prefetch import batched, prefetched
+from embedder.preprocess import Preprocessing
+from eval.errors import InputError
+from eval.images import Box, open_image
+
+EMBEDDER = "embedder.onnx"
+METADATA_KEY = "fieldmark"
+FORMAT = 1
+BATCH = 32
+"""Photos that the network sees at once: more is no faster on a CPU, and takes memory."""
+
+Photo = Path | str | bytes | Image.Image
+"""A file, the bytes of one, or an image that is open already."""
+
+
+class Embedder:
+    """An exported network with everything that it needs: ``Embedder.open("runs/birds").embed(photos)``.
+
+    Safe to use from several threads at once.
+
+    Attributes:
+        path: the ``embedder.onnx`` file.
+        fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
+        dimension: length D of a vector.
+        preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
+        views: what a vector is made from: the whole photo, or it and its mirror image.
+        summary: how the network was trained.
+    """
+
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession, metadata: dict[str, Any]) -> None:
+        """Use ``open`` instead."""
+        self.path = path
+        self.fingerprint: str = metadata["fingerprint"]
+        self.dimension: int = metadata["dimension"]
+        self.preprocessing = Preprocessing.from_json(metadata["preprocessing"])
+        self.views: tuple[str, ...] = tuple(metadata["views"])
+        self.summary: dict[str, Any] = metadata["summary"]
+        self._session = session
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Embedder":
+        """Open a run folder or an ``embedder.onnx``.
+
+        Raises:
+            InputError: there is no embedder, or it is damaged or of a newer version.
+        """
+        file = _embedder_file(Path(path))
+        session = open_session(file)
+        return cls(file, session, _metadata(file, session))
+
+    @cached_property
+    def trained_on(self) -> frozenset[str]:
+        """The ids of the photos that the network was trained on; empty where no ``trained_on.npy`` lies beside it.
+
+        Beside ``embedder-<hash>.onnx`` the list is called ``trained_on-<hash>.npy``.
+        """
+        file = self.path.with_name(f"trained_on{self.path.stem.removeprefix('embedder')}.npy")
+        return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else frozenset()
+
+    def embed(self, photos: Iterable[Photo]) -> NDArray[np.float32]:
+        """Turn photos into vectors.
+
+        Args:
+            photos: files, bytes or open images; N of them.
+
+        Returns:
+            Vectors of unit length, float32 ``[N, D]``, in the order of the photos.
+
+        Raises:
+            BadImage: one of the photos cannot be read.
+        """
+        if isinstance(photos, Photo):
+            raise InputError("embed takes several photos; put the one into a list")
+        pixels = prefetched(self.prepare, photos, threads=available_cores(), ahead=2 * BATCH)
+        vectors = [self.vectors(np.stack(batch)) for batch in batched(pixels, BATCH)]
+        return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
+
+    def prepare(self, photo: Photo, box: Box | None = None) -> NDArray[np.uint8]:
+        """Turn one photo, or the part of it in ``box``, into the pixels that the network sees, uint8 ``[S, S, 3]``.
+
+        Raises:
+            BadImage: the photo cannot be read.
+        """
+        return self.preprocessing(open_image(photo, box))
+
+    def vectors(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn prepared photos, uint8 ``[B, S, S, 3]``, into vectors of unit length, float32 ``[B, D]``.
+
+        Raises:
+            InputError: the batch has another type or shape.
+        """
+        size = self.preprocessing.size
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
+            raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
+        return self._session.run(["vector"], {"images": batch})[0]
+
+
+def open_session(file: Path) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on all cores that this process may use.
+
+    Raises:
+        InputError: it is not an ONNX file, or damaged.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors have no base class in common
+        raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _embedder_file(path: Path) -> Path:
+    """The embedder's file, given itself or its folder."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a run folder or an {EMBEDDER}")
+    if path.is_file():
+        return path
+    if (path / EMBEDDER).is_file():
+        return path / EMBEDDER
+    if (path / "config.yaml").is_file():
+        raise InputError(
+            f"{path} has no {EMBEDDER} yet, because its training is not finished; go on with "
+            f"python -m embedder.train --config {path / 'config.yaml'} --run {path}"
+        )
+    raise InputError(f"{path} is no run folder: it has no {EMBEDDER}")
+
+
+def _metadata(file: Path, session: onnxruntime.InferenceSession) -> dict[str, Any]:
+    """What the exporter wrote about the embedder into its file."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise InputError(f"{file} is an ONNX file but no Fieldmark embedder; give one that embedder.train has made")
+    metadata = json.loads(text)
+    if metadata["format"] > FORMAT:
+        raise InputError(
+            f"{file} has format {metadata['format']}, and this version of Fieldmark reads up to {FORMAT}; update it"
+        )
+    return metadata

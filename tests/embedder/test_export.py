@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from embedder.export import export, fingerprint
+from embedder.preprocess import Preprocessing
+
+
+def metadata(path):
+    properties = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    assert list(properties) == ["fieldmark"]
+    return json.loads(properties["fieldmark"])
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder):
+    """The file and its fingerprint."""
+    path = run_folder / "embedder.onnx"
+    return path, metadata(path)["fingerprint"]
+
+
+def photos(count, size=16):
+    return np.random.default_rng(1).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def test_the_file_stands_alone_and_gives_the_networks_outputs_for_any_batch(exported, small_network):
+    session = onnxruntime.InferenceSession(exported[0].read_bytes())
+    network = small_network().eval()
+    for count in (1, 3, 40):
+        vectors, features = session.run(["vector", "features"], {"images": photos(count)})
+        with torch.no_grad():
+            expected = network(torch.from_numpy(photos(count)))
+        assert vectors.dtype == features.dtype == np.float32
+        np.testing.assert_allclose(vectors, expected.vector, atol=1e-5)
+        np.testing.assert_allclose(features, expected.features, atol=1e-4)
+
+
+def test_metadata(exported):
+    path, name = exported
+    assert metadata(path) == {
+        "format": 1,
+        "preprocessing": {"size": 16, "fit": "crop", "crop_share": 0.875, "interpolation": "bicubic"},
+        "views": ["whole"],
+        "dimension": 8,
+        "fingerprint": name,
+        "summary": {"epochs": 3},
+    }
+    assert len(name) == 64
+    assert int(name, 16)
+
+
+def test_the_file_says_nothing_about_the_machine(exported):
+    content = exported[0].read_bytes()
+    for told in (b"stack_trace", b".py", b"site-packages", b"/home", b"/root", b"/work", b"pytorch", b"torch"):
+        assert told not in content
+
+
+def test_a_bf16_network_computes_in_float32_and_is_left_as_it_is(tmp_path, small_network):
+    network = small_network().to(torch.bfloat16).train()
+    export(network, Preprocessing(16), tmp_path / "embedder.onnx", {})
+    assert network.training
+    assert network.head.weight.dtype == torch.bfloat16
+    (vectors,) = onnxruntime.InferenceSession(tmp_path / "embedder.onnx").run(["vector"], {"images": photos(3)})
+    with torch.no_grad():
+        expected = network.float().eval()(torch.from_numpy(photos(3))).vector
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_nothing_is_printed(tmp_path, capfd, small_network):
+    export(small_network(), Preprocessing(16), tmp_path / "embedder.onnx", {})
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_fingerprint_is_the_same_for_the_same_weights(exported, tmp_path, small_network):
+    """Whatever the folder, the summary, the memory layout and the training mode."""
+    network = small_network().to(memory_format=torch.channels_last).train()
+    other = tmp_path / "elsewhere" / "other.onnx"
+    assert export(network, Preprocessing(16), other, {"epochs": 4, "best": 0.5}) == exported[1]
+
+
+def test_the_fingerprint_does_not_hear_what_the_exporter_calls_things(exported):
+    path, name = exported
+    model = onnx.load(path)
+    kept = {value.name for value in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        node.name = "other " + node.name
+        node.doc_string = "some remark"
+        for values in (node.input, node.output):
+            values[:] = [value if value in kept or not value else "other " + value for value in values]
+    for weight in model.graph.initializer:
+        weight.name = "other " + weight.name
+    model.graph.initializer.reverse()
+    model.producer_name = "another"
+    assert fingerprint(model, Preprocessing(16), ["whole"]) == name
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "views"),
+    [
+        (Preprocessing(16, fit="squash"), ["whole"]),
+        (Preprocessing(16, crop_share=0.9), ["whole"]),
+        (Preprocessing(16, interpolation="bilinear"), ["whole"]),
+        (Preprocessing(16), ["whole", "mirror"]),
+    ],
+)
+def test_the_fingerprint_hears_preprocessing_and_views(exported, preprocessing, views):
+    path, name = exported
+    assert fingerprint(onnx.load(path), preprocessing, views) != name
+
+
+def test_the_fingerprint_hears_every_weight(exported):
+    path, name = exported
+    for place in range(len(onnx.load(path).graph.initializer)):
+        model = onnx.load(path)
+        content = bytearray(model.graph.initializer[place].raw_data)
+        content[0] ^= 1
+        model.graph.initializer[place].raw_data = bytes(content)
+        assert fingerprint(model, Preprocessing(16), ["whole"]) != name
+
+
+def test_the_fingerprint_hears_the_graph(exported):
+    path, name = exported
+    model = onnx.load(path)
+    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "LeakyRelu"
+    assert fingerprint(model, Preprocessing(16), ["whole"]) != name
+
+
+def test_a_mirroring_network_is_recorded_as_two_views(tmp_path, small_network):
+    export(small_network(mirror=True), Preprocessing(16), tmp_path / "embedder.onnx", {})
+    assert metadata(tmp_path / "embedder.onnx")["views"] == ["whole", "mirror"]
+
+
+def turned(output):
+    return output._replace(vector=output.vector.flip(1)) if torch.compiler.is_exporting() else output
+
+
+def other_features(output):
+    return output._replace(features=output.features + torch.compiler.is_exporting())
+
+
+def too_long(output):
+    return output._replace(vector=output.vector * 2)
+
+
+def not_a_number(output):
+    return output._replace(vector=output.vector * float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(turned, "least cosine is"), (too_long, "lengths"), (not_a_number, "lengths"), (other_features, "features")],
+)
+def test_a_file_that_is_not_the_network_is_never_written(tmp_path, small_network, spoil, said):
+    class Spoilt(small_network):
+        def forward(self, images):
+            return spoil(super().forward(images))
+
+    path = tmp_path / "embedder.onnx"
+    path.write_bytes(b"the one before")
+    with pytest.raises(RuntimeError, match=said):
+        export(Spoilt(), Preprocessing(16), path, {})
+    assert path.read_bytes() == b"the one before"
+    assert list(tmp_path.iterdir()) == [path]
