@@ -10,6 +10,9 @@ from embedder.data.layout import check_layout, check_listed
 from eval.errors import InputError
 
 LISTS = ["classes.txt", "images.txt", "image_class_labels.txt", "train_test_split.txt"]
+SPLIT = {"0": "train", "1": "test"}
+"""The data set's README says that 1 is training and that there are 2,999 training and 2,903 test photos. Only one of the
+two can be true: 0 stands at 2,999 photos, 30 of every species but one, which is how CUB-200-2011 chose for training."""
 LAYOUT = f"a folder images with one folder a species, and {', '.join(LISTS)}"
 
 
@@ -33,7 +36,7 @@ def read(root: Path) -> Catalog:
     columns = {
         "path": pa.array(paths),
         "label": label_column(_translated(root / LISTS[2], labels, names), species),
-        "split": pa.array(_translated(root / LISTS[3], splits, {"0": "test", "1": "train"})),
+        "split": pa.array(_translated(root / LISTS[3], splits, SPLIT)),
     }
     protocol = ClassSplit(tuple(species[:35]), tuple(species[35:50]), tuple(species[50:]))
     return Catalog(pa.table(columns), root, "birds100", protocol)

@@ -11,11 +11,11 @@ from embedder.data.layout import SPLIT_NAMES, official_splits
 from eval.errors import InputError
 
 SUFFIXES = frozenset({
-    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".icns", ".ico", ".j2c", ".j2k",
-    ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm",
-    ".psd", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
+    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff",
+    ".webp"
 })  # fmt: skip
-"""Suffixes of photos that Pillow reads; a fixed list, so that every machine finds the same photos."""
+"""Suffixes of the formats that ``eval.images`` opens; a fixed list, so that every machine finds the same photos."""
 
 Parts = tuple[str, ...]
 """A photo's path below the root, cut at the slashes."""

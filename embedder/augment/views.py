@@ -1,0 +1,119 @@
+"""The random view of a photo that training sees."""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from embedder.config import AugmentSettings
+from eval.errors import InputError
+
+ERASED_SHARE = (0.02, 0.4)
+ERASED_ASPECT = (0.3, 1 / 0.3)
+"""Area and shape of an erased rectangle (Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.2)."""
+
+
+def training_view(
+    image: Image.Image, settings: AugmentSettings, size: int, generator: np.random.Generator
+) -> np.ndarray:
+    """A random crop of a photo, perhaps mirrored, its colours changed, perhaps with a rectangle painted over.
+
+    Every draw is made whatever the settings are, so that changing one thing leaves the others as they were.
+
+    Args:
+        image: the photo, RGB.
+        settings: what may happen, and how strongly.
+        size: side of the view in pixels.
+        generator: where all randomness comes from.
+
+    Returns:
+        The view: uint8 [size, size, 3].
+    """
+    crop, mirror, colour, order, erase = np.split(generator.random(18), [4, 5, 9, 13])
+    left, top, width, height = _rectangle(crop, settings.crop_share, settings.crop_aspect, image.size)
+    box = (left, top, left + width, top + height)
+    view = image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+    if mirror[0] < settings.mirror:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = np.array(_recoloured(view, settings, 2 * colour - 1, order))
+    if erase[0] < settings.erase:
+        left, top, width, height = map(int, _rectangle(erase[1:], ERASED_SHARE, ERASED_ASPECT, view.size))
+        noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        pixels[top : top + height, left : left + width] = noise
+    return pixels
+
+
+def check_settings(settings: AugmentSettings) -> None:
+    """Refuse settings that describe no view.
+
+    Raises:
+        InputError: a share, a probability, a change or a range is not what it can be.
+    """
+    for name, most in (("crop_share", 1.0), ("crop_aspect", math.inf)):
+        low, high = getattr(settings, name)
+        if not 0 < low <= high <= most:
+            raise InputError(
+                f"augment.{name} is {low}, {high}; it must be a least and a greatest value above 0, at most {most}"
+            )
+    for name, most in (
+        ("mirror", 1.0),
+        ("erase", 1.0),
+        ("hue", 0.5),
+        ("brightness", math.inf),
+        ("contrast", math.inf),
+        ("saturation", math.inf),
+    ):
+        if not 0 <= getattr(settings, name) <= most:
+            raise InputError(f"augment.{name} is {getattr(settings, name)}; it must lie between 0 and {most}")
+
+
+def _rectangle(
+    draws: np.ndarray, share: tuple[float, float], aspect: tuple[float, float], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """A random rectangle (left, top, width, height) within ``size``.
+
+    Its share of the area is uniform and its width / height log-uniform (Szegedy et al. 2015, "Going deeper with
+    convolutions", section 6), among the aspects that fit at that area; where none does, the largest rectangle of the
+    nearest aspect. Asking for what fits takes a fixed number of draws, unlike trying until it does.
+
+    Args:
+        draws: uniform numbers in [0, 1): area, aspect, left, top.
+        share: least and greatest share of the area.
+        aspect: least and greatest width / height.
+        size: width and height of the whole.
+    """
+    whole = size[0] / size[1]
+    kept = share[0] + draws[0] * (share[1] - share[0])
+    low, high = max(aspect[0], whole * kept), min(aspect[1], whole / kept)
+    chosen = low * (high / low) ** draws[1] if low <= high else float(np.clip(whole, *aspect))
+    width = min(math.sqrt(kept * size[0] * size[1] * chosen), size[0], size[1] * chosen)
+    height = min(width / chosen, size[1])
+    return draws[2] * (size[0] - width), draws[3] * (size[1] - height), width, height
+
+
+def _recoloured(image: Image.Image, settings: AugmentSettings, changes: np.ndarray, order: np.ndarray) -> Image.Image:
+    """The image with its colours changed, one after another in the order of the ranks of ``order`` [4].
+
+    Args:
+        image: the image.
+        settings: the greatest changes.
+        changes: uniform numbers in [-1, 1): of brightness, contrast, saturation and hue.
+        order: random numbers.
+    """
+    enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+    most = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    for change in np.argsort(order):
+        if not most[change]:
+            continue
+        if change < len(enhancers):
+            image = enhancers[change](image).enhance(max(0.0, 1 + most[change] * changes[change]))
+        else:
+            image = _turned_hue(image, most[change] * changes[change])
+    return image
+
+
+def _turned_hue(image: Image.Image, turn: float) -> Image.Image:
+    """The image with every hue turned by a share of the full circle."""
+    hue, saturation, value = image.convert("HSV").split()
+    turned = (np.asarray(hue).astype(np.int16) + round(turn * 256)) % 256
+    return Image.merge("HSV", (Image.fromarray(turned.astype(np.uint8)), saturation, value)).convert("RGB")

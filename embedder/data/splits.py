@@ -1,0 +1,153 @@
+"""Protocols: which photos are trained on, which serve choices, and which are the test."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from embedder.data.catalog import Catalog
+from eval.errors import InputError
+
+Protocol = Literal["auto", "zero-shot", "closed-set"]
+Validation = Literal["classes", "photos", "none"]
+Part = Literal["all", "train", "test", "validation"]
+
+HELD_OUT_CLASSES, HELD_OUT_PHOTOS = 0.3, 0.2
+"""Shares of the training classes, or of each class's training photos, that are held out for choices."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The parts of a catalog; no photo is in two of them.
+
+    Attributes:
+        training: trained on.
+        validation: held out from training for choices (the best epoch, early stopping); may be empty.
+        test: looked at once, for what was chosen; may be empty.
+    """
+
+    training: Catalog
+    validation: Catalog
+    test: Catalog
+
+
+def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation = "classes", seed: int = 0) -> Split:
+    """Divide a catalog for one training run.
+
+    Args:
+        catalog: photos, each with a label.
+        protocol: ``zero-shot``: the test classes are never trained on; they are those that the data set declares, or
+            else the last half of the classes (as CUB-200-2011 and Stanford Cars are divided; Oh Song et al. 2016,
+            section 6). ``closed-set``: photos of the official test split are the test, all others are for training.
+            ``auto``: zero-shot where the data set declares it, else closed-set.
+        validation: ``classes`` holds out the training classes that the data set declares for that, or else the last
+            30 %; ``photos`` holds out 20 % of each class's training photos, at least 2 of 4 or more, and keeps photos
+            of one ``group`` together; ``none`` trains on everything, as the last run after all choices does.
+        seed: of the choice of photos.
+
+    Raises:
+        InputError: a photo has no label, fewer than two classes remain to train on, or nothing is held out although
+            it should be.
+    """
+    catalog.check_labelled("training")
+    trainable, test = _sides(catalog, protocol)
+    held_out = np.zeros(len(catalog), dtype=bool)
+    if validation == "classes":
+        held_out = _held_out_classes(catalog, protocol, trainable)
+    elif validation == "photos":
+        held_out = _held_out_photos(catalog, trainable, seed)
+    training = catalog.select(trainable & ~held_out)
+    if len(training.classes) < 2:
+        remain = f"{len(training.classes)} of its {len(catalog.select(trainable).classes)} training classes remain"
+        advice = "" if validation == "none" else ", or take data.validation photos or none"
+        raise InputError(
+            f"{catalog.root}: {remain} with data.validation {validation}; two at least are needed: add classes{advice}"
+        )
+    if validation != "none" and not held_out.any():
+        raise InputError(
+            f"{catalog.root}: data.validation {validation} holds out nothing, for no class has 4 photos to train on "
+            "(each group counted as one); take data.validation classes or none"
+        )
+    return Split(training, catalog.select(held_out), catalog.select(test))
+
+
+def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
+    """One part of a catalog, as the commands' ``--split`` names it.
+
+    Args:
+        catalog: photos.
+        which: ``train`` are all training photos, validation classes included; ``validation`` are those classes.
+        protocol: as for ``split``.
+
+    Raises:
+        InputError: the part is empty.
+    """
+    if which == "all":
+        return catalog
+    trainable, test = _sides(catalog, protocol)
+    masks = {"train": trainable, "test": test}
+    mask = masks[which] if which in masks else _held_out_classes(catalog, protocol, trainable)
+    if not mask.any():
+        raise InputError(
+            f"{catalog.root} has no {which} photos; a folder marks them by {which}/CLASS/, a table by a column 'split'"
+        )
+    return catalog.select(mask)
+
+
+def _is_zero_shot(catalog: Catalog, protocol: Protocol) -> bool:
+    """Whether the test classes are apart."""
+    return protocol == "zero-shot" or (protocol == "auto" and catalog.class_split is not None)
+
+
+def _sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows may be trained on, and which are the test: two masks [N]."""
+    if not _is_zero_shot(catalog, protocol):
+        test = np.zeros(len(catalog), dtype=bool)
+        if "split" in catalog.table.column_names:
+            test = np.array([name == "test" for name in catalog.table["split"].to_pylist()])
+        return ~test, test
+    catalog.check_labelled("the zero-shot protocol")
+    declared = catalog.class_split
+    if declared is not None:
+        return _of_classes(catalog, declared.training + declared.validation), _of_classes(catalog, declared.test)
+    half = (len(catalog.classes) + 1) // 2
+    return catalog.codes < half, catalog.codes >= half
+
+
+def _held_out_classes(catalog: Catalog, protocol: Protocol, trainable: np.ndarray) -> np.ndarray:
+    """Which rows are of held-out training classes: a mask [N]. Never one class alone, whose recall@k is always 1."""
+    if catalog.class_split is not None and _is_zero_shot(catalog, protocol):
+        return _of_classes(catalog, catalog.class_split.validation)
+    codes = np.unique(catalog.codes[trainable])
+    return trainable & np.isin(catalog.codes, codes[-max(2, round(HELD_OUT_CLASSES * len(codes))) :])
+
+
+def _of_classes(catalog: Catalog, names: tuple[str, ...]) -> np.ndarray:
+    """Which rows are of some classes: a mask [N]."""
+    chosen = set(names)
+    return np.array([label in chosen for label in catalog.labels], dtype=bool)
+
+
+def _held_out_photos(catalog: Catalog, trainable: np.ndarray, seed: int) -> np.ndarray:
+    """Which rows are held-out photos of the training classes: a mask [N]."""
+    held_out = np.zeros(len(catalog), dtype=bool)
+    for code in np.unique(catalog.codes[trainable]):
+        rows = np.flatnonzero(trainable & (catalog.codes == code))
+        wanted = max(2, round(HELD_OUT_PHOTOS * len(rows))) if len(rows) >= 4 else 0
+        left = len(rows)
+        for unit in _units(catalog, rows, seed):
+            if len(rows) - left < wanted and left - len(unit) >= 2:
+                held_out[unit] = True
+                left -= len(unit)
+    return held_out
+
+
+def _units(catalog: Catalog, rows: np.ndarray, seed: int) -> list[list[int]]:
+    """The rows in lists of what stays together, in an order that a hash of (seed, path or group) gives."""
+    groups = catalog.table["group"].to_pylist() if "group" in catalog.table.column_names else [None] * len(catalog)
+    units: dict[str, list[int]] = {}
+    for row in rows:
+        units.setdefault(groups[row] or catalog.paths[row], []).append(int(row))
+    order = sorted(units, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    return [units[key] for key in order]
