@@ -1,0 +1,36 @@
+"""Backbones by name."""
+
+from difflib import get_close_matches
+
+import timm
+import torchvision
+
+from embedder.model.features import Backbone, Features
+from embedder.model.timm_backbone import LITE0, build_timm
+from embedder.model.torchvision_backbone import build_torchvision
+from eval.errors import unknown
+
+__all__ = ["Backbone", "Features", "build_backbone"]
+
+
+def build_backbone(name: str, weights: str) -> Backbone:
+    """Build a network without its classifier.
+
+    Args:
+        name: ``efficientnet-lite0`` (timm's architecture, with weights that are installed with Fieldmark),
+            ``timm:NAME`` or ``torchvision:NAME``.
+        weights: ``pretrained``, ``random``, or the path of a ``.safetensors``, ``.pth`` or ``.pt`` file with the
+            library's own names of the tensors; those of a classifier are left out.
+
+    Raises:
+        InputError: an unknown name; pretrained weights that do not exist or cannot be fetched; a file that is missing,
+            damaged or of another network. Random weights are never taken instead.
+    """
+    names = [
+        LITE0,
+        *(f"timm:{known}" for known in (*timm.list_models(), *timm.list_pretrained())),
+        *(f"torchvision:{known}" for known in torchvision.models.list_models(module=torchvision.models)),
+    ]
+    if name not in names:
+        raise unknown("backbone", name, get_close_matches(name, names, n=5, cutoff=0.0))
+    return build_torchvision(name, weights) if name.startswith("torchvision:") else build_timm(name, weights)

@@ -1,0 +1,71 @@
+"""What every backbone offers, whichever library it comes from."""
+
+from typing import Literal, NamedTuple, Self
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from eval.errors import InputError
+
+
+class Features(NamedTuple):
+    """What a backbone sees in a batch of photos.
+
+    Attributes:
+        map: [B, C, h, w], one feature vector a place.
+        token: [B, C], a transformer's class token; None where there is none.
+    """
+
+    map: Tensor
+    token: Tensor | None
+
+
+class Backbone(nn.Module):
+    """A network without its classifier: normalised photos [B, 3, H, W] to ``Features``.
+
+    Attributes:
+        name: as the user wrote it.
+        channels: C of the feature map.
+        has_token: whether ``Features.token`` is there.
+        mean: of each channel, for photos in [0, 1], as its weights expect it.
+        std: of each channel, likewise.
+        interpolation: how photos were resized when its weights were trained.
+        stages: its parts in order from the input, each with the parameters that are frozen or given a rate together.
+    """
+
+    name: str
+    channels: int
+    has_token: bool = False
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    stages: list[nn.Module]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._still: list[nn.Module] = []
+
+    def freeze(self, stages: int | Literal["all"], batch_norm: bool) -> None:
+        """Keep the first stages as they are, and, where ``batch_norm``, the statistics of every batch norm.
+
+        A frozen stage gets no gradient, keeps no graph and stays in evaluation mode while the rest trains. A batch norm
+        that only keeps its statistics still trains its weight and bias.
+
+        Raises:
+            InputError: there are fewer stages than that.
+        """
+        if stages != "all" and not 0 <= stages <= len(self.stages):
+            raise InputError(f"frozen_stages is {stages}, but {self.name} has {len(self.stages)} stages; or say all")
+        frozen = list(self.children()) if stages == "all" else self.stages[:stages]
+        for module in frozen:
+            module.requires_grad_(False)
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)] if batch_norm else []
+        self._still = [*frozen, *norms]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training mode, except for what ``freeze`` keeps as it is."""
+        super().train(mode)
+        for module in self._still:
+            module.eval()
+        return self

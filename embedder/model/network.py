@@ -1,0 +1,139 @@
+"""The network: backbone, pooling and head, from a photo's bytes to a vector of unit length."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from embedder.config import ModelSettings
+from embedder.model.backbone import Backbone, build_backbone
+from embedder.model.head import build_head
+from embedder.model.pooling import build_pooling
+from eval.errors import InputError
+
+_EPSILON = 1e-6  # of a vector's length; far above what float32 loses, far below any real vector
+
+
+class Output(NamedTuple):
+    """What the network gives for a batch of photos.
+
+    Attributes:
+        vector: [B, D] float32, of unit length.
+        features: [B, C, h, w], the last feature map.
+    """
+
+    vector: Tensor
+    features: Tensor
+
+
+class Network(nn.Module):
+    """Photos as uint8 [B, H, W, 3] to vectors of unit length: exactly what the exported file holds.
+
+    Attributes:
+        backbone: normalised photos to features.
+        pooling: a feature map to one feature vector.
+        head: a feature vector to a vector of the wanted length.
+        dimension: D.
+        mirror: whether, in evaluation, the vector of the mirrored photo is added.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, backbone: Backbone, pooling: nn.Module, head: nn.Module, dimension: int, mirror: bool = False
+    ) -> None:
+        super().__init__()
+        self.backbone, self.pooling, self.head = backbone, pooling, head
+        self.dimension, self.mirror = dimension, mirror
+        self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Output:
+        """Map photos to vectors.
+
+        Args:
+            images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format.
+        """
+        photos = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        output = self._embed(photos)
+        if not self.mirror or self.training:
+            return output
+        mirrored = self._embed(photos.flip(3))
+        return Output(_unit_length(output.vector + mirrored.vector), output.features)
+
+    def _embed(self, photos: Tensor) -> Output:
+        """Vector and feature map of normalised photos [B, 3, H, W]."""
+        features = self.backbone(photos)
+        return Output(_unit_length(self.head(self.pooling(features))), features.map)
+
+    def check_size(self, size: int) -> None:
+        """Try one photo of ``size`` x ``size`` pixels.
+
+        Raises:
+            InputError: the backbone does not take it; transformers may need multiples of their patch, or one size.
+        """
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = str(error).split("\n", maxsplit=1)[0]
+            raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
+        finally:
+            self.train(training)
+
+
+def _unit_length(vectors: Tensor) -> Tensor:
+    """Vectors [B, D] divided by their lengths, in float32 under any autocast."""
+    return F.normalize(vectors.float(), dim=1, eps=_EPSILON)
+
+
+def build_network(settings: ModelSettings) -> Network:
+    """Build the network that the settings describe, with its frozen parts frozen.
+
+    Raises:
+        InputError: a name or number that does not exist, or weights that cannot be had.
+    """
+    backbone = build_backbone(settings.backbone, settings.weights)
+    backbone.freeze(settings.frozen_stages, settings.freeze_batch_norm)
+    pooling = build_pooling(settings.pooling, backbone)
+    head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
+    dimension = backbone.channels if settings.head == "none" else settings.dimension
+    return Network(backbone, pooling, head, dimension, settings.mirror)
+
+
+def parameter_groups(
+    network: Network, learning_rate: float, head_rate: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """The trained parameters as groups for an optimiser, each with a ``name`` for the log.
+
+    Args:
+        network: whose frozen parameters are left out.
+        learning_rate: of the backbone.
+        head_rate: learning rate of pooling and head, as a multiple of ``learning_rate``.
+        weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
+    """
+    parts = {"backbone": (network.backbone, 1.0), "head": (nn.ModuleList([network.pooling, network.head]), head_rate)}
+    groups = []
+    for name, (module, rate) in parts.items():
+        trained = [(p, _decays(path, p)) for path, p in module.named_parameters() if p.requires_grad]
+        for decays in (True, False):
+            members = [parameter for parameter, decay in trained if decay is decays]
+            if members:
+                groups.append(
+                    {
+                        "name": name if decays else f"{name} (no decay)",
+                        "params": members,
+                        "lr": learning_rate * rate,
+                        "weight_decay": weight_decay if decays else 0.0,
+                    }
+                )
+    return groups
+
+
+def _decays(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay makes sense for a parameter."""
+    return parameter.ndim > 1 and not name.endswith(("_embed", "_token", "_table"))

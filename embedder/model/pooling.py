@@ -1,0 +1,80 @@
+"""From a feature map to one feature vector a photo."""
+
+import torch
+from torch import Tensor, nn
+
+from embedder.model.features import Backbone, Features
+from eval.errors import InputError, unknown
+
+
+class AveragePooling(nn.Module):
+    """The mean over all places."""
+
+    def forward(self, features: Features) -> Tensor:
+        """Pool [B, C, h, w] to [B, C]."""
+        return features.map.mean((2, 3))
+
+
+class MaxPooling(nn.Module):
+    """The greatest value over all places, channel by channel."""
+
+    def forward(self, features: Features) -> Tensor:
+        """Pool [B, C, h, w] to [B, C]."""
+        return features.map.amax((2, 3))
+
+
+class AverageMaxPooling(nn.Module):
+    """The sum of the mean and the greatest value."""
+
+    def forward(self, features: Features) -> Tensor:
+        """Pool [B, C, h, w] to [B, C]."""
+        return features.map.mean((2, 3)) + features.map.amax((2, 3))
+
+
+class GeneralizedMeanPooling(nn.Module):
+    """The p-mean, with a p that is learned: 1 is the mean, infinity the greatest value.
+
+    Radenović, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation" (2018), section 3.2.
+    """
+
+    def __init__(self, p: float = 3.0, smallest: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(p))
+        self.smallest = smallest
+
+    def forward(self, features: Features) -> Tensor:
+        """Pool [B, C, h, w] to [B, C] float32; in half precision a third power would overflow from 41 on."""
+        p = self.p.float().clamp(min=1.0)
+        return features.map.float().clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
+
+
+class TokenPooling(nn.Module):
+    """The class token of a transformer."""
+
+    def forward(self, features: Features) -> Tensor:
+        """Take the token, [B, C]."""
+        if features.token is None:
+            raise InputError("this backbone has no class token; choose another --model.pooling")
+        return features.token
+
+
+POOLINGS: dict[str, type[nn.Module]] = {
+    "avg": AveragePooling,
+    "max": MaxPooling,
+    "avg+max": AverageMaxPooling,
+    "gem": GeneralizedMeanPooling,
+    "token": TokenPooling,
+}
+
+
+def build_pooling(name: str, backbone: Backbone) -> nn.Module:
+    """Build a pooling by name: ``Features`` to [B, C].
+
+    Raises:
+        InputError: an unknown name, or ``token`` for a backbone that has none.
+    """
+    if name not in POOLINGS:
+        raise unknown("pooling", name, POOLINGS)
+    if name == "token" and not backbone.has_token:
+        raise InputError(f"{backbone.name} has no class token; choose --model.pooling avg, max, avg+max or gem")
+    return POOLINGS[name]()

@@ -1,0 +1,114 @@
+"""Backbones from timm: a convolutional network or a transformer, either way a feature map."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
+from timm.models import get_pretrained_cfg, group_parameters
+from torch import Tensor, nn
+
+from embedder.model.features import Backbone, Features
+from embedder.model.weights import fetching, load_file, load_package
+from eval.errors import InputError
+
+LITE0 = "efficientnet-lite0"
+_FILE = "model.safetensors"
+_CLASSIFIER_ONLY = ("head", "fc_norm")  # what timm's networks use only after pooling
+
+
+class TimmBackbone(Backbone):
+    """One of timm's networks up to its last feature map."""
+
+    def __init__(self, name: str, body: Any) -> None:
+        super().__init__()
+        config = body.pretrained_cfg
+        self.name, self.body, self.channels = name, body, body.num_features
+        self.mean, self.std, self.interpolation = config["mean"], config["std"], config["interpolation"]
+        self.has_token = getattr(body, "cls_token", None) is not None
+        self.stages = _stages(body)
+        self._reduction: int = body.feature_info[-1]["reduction"]
+        self._channels_last: bool = getattr(body, "output_fmt", None) == "NHWC"
+
+    def forward(self, images: Tensor) -> Features:
+        """Map photos, normalised, [B, 3, H, W] to their features, [B, C, h, w] and [B, C] or None."""
+        out = self.body.forward_features(images)
+        if out.ndim == 3:
+            return self._lay_out(out, images.shape[2] // self._reduction, images.shape[3] // self._reduction)
+        return Features(out.permute(0, 3, 1, 2) if self._channels_last else out, None)
+
+    def _lay_out(self, tokens: Tensor, height: int, width: int) -> Features:
+        """Patches [B, prefix + h * w, C] as a map; of the prefix (class token, registers) the class token is kept."""
+        patches = tokens[:, tokens.shape[1] - height * width :]
+        laid_out = patches.transpose(1, 2).reshape(-1, self.channels, height, width)
+        return Features(laid_out, tokens[:, 0] if self.has_token else None)
+
+
+def build_timm(name: str, weights: str) -> TimmBackbone:
+    """Build ``efficientnet-lite0`` or ``timm:NAME``; see ``embedder.model.backbone.build_backbone``."""
+    if name == LITE0:
+        body = _create("tf_efficientnet_lite0", pretrained=False)
+    else:
+        model = name.removeprefix("timm:")
+        body = _create_pretrained(model) if weights == "pretrained" else _create(model, pretrained=False)
+    if name == LITE0 and weights == "pretrained":
+        load_package(body)
+    elif weights not in ("pretrained", "random"):
+        classifiers = body.pretrained_cfg["classifier"]
+        load_file(body, Path(weights), (classifiers,) if isinstance(classifiers, str) else tuple(classifiers))
+    for part in _CLASSIFIER_ONLY:
+        if hasattr(body, part):
+            setattr(body, part, nn.Identity())
+    return TimmBackbone(name, body)
+
+
+def _create(model: str, pretrained: bool) -> Any:
+    """One of timm's networks without its classifier, taking photos of any size where it can."""
+    try:
+        return timm.create_model(model, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # without a table of positions there is no such argument
+        return timm.create_model(model, pretrained=pretrained, num_classes=0)
+
+
+def _create_pretrained(model: str) -> Any:
+    """The same with its pretrained weights, from the hub's cache or over the network."""
+    config = get_pretrained_cfg(model)
+    if config is None or not config.has_weights:
+        raise InputError(f"timm has no pretrained weights for {model}; give --model.weights FILE or random")
+    hub = config.hf_hub_id
+    with fetching(f"timm:{model}", hf_hub_url(hub, _FILE) if hub else str(config.url)):
+        if hub:
+            _check_reachable(hub)
+        return _create(model, pretrained=True)
+
+
+def _check_reachable(hub: str) -> None:
+    """Ask once for the file's header: the hub's own client asks for three quarters of a minute before it gives up."""
+    if isinstance(try_to_load_from_cache(hub, _FILE), str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(hub, _FILE), timeout=10.0)
+    except EntryNotFoundError:  # it answers, and keeps the weights under another name
+        return
+
+
+def _stages(body: Any) -> list[nn.Module]:
+    """The coarse groups that timm divides a network's parameters into, each as one module that shares them."""
+    stage_of = group_parameters(body, body.group_matcher(coarse=True), reverse=True)
+    stages = [nn.Module() for _ in range(max(stage_of.values()) + 1)]
+
+    def collect(module: nn.Module, prefix: str) -> None:
+        """Add the largest modules that lie in one stage, and parameters that stand alone."""
+        for name, parameter in module.named_parameters(recurse=False):
+            stages[stage_of[prefix + name]].register_parameter(f"{prefix}{name}".replace(".", "_"), parameter)
+        for name, child in module.named_children():
+            path = f"{prefix}{name}."
+            numbers = {stage_of[path + inner] for inner, _ in child.named_parameters()}
+            if len(numbers) == 1:
+                stages[numbers.pop()].add_module(path.replace(".", "_"), child)
+            elif numbers:
+                collect(child, path)
+
+    collect(body, "")
+    return stages
