@@ -1,0 +1,209 @@
+"""Retrieval metrics: one number a query as plain functions, and their means over a set.
+
+The functions take ``relevant``, a boolean ``[Q, k]`` that says of each query's k nearest references, nearest first,
+whether they are of its class; and ``counts``, ``[Q]`` integers: R, how many references of its class there are.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.embeddings import EmbeddingSet, common_codes
+from eval.errors import InputError
+from eval.neighbours import nearest_in_blocks
+
+Relevance = NDArray[np.bool_]
+Counts = NDArray[np.int64]
+PerQuery = NDArray[np.float64]
+
+
+def recall_at_k(relevant: Relevance, k: int) -> PerQuery:
+    """recall@k: 1 where at least one of the k nearest is of the query's class, else 0.
+
+    The R@k of Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", CVPR 2016; also hit rate.
+
+    Raises:
+        InputError: ``relevant`` has fewer than k columns.
+    """
+    _check_width(relevant, k, f"recall@{k}")
+    hits: Relevance = relevant[:, :k].any(axis=1)
+    return hits.astype(np.float64)
+
+
+def r_precision(relevant: Relevance, counts: Counts) -> PerQuery:
+    """R-precision: of the R nearest, the share that is of the query's class; in [0, 1].
+
+    Musgrave et al., "A Metric Learning Reality Check", section 3.2.
+
+    Raises:
+        InputError: ``relevant`` has fewer columns than the largest R, or an R is 0.
+    """
+    hits: Counts = (relevant & _within_r(relevant, counts, "R-precision")).sum(axis=1)
+    return hits / counts
+
+
+def map_at_r(relevant: Relevance, counts: Counts) -> PerQuery:
+    """The query's part of MAP@R: (1/R) * sum over i <= R of precision@i * [the i-th is relevant]; in [0, 1].
+
+    Musgrave et al., "A Metric Learning Reality Check", section 3.2.
+
+    Raises:
+        InputError: ``relevant`` has fewer columns than the largest R, or an R is 0.
+    """
+    return _average_precision(relevant & _within_r(relevant, counts, "MAP@R"), counts)
+
+
+def average_precision_at_k(relevant: Relevance, counts: Counts, k: int) -> PerQuery:
+    """The query's part of mAP@k: the sum over i <= k of precision@i * [the i-th is relevant], over min(R, k).
+
+    The divisor is what the best order would reach, so the range is [0, 1] for any R. Others divide by R, or by the
+    number of relevant ones found.
+
+    Raises:
+        InputError: ``relevant`` has fewer than k columns, or an R is 0.
+    """
+    _check_counts(counts, f"mAP@{k}")
+    _check_width(relevant, k, f"mAP@{k}")
+    return _average_precision(relevant[:, :k], np.minimum(counts, k))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well queries find references of their own class.
+
+    Attributes:
+        per_query: ``[Q]`` values of each metric: recall@k for each k, r_precision, map@r, map@k for the largest k.
+        rows: ``[Q]`` int64, the rows of the queries that the values belong to.
+        left_out: queries without a label, or without any reference of their class; they are in no mean.
+        same_photo: queries, among the Q, that have a reference with their own id (besides themselves).
+    """
+
+    per_query: dict[str, PerQuery]
+    rows: NDArray[np.int64]
+    left_out: int
+    same_photo: int
+
+    @property
+    def queries(self) -> int:
+        """How many queries the means are taken over."""
+        return len(self.rows)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each metric over the queries; in [0, 1]."""
+        return {name: float(values.mean()) for name, values in self.per_query.items()}
+
+
+def evaluate(
+    queries: EmbeddingSet, references: EmbeddingSet | None = None, ks: Sequence[int] = (1, 2, 4, 8)
+) -> Evaluation:
+    """Search exactly and measure.
+
+    Args:
+        queries: what is searched for.
+        references: what is searched in; none for a set that searches itself, where no row finds itself.
+        ks: the numbers of neighbours that recall is measured at; mAP@k is measured at the largest.
+
+    Raises:
+        InputError: the two sets come from different embedders or are the same, no query can be evaluated, or a k is
+            below 1.
+    """
+    if not ks or min(ks) < 1:
+        raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
+    targets = queries if references is None else references
+    _check_comparable(queries, targets, references is None)
+    (query_codes, target_codes), _ = common_codes(queries, targets)
+    counts = _reference_counts(query_codes, target_codes, references is None)
+    rows = np.flatnonzero(counts)
+    if len(rows) == 0:
+        raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
+    parts = []
+    for block, found in _search(queries, references, int(max(*ks, counts.max()))):
+        relevant = (found >= 0) & (target_codes[found] == query_codes[block, None])
+        measurable = counts[block] > 0
+        parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
+    return Evaluation(
+        per_query={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        rows=rows,
+        left_out=len(queries) - len(rows),
+        same_photo=_same_photo(queries, references, rows),
+    )
+
+
+def _reference_counts(query_codes: Counts, target_codes: Counts, itself: bool) -> Counts:
+    """R of each query, 0 where its label is not known; a row of a set that searches itself does not count itself."""
+    labelled = query_codes >= 0
+    of_class = np.bincount(target_codes[target_codes >= 0], minlength=query_codes.max() + 1)
+    counts = np.zeros(len(query_codes), np.int64)
+    counts[labelled] = of_class[query_codes[labelled]] - itself
+    return counts
+
+
+def _search(
+    queries: EmbeddingSet, references: EmbeddingSet | None, k: int
+) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+    """Yield blocks of queries with the rows of their k nearest references."""
+    start = 0
+    targets = None if references is None else references.vectors
+    for neighbours in nearest_in_blocks(queries.vectors, targets, k):
+        block = slice(start, start + len(neighbours.rows))
+        yield block, neighbours.rows
+        start = block.stop
+
+
+def _measure(relevant: Relevance, counts: Counts, ks: Sequence[int]) -> dict[str, PerQuery]:
+    """All metrics of some queries; ``ks`` in ascending order."""
+    return {
+        **{f"recall@{k}": recall_at_k(relevant, k) for k in ks},
+        "r_precision": r_precision(relevant, counts),
+        "map@r": map_at_r(relevant, counts),
+        f"map@{ks[-1]}": average_precision_at_k(relevant, counts, ks[-1]),
+    }
+
+
+def _within_r(relevant: Relevance, counts: Counts, name: str) -> Relevance:
+    """Which of the k columns are among each query's R nearest."""
+    _check_counts(counts, name)
+    _check_width(relevant, int(counts.max(initial=1)), name)
+    return np.arange(relevant.shape[1]) < counts[:, None]
+
+
+def _average_precision(relevant: Relevance, divisor: Counts) -> PerQuery:
+    """The sum of the precision at each relevant place, over ``divisor``."""
+    precision = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
+    return (precision * relevant).sum(axis=1) / divisor
+
+
+def _check_counts(counts: Counts, name: str) -> None:
+    """Refuse queries that have nothing to find."""
+    if (counts < 1).any():
+        raise InputError(f"{name} is not defined for a query without any reference of its class; leave it out")
+
+
+def _check_width(relevant: Relevance, k: int, name: str) -> None:
+    """Refuse too few neighbours for a metric."""
+    if not 1 <= k <= relevant.shape[1]:
+        raise InputError(f"{name} needs the {k} nearest, at least 1, and there are {relevant.shape[1]}")
+
+
+def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool) -> None:
+    """Refuse sets that have nothing to tell about each other."""
+    if queries.fingerprint != targets.fingerprint:
+        raise InputError(
+            f"queries were embedded by {queries.fingerprint} and references by {targets.fingerprint}; "
+            "embed both with the same embedder"
+        )
+    for name, one in (("queries", queries), ("references", targets)):
+        if not any(label is not None for label in one.labels):
+            raise InputError(f"the {name} have no labels; embed a source that has some, such as one folder a class")
+    if not itself and set(queries.ids) == set(targets.ids):
+        raise InputError("queries and references are the same photos; give the set once, and each searches the others")
+
+
+def _same_photo(queries: EmbeddingSet, references: EmbeddingSet | None, rows: NDArray[np.int64]) -> int:
+    """How many of some queries have another row with their id to be found."""
+    ids = queries.ids
+    found = Counter(ids if references is None else references.ids)
+    return sum(found[ids[row]] > (references is None) for row in rows)
