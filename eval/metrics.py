@@ -29,8 +29,7 @@ def recall_at_k(relevant: Relevance, k: int) -> PerQuery:
         InputError: ``relevant`` has fewer than k columns.
     """
     _check_width(relevant, k, f"recall@{k}")
-    hits: Relevance = relevant[:, :k].any(axis=1)
-    return hits.astype(np.float64)
+    return np.asarray(relevant[:, :k].any(axis=1), np.float64)
 
 
 def r_precision(relevant: Relevance, counts: Counts) -> PerQuery:

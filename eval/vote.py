@@ -20,8 +20,8 @@ class Candidate:
 def vote(similarities: NDArray[np.float32], labels: Sequence[str | None], temperature: float = 0.07) -> list[Candidate]:
     """Let the nearest references vote for their labels, each with the weight exp(similarity / temperature).
 
-    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", section 3.4; with this
-    temperature in Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, 2021), appendix F.1.
+    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", section 3.4; this
+    temperature: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, 2021), appendix F.1.
 
     Args:
         similarities: ``[k]`` cosines of the nearest references.
