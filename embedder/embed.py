@@ -1,0 +1,169 @@
+"""The command ``python -m embedder.embed EMBEDDER IMAGES --out FOLDER``: a catalog of photos becomes vectors."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from embedder.data.catalog import Catalog, read_catalog
+from embedder.data.splits import Part, Protocol, part
+from embedder.prefetch import batched, prefetched
+from embedder.runtime import BATCH, Embedder, available_cores
+from eval.command import run
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.files import MANIFEST, already_made
+from eval.images import BadImage, open_image, photo_id
+
+OnBadImage = Literal["skip", "error"]
+OnPhoto = Callable[[Image.Image], Any]
+
+NAMED = 5
+"""How many of the photos that were left out are named on standard error."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One batch of a catalog, in the catalog's order.
+
+    Attributes:
+        embeddings: the vectors of the photos that could be read; its table is the catalog's with ``id`` first.
+        extras: what ``on_photo`` gave for each of them.
+        left_out: the others, each as ``{"path": ..., "reason": ...}``.
+    """
+
+    embeddings: EmbeddingSet
+    extras: list[Any]
+    left_out: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One photo on its way to the network."""
+
+    id: str
+    pixels: NDArray[np.uint8]
+    extra: Any
+
+
+def main(
+    embedder: Path,
+    images: str,
+    *,
+    out: Path,
+    split: Part = "all",
+    protocol: Protocol = "auto",
+    on_bad_image: OnBadImage = "skip",
+    overwrite: bool = False,
+) -> Path:
+    """Turn photos into an embeddings folder, for eval.recall and other tools.
+
+    Args:
+        embedder: a run folder or an embedder.onnx.
+        images: a folder of photos, a .csv or .parquet table, or NAME:ROOT.
+        out: the embeddings folder.
+        split: which part of the photos.
+        protocol: what divides them; auto takes what the source declares.
+        on_bad_image: leave unreadable photos out with a count, or stop.
+        overwrite: make the folder anew, whatever it holds.
+
+    Returns:
+        The embeddings folder.
+    """
+    model = Embedder.open(embedder)
+    catalog = part(read_catalog(images), split, protocol)
+    made_from = {"embedder": model.fingerprint, "catalog": catalog.digest(), "split": split, "protocol": protocol}
+    if already_made(out, made_from, overwrite):
+        print(f"{out} is made already", file=sys.stderr)
+    else:
+        batches = list(embed_catalog(model, catalog, on_bad_image))
+        vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
+        table = pa.concat_tables([batch.embeddings.table for batch in batches])
+        left_out = [photo for batch in batches for photo in batch.left_out]
+        embeddings = EmbeddingSet(vectors, table, model.fingerprint)
+        embeddings.save(out, made_from=made_from, images_root=catalog.root, left_out=left_out)
+        report_left_out(left_out, out)
+    print(out)
+    return out
+
+
+def embed_catalog(
+    embedder: Embedder, catalog: Catalog, on_bad_image: OnBadImage = "skip", on_photo: OnPhoto | None = None
+) -> Iterator[Embedded]:
+    """Embed a catalog batch by batch, with a progress bar on standard error.
+
+    Photos are decoded in threads while the network runs, a bounded number ahead, so that memory stays flat.
+
+    Args:
+        embedder: makes the vectors.
+        catalog: the photos.
+        on_bad_image: leave unreadable photos out, or stop at the first.
+        on_photo: called with every decoded photo (its box only, where it has one), in a thread.
+
+    Raises:
+        BadImage: a photo cannot be read, and ``on_bad_image`` is ``error``.
+        InputError: no photo at all can be read.
+    """
+    prepare = partial(_prepare, embedder, catalog, on_photo)
+    photos = prefetched(prepare, range(len(catalog)), threads=available_cores(), ahead=2 * BATCH)
+    readable, first_bad = 0, None
+    for batch in batched(enumerate(tqdm(photos, total=len(catalog), unit="photo")), BATCH):
+        good = {row: photo for row, photo in batch if isinstance(photo, _Prepared)}
+        bad = {row: photo for row, photo in batch if isinstance(photo, BadImage)}
+        first_bad = first_bad or next(iter(bad.values()), None)
+        if first_bad and on_bad_image == "error":
+            raise first_bad
+        readable += len(good)
+        left_out = [{"path": catalog.paths[row], "reason": error.reason} for row, error in bad.items()]
+        yield Embedded(_embeddings(embedder, catalog, good), [photo.extra for photo in good.values()], left_out)
+    if not readable:
+        raise InputError(f"none of the {len(catalog)} photos in {catalog.root} can be read (first: {first_bad})")
+
+
+def report_left_out(left_out: Sequence[dict[str, str]], folder: Path) -> None:
+    """Say on standard error how many photos were left out and why, the first few by name.
+
+    Args:
+        left_out: photos as ``Embedded`` has them.
+        folder: where the manifest lists all of them.
+    """
+    if not left_out:
+        return
+    print(f"left out, because they cannot be read: {len(left_out)}", file=sys.stderr)
+    for photo in left_out[:NAMED]:
+        print(f"  {photo['path']}: {photo['reason']}", file=sys.stderr)
+    if len(left_out) > NAMED:
+        print(f"  and {len(left_out) - NAMED} more, listed in {folder / MANIFEST}", file=sys.stderr)
+
+
+def _prepare(embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, row: int) -> _Prepared | BadImage:
+    """Decode one photo, or return why that cannot be done."""
+    file, box = catalog.file(row), catalog.box(row)
+    try:
+        image = open_image(file, box)
+    except BadImage as error:
+        return error
+    extra = on_photo(image) if on_photo else None
+    return _Prepared(photo_id(file.read_bytes(), box), embedder.preprocessing(image), extra)
+
+
+def _embeddings(embedder: Embedder, catalog: Catalog, photos: dict[int, _Prepared]) -> EmbeddingSet:
+    """Run the network on prepared photos, given by their row in the catalog."""
+    table = catalog.table.take(pa.array(photos, pa.int64()))
+    table = table.add_column(0, "id", pa.array([photo.id for photo in photos.values()], pa.string()))
+    vectors = np.empty((0, embedder.dimension), np.float32)
+    if photos:
+        vectors = embedder.vectors(np.stack([photo.pixels for photo in photos.values()]))
+    return EmbeddingSet(vectors, table, embedder.fingerprint)
+
+
+if __name__ == "__main__":
+    run(main)
