@@ -1,0 +1,58 @@
+"""The command ``python -m eval.recall``: how often the nearest references are of the query's class."""
+
+import sys
+from json import dumps
+from pathlib import Path
+
+from eval.command import run
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.metrics import Evaluation, evaluate
+
+_NAMES = {"r_precision": "R-precision", "map@r": "MAP@R"}
+
+
+def main(queries: Path, references: Path | None = None, *, k: str = "1,2,4,8", json: bool = False) -> Evaluation:
+    """Measure recall@k, R-precision and MAP@R by exact search, and print them.
+
+    Queries without a label, or without any reference of their class, are left out of the means and counted. In a set
+    that searches itself no photo finds itself.
+
+    Args:
+        queries: embeddings folder or index folder whose photos are searched for.
+        references: embeddings folder or index folder that is searched in; without one, the queries search each other.
+        k: numbers of neighbours for recall@k, separated by commas; the largest is taken for mAP@k.
+        json: print one JSON object of shares between 0 and 1 instead of a table.
+
+    Returns:
+        The value of each metric for each query.
+    """
+    targets = None if references is None else EmbeddingSet.load(references)
+    evaluation = evaluate(EmbeddingSet.load(queries), targets, _numbers(k))
+    counts = {name: getattr(evaluation, name) for name in ("queries", "left_out", "same_photo")}
+    if evaluation.same_photo:
+        warning = (
+            f"warning: {evaluation.same_photo} of {evaluation.queries} queries are among the references themselves"
+        )
+        print(f"{warning}, which makes them too easy", file=sys.stderr)
+    print(dumps(counts | evaluation.means()) if json else _table(counts, evaluation.means()))
+    return evaluation
+
+
+def _numbers(k: str) -> list[int]:
+    """The numbers in a list such as 1,2,4,8."""
+    try:
+        return [int(number) for number in k.split(",")]
+    except ValueError:
+        raise InputError(f"k is {k!r}; give numbers separated by commas, such as 1,2,4,8") from None
+
+
+def _table(counts: dict[str, int], means: dict[str, float]) -> str:
+    """The results for people: a name and a number a line."""
+    lines = [(name.replace("_", " "), str(count)) for name, count in counts.items()]
+    lines += [(_NAMES.get(name, name.replace("map", "mAP")), f"{mean:.4f}") for name, mean in means.items()]
+    return "\n".join(f"{name:<12}{number:>8}" for name, number in lines)
+
+
+if __name__ == "__main__":
+    run(main)
