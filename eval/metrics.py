@@ -191,7 +191,7 @@ def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool
     """Refuse sets that have nothing to tell about each other."""
     if queries.fingerprint != targets.fingerprint:
         raise InputError(
-            f"queries were embedded by {queries.fingerprint} and references by {targets.fingerprint}; "
+            f"queries were embedded by {queries.fingerprint[:16]} and references by {targets.fingerprint[:16]}; "
             "embed both with the same embedder"
         )
     for name, one in (("queries", queries), ("references", targets)):

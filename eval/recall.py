@@ -31,10 +31,8 @@ def main(queries: Path, references: Path | None = None, *, k: str = "1,2,4,8", j
     evaluation = evaluate(EmbeddingSet.load(queries), targets, _numbers(k))
     counts = {name: getattr(evaluation, name) for name in ("queries", "left_out", "same_photo")}
     if evaluation.same_photo:
-        warning = (
-            f"warning: {evaluation.same_photo} of {evaluation.queries} queries are among the references themselves"
-        )
-        print(f"{warning}, which makes them too easy", file=sys.stderr)
+        share = f"{evaluation.same_photo} of {evaluation.queries}"
+        print(f"warning: {share} queries are themselves among the references: too easy for them", file=sys.stderr)
     print(dumps(counts | evaluation.means()) if json else _table(counts, evaluation.means()))
     return evaluation
 
