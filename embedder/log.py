@@ -44,12 +44,11 @@ class RunLog:
     def close(self) -> None:
         """Draw the curves and end the events."""
         self._events.close()
-        if self.rows:
-            draw_curves(self.rows, self.folder / "curves.png")
+        draw_curves(self.rows, self.folder / "curves.png")
 
 
 def draw_curves(rows: list[Row], path: Path) -> None:
-    """Draw loss, validation and distances over the epochs.
+    """Draw loss, validation and distances over the epochs; a log that has none of them gives no picture.
 
     Args:
         rows: the log, one row an epoch.
@@ -65,6 +64,8 @@ def draw_curves(rows: list[Row], path: Path) -> None:
     }
     panels = {title: [name for name in names if any(name in row for row in rows)] for title, names in panels.items()}
     panels = {title: names for title, names in panels.items() if names}
+    if not panels:
+        return
     figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):

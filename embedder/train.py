@@ -1,4 +1,4 @@
-"""Train an embedder: ``python -m embedder.train --config configs/NAME.yaml [--run runs/NAME] [--loss.name arcface] ...``.
+"""Train an embedder: ``python -m embedder.train --config configs/NAME.yaml [--run runs/NAME] [--loss.name NAME] ...``.
 
 A bare ``python -m embedder.train`` draws birds and learns to tell them apart. The same command given again goes on
 where a run was stopped; given again after the run is done, it does nothing.

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.config import Config, TrainSettings
 from embedder.data.catalog import Catalog, read_catalog
-from embedder.data.loading import epoch_batches, make_loader
-from embedder.data.photos import TrainingPhotos, check_photos
+from embedder.data.loading import make_loader
+from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import split
 from embedder.export import export
@@ -31,13 +31,14 @@ from embedder.losses import batch_statistics, build_loss, looks_collapsed
 from embedder.memory import keep_freed_memory
 from embedder.model.network import Network, build_network, parameter_groups
 from embedder.preprocess import Preprocessing
+from embedder.randomness import keyed_generator
 from embedder.validation import validate
 from eval.errors import InputError
 from eval.files import replacing
 
 LAST, BEST, EMBEDDER, TRAINED_ON = "last.ckpt", "best.ckpt", "embedder.onnx", "trained_on.npy"
 SELECTION = "map@r"
-"""What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, "A Metric Learning Reality Check")."""
+"""What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, section 3.2)."""
 
 
 class Trainer:
@@ -53,7 +54,8 @@ class Trainer:
         self.fabric = make_fabric(config.train)
         self._load_photos()
         self._build()
-        self.step, self.seen = 0, {}  # type: int, dict[str, Any]
+        self.step = 0
+        self.seen: dict[str, Any] = {}
         self.best, self.best_epoch = -math.inf, 0
         rows = self._resume() if (folder / LAST).exists() else []
         self.log = RunLog(folder, rows, self.step)
@@ -103,9 +105,10 @@ class Trainer:
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the state was saved first.
         """
+        train = self.config.train
         if not self.log.rows:
             self._finish_epoch()
-        batches = epoch_batches(self.sampler, self.step, self.steps)
+        batches = EpochBatches(self.sampler, self.step, self.steps)
         loader = self.fabric.setup_dataloaders(make_loader(self.dataset, batches, self.config.data.workers))
         saved = time.perf_counter()
         with interrupts() as stop, tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True) as bar:
@@ -115,15 +118,15 @@ class Trainer:
                 finished = self.step % self.sampler.steps == 0
                 if finished:
                     bar.set_postfix_str(self._finish_epoch())
-                if finished or stop.is_set() or time.perf_counter() - saved > 60 * self.config.train.checkpoint_minutes:
+                if finished or stop.is_set() or time.perf_counter() - saved > 60 * train.checkpoint_minutes:
                     self._save()
                     saved = time.perf_counter()
                 if stop.is_set():
                     bar.close()
-                    self._say(f"stopped at step {self.step} of {self.steps}, saved; the same command goes on from there")
+                    self._say(f"stopped at step {self.step} of {self.steps}; the same command goes on from there")
                     raise KeyboardInterrupt
                 if finished and self._is_stale():
-                    self._say(f"stopped early: no better validation for {self.config.train.patience} epochs")
+                    self._say(f"stopped early: no better validation for {train.patience} epochs")
                     break
         self.log.close()
         self._export()
@@ -131,7 +134,7 @@ class Trainer:
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
         started = time.perf_counter()
-        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1)[0]))
+        torch.manual_seed(int(keyed_generator("step", self.config.seed, self.step).integers(2**63)))
         share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = share * group["peak"]

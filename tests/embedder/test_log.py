@@ -1,0 +1,56 @@
+import csv
+from pathlib import Path
+
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from embedder.log import RunLog
+
+ROWS = [
+    {"epoch": 0, "step": 0, "recall@1": 0.2, "map@r": 0.1},
+    {
+        "epoch": 1,
+        "step": 10,
+        "loss": 2.0,
+        "recall@1": 0.4,
+        "map@r": 0.3,
+        "positive_distance": 0.2,
+        "negative_distance": 0.9,
+    },
+]
+
+
+def test_rows_become_a_table_events_and_a_picture(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, [], 0)
+    log.step(5, {"loss": 2.5})
+    for row in ROWS:
+        log.epoch(row)
+    log.close()
+    table = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [{name: float(value) for name, value in row.items() if value} for row in table] == ROWS
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [(event.step, round(event.value, 5)) for event in events.Scalars("epoch/recall@1")] == [(0, 0.2), (10, 0.4)]
+    assert [event.step for event in events.Scalars("step/loss")] == [5]
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > picture.height > 200
+
+
+def test_a_resumed_log_goes_on_without_gap_or_repetition(tmp_path: Path) -> None:
+    first = RunLog(tmp_path, [], 0)
+    for row in ROWS:
+        first.epoch(row)
+    first.step(12, {"loss": 9.0})
+    first.close()
+    again = RunLog(tmp_path, [ROWS[0]], 5)
+    again.epoch(ROWS[1])
+    again.close()
+    assert len(list(csv.DictReader((tmp_path / "log.csv").open()))) == 2
+    assert [event.step for event in EventAccumulator(str(tmp_path)).Reload().Scalars("epoch/recall@1")] == [0, 10]
+
+
+def test_a_run_without_validation_or_training_still_draws(tmp_path: Path) -> None:
+    for number, row in enumerate(({"epoch": 0, "step": 0}, {"epoch": 1, "step": 4, "loss": 1.0})):
+        log = RunLog(tmp_path / str(number), [], 0)
+        log.epoch(row)
+        log.close()
+    assert (tmp_path / "1" / "curves.png").exists()

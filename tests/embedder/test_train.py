@@ -1,0 +1,244 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from embedder import Embedder, checkpoint
+from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.train import fit, settled
+from embedder.trainer import Trainer, learning_rate_share
+from eval.errors import InputError
+from eval.images import photo_id
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Eight classes of six small photos; the colour is the class, the noise is the photo."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for label in range(8):
+        (root / f"kind{label}").mkdir()
+        for number in range(6):
+            pixels = 32 * label + generator.integers(0, 32, (40, 48, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / f"kind{label}" / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def config(photos: Path) -> Config:
+    return Config(
+        data=DataSettings(root=str(photos), size=32, workers=0),
+        augment=AugmentSettings(),
+        model=ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=16, dropout=0.2),
+        loss=LossSettings("triplet+arcface", memory=0),
+        train=TrainSettings(epochs=2, batch_size=8, photos_per_class=2, ema=0.9, accelerator="cpu"),
+        seed=3,
+    )
+
+
+def weights(run: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    return checkpoint.load(run / name)["network"]
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        assert torch.equal(values, other[name]), name
+
+
+@pytest.fixture
+def whole(config: Config, tmp_path: Path) -> Path:
+    """A run that was never stopped."""
+    return fit(config, tmp_path / "whole")
+
+
+def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, photos: Path) -> None:
+    names = {path.name for path in whole.iterdir()}
+    assert {
+        "config.yaml",
+        "log.csv",
+        "curves.png",
+        "last.ckpt",
+        "best.ckpt",
+        "embedder.onnx",
+        "trained_on.npy",
+    } <= names
+    assert any(name.startswith("events.out") for name in names)
+    assert yaml.safe_load((whole / "config.yaml").read_text())["train"]["epochs"] == 2
+    rows = list(csv.DictReader((whole / "log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert {"loss", "triplet", "arcface", "recall@1", "map@r", "positive_distance", "active_triplets"} <= rows[1].keys()
+    trained_on = set(np.load(whole / "trained_on.npy"))
+    assert trained_on == Embedder.open(whole).trained_on
+    held_out = {"kind6", "kind7"}
+    expected = {photo_id(path.read_bytes()) for path in photos.rglob("*.png") if path.parent.name not in held_out}
+    assert trained_on == expected
+
+
+@pytest.mark.parametrize("stop_at", [1, 6, 7])
+def test_a_run_killed_at_any_step_and_resumed_has_the_same_bits(
+    config: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    stopped = replace(config, train=replace(config.train, checkpoint_minutes=0.0))
+    step = Trainer._step
+
+    def dying(self: Trainer, *batch: torch.Tensor) -> None:
+        if self.step == stop_at:
+            raise MemoryError
+        step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Trainer, "_step", dying)
+        fit(stopped, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "embedder.onnx").exists()
+    fit(config, tmp_path / "stopped")
+    assert_same(weights(whole), weights(tmp_path / "stopped"))
+    assert_same(weights(whole, "best.ckpt"), weights(tmp_path / "stopped", "best.ckpt"))
+    assert Embedder.open(whole).fingerprint == Embedder.open(tmp_path / "stopped").fingerprint
+    times = {"images_per_second"}
+    logs = [list(csv.DictReader((run / "log.csv").open())) for run in (whole, tmp_path / "stopped")]
+    assert [{k: v for k, v in row.items() if k not in times} for row in logs[0]] == [
+        {k: v for k, v in row.items() if k not in times} for row in logs[1]
+    ]
+
+
+def test_any_number_of_workers_gives_the_same_weights(config: Config, whole: Path, tmp_path: Path) -> None:
+    fit(replace(config, data=replace(config.data, workers=2)), tmp_path / "two")
+    assert_same(weights(whole), weights(tmp_path / "two"))
+
+
+def test_another_seed_gives_other_weights(config: Config, whole: Path, tmp_path: Path) -> None:
+    fit(replace(config, seed=4), tmp_path / "other")
+    assert any(not torch.equal(value, weights(whole)[name]) for name, value in weights(tmp_path / "other").items())
+
+
+def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
+    longer = replace(config, loss=LossSettings("proxy-anchor"), train=replace(config.train, epochs=8))
+    rows = list(csv.DictReader((fit(longer, tmp_path / "run") / "log.csv").open()))
+    assert float(rows[-1]["loss"]) < 0.9 * float(rows[1]["loss"])
+
+
+def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) -> None:
+    frozen = replace(config, train=replace(config.train, epochs=0))
+    run = fit(frozen, tmp_path / "frozen")
+    network = Trainer(settled(frozen), tmp_path / "again").network.eval()
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        pooled = network.pooling(
+            network.backbone((torch.from_numpy(images).permute(0, 3, 1, 2) - network.mean) / network.std)
+        )
+    expected = torch.nn.functional.normalize(pooled).numpy()
+    embedder = Embedder.open(run)
+    np.testing.assert_allclose(embedder.vectors(images), expected, atol=1e-4)
+    assert embedder.trained_on == frozenset()
+
+
+def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config: Config, whole: Path) -> None:
+    before = (whole / "embedder.onnx").stat().st_mtime_ns
+    fit(replace(config, data=replace(config.data, workers=1)), whole)
+    assert (whole / "embedder.onnx").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"train\.epochs was 2 and is now 3"):
+        fit(replace(config, train=replace(config.train, epochs=3)), whole)
+    shorter = replace(config, train=replace(config.train, epochs=1))
+    fit(shorter, whole, overwrite=True)
+    assert yaml.safe_load((whole / "config.yaml").read_text())["train"]["epochs"] == 1
+
+
+def test_changed_photos_are_noticed(config: Config, photos: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(photos, tmp_path / "copy")
+    config = replace(config, data=replace(config.data, root=str(copy)))
+    run = fit(config, tmp_path / "run")
+    (run / "embedder.onnx").unlink()
+    shutil.copy(copy / "kind1" / "0.png", copy / "kind0" / "9.png")
+    with pytest.raises(InputError, match="photos have changed"):
+        fit(config, run)
+
+
+def test_a_folder_that_is_no_run_is_not_touched(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="no training run"):
+        fit(config, tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Path) -> None:
+    still = replace(config, train=replace(config.train, epochs=6, patience=2, learning_rate=1e-12, ema=0.0))
+    rows = list(csv.DictReader((fit(still, tmp_path / "run") / "log.csv").open()))
+    assert 2 <= int(rows[-1]["epoch"]) < 6
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(config: Config, whole: Path, photos: Path, tmp_path: Path) -> None:
+    """As a user does it: the command in a process of its own, interrupted, then given again."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "embedder.train", "--config", str(whole / "config.yaml"), "--run", str(run)]
+    command += ["--train.checkpoint_minutes", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    while not (run / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    assert_same(weights(whole), weights(run))
+
+
+def test_kill_9_loses_nothing(config: Config, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "embedder.train", "--config", str(whole / "config.yaml"), "--run", str(run)]
+    command += ["--train.checkpoint_minutes", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, cwd=Path(__file__).parents[2])
+    while not (run / "last.ckpt").exists():
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=Path(__file__).parents[2])
+    assert_same(weights(whole), weights(run))
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing fails in the second epoch; what the first one saved is still whole."""
+    saving, calls = torch.save, []
+
+    def failing(state: object, path: Path) -> None:
+        calls.append(path)
+        if len(calls) > 4:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        saving(state, path)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(torch, "save", failing)
+        fit(config, tmp_path / "run")
+    assert checkpoint.load(tmp_path / "run" / "last.ckpt")["step"] > 0
+    assert not list((tmp_path / "run").glob(".*.part"))
+
+
+def test_learning_rate_rises_then_falls_to_nothing() -> None:
+    shares = [learning_rate_share(step, 100, 0.1) for step in range(100)]
+    assert shares[0] == pytest.approx(0.1)
+    assert max(shares) == shares[9] == shares[10] == 1.0
+    assert all(later < earlier for earlier, later in pairwise(shares[10:]))
+    assert shares[-1] < 0.001
+
+
+def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> None:
+    model = replace(config.model, frozen_stages="all", head="none", norm="none")
+    with pytest.raises(InputError, match="nothing can be trained"):
+        fit(replace(config, model=model, loss=LossSettings("triplet")), tmp_path / "run")

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from embedder.config import ModelSettings
+from embedder.data.catalog import read_catalog
+from embedder.model.network import build_network
+from embedder.preprocess import Preprocessing
+from embedder.validation import embed, validate
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(20):
+            pixels = generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number:02}.png")
+    return tmp_path
+
+
+def test_it_is_what_plain_formulas_give(photos: Path) -> None:
+    network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
+    catalog, preprocessing = read_catalog(str(photos)), Preprocessing(32)
+    pixels = np.stack([preprocessing(Image.open(catalog.file(row)).convert("RGB")) for row in range(len(catalog))])
+    network.train()
+    vectors = embed(network, catalog, preprocessing)
+    with torch.no_grad():
+        np.testing.assert_allclose(vectors, network.eval()(torch.from_numpy(pixels)).vector, atol=1e-5)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    hits = [catalog.labels[row] == catalog.labels[best] for row, best in enumerate(similarity.argmax(axis=1))]
+    assert validate(network, catalog, preprocessing)["recall@1"] == pytest.approx(np.mean(hits))
+
+
+def test_nothing_held_out_gives_no_metrics(photos: Path) -> None:
+    network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
+    assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32)) == {}
