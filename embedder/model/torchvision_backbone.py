@@ -59,7 +59,7 @@ def _take_apart(network: Any) -> tuple[list[nn.Module], str]:
             return [network.stem, *network.trunk_output], "fc"
         case DenseNet():
             parts = list(network.features)
-            return [nn.Sequential(*parts[:4]), *parts[4:], nn.ReLU()], "classifier"
+            return [nn.Sequential(*parts[:4]), *parts[4:-1], nn.Sequential(parts[-1], nn.ReLU())], "classifier"
         case SwinTransformer():
             return [*network.features, network.norm], "head"
         case _:

