@@ -1,0 +1,129 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from eval import files
+from eval.errors import InputError
+
+
+class HalfwayError(Exception):
+    """Something that goes wrong in the middle of writing."""
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def test_replacing_keeps_the_old_file_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    with files.replacing(path) as beside:
+        beside.write_text("old")
+    with files.replacing(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_replacing_leaves_nothing_behind_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(HalfwayError), files.replacing(path) as beside:
+        beside.write_text("half")
+        raise HalfwayError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_new_folder_replaces_the_whole_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("old", "new"):
+        with files.new_folder(folder) as beside:
+            (beside / "sub").mkdir()
+            (beside / "sub" / name).write_text(name)
+    assert [path.name for path in folder.rglob("*")] == ["sub", "new"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_new_folder_keeps_the_old_one_when_the_block_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+    with pytest.raises(HalfwayError), files.new_folder(folder) as beside:
+        (beside / "half").write_text("half")
+        raise HalfwayError
+    assert names(folder) == ["old"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_everything_is_on_the_disk_before_the_new_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    rename, replace = os.rename, os.replace
+    monkeypatch.setattr(files, "sync", lambda path: events.append(f"sync {path.name.split('.')[1]}"))
+    monkeypatch.setattr(os, "rename", lambda old, new: (events.append("rename"), rename(old, new)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append("replace"), replace(old, new)))
+    parent = tmp_path / "x.parent"
+    with files.replacing(parent / "file") as beside:
+        beside.write_text("text")
+    assert events == ["sync file", "replace", "sync parent"]
+    events.clear()
+    with files.new_folder(parent / "folder") as beside:
+        (beside / "x.inner").write_text("text")
+    assert events == ["sync inner", "sync folder", "rename", "sync parent"]
+
+
+def test_json_round_trip_keeps_letters_readable(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"label": "Zaunkönig", "count": 3})
+    assert files.read_json(tmp_path / "a.json") == {"label": "Zaunkönig", "count": 3}
+    assert "Zaunkönig" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [b'{"half": ', b"\xff\xfe", b""])
+def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json is damaged"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_missing_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.json does not exist"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 999
+    (tmp_path / "file").write_bytes(content)
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def made(folder: Path, made_from: dict[str, object]) -> Path:
+    folder.mkdir()
+    files.write_json(folder / files.MANIFEST, {"made_from": made_from})
+    return folder
+
+
+def test_what_was_made_from_the_same_is_made_already(tmp_path: Path) -> None:
+    folder = made(tmp_path / "out", {"embedder": "abc", "size": 128})
+    assert files.already_made(folder, {"size": 128, "embedder": "abc"}, overwrite=False)
+    assert not files.already_made(folder, {"size": 128, "embedder": "abc"}, overwrite=True)
+
+
+def test_nothing_is_made_in_a_missing_or_empty_folder(tmp_path: Path) -> None:
+    assert not files.already_made(tmp_path / "missing", {}, overwrite=False)
+    assert not files.already_made(tmp_path, {}, overwrite=False)
+
+
+@pytest.mark.parametrize("now", [{"size": 224}, {"size": 128, "split": "test"}, {}])
+def test_something_else_is_an_error_that_names_the_difference(tmp_path: Path, now: dict[str, object]) -> None:
+    folder = made(tmp_path / "out", {"size": 128})
+    with pytest.raises(InputError, match=r"(size was 128 and is now (224|None)|split was None and is now 'test')"):
+        files.already_made(folder, now, overwrite=False)
+    assert not files.already_made(folder, now, overwrite=True)
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"photo")
+    with pytest.raises(InputError, match="was not made by Fieldmark"):
+        files.already_made(tmp_path, {}, overwrite=False)
