@@ -11,8 +11,8 @@ from eval.errors import InputError
 
 LISTS = ["classes.txt", "images.txt", "image_class_labels.txt", "train_test_split.txt"]
 SPLIT = {"0": "train", "1": "test"}
-"""The data set's README says that 1 is training and that there are 2,999 training and 2,903 test photos. Only one of the
-two can be true: 0 stands at 2,999 photos, 30 of every species but one, which is how CUB-200-2011 chose for training."""
+"""The data set's README says both that 1 is training and that 2,999 photos are for training, and only one can be true:
+2,999 photos have a 0, 30 of every species but one, which is how CUB-200-2011 chose its training photos."""
 LAYOUT = f"a folder images with one folder a species, and {', '.join(LISTS)}"
 
 

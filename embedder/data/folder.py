@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from embedder.data.catalog import Catalog, label_column
-from embedder.data.layout import SPLIT_NAMES, official_splits
+from embedder.data.layout import SPLIT_NAMES, check_layout, official_splits
 from eval.errors import InputError
 
 SUFFIXES = frozenset({
-    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
-    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff",
-    ".webp"
+    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
+    ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif",
+    ".tiff", ".webp"
 })  # fmt: skip
 """Suffixes of the formats that ``eval.images`` opens; a fixed list, so that every machine finds the same photos."""
 
@@ -32,6 +32,7 @@ def read(root: Path) -> Catalog:
     Raises:
         InputError: there are no photos, or they do not lie in one of these ways.
     """
+    check_layout(root, "a folder of photos", (), "one folder a class")
     photos = sorted(_photos(root))
     _check_depth(root, photos)
     columns = {"path": pa.array(["/".join(parts) for parts in photos])}

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from embedder.data.layout import check_layout, check_listed, official_splits
+from eval.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (set(), {}),
+        ({"train", "Test"}, {"train": "train", "Test": "test"}),
+        ({"train", "val"}, {"train": "train", "val": "test"}),
+        ({"training", "validation", "testing"}, {"training": "train", "validation": "train", "testing": "test"}),
+    ],
+)
+def test_official_splits(names, expected):
+    assert official_splits(names) == expected
+
+
+def test_a_complete_layout_passes(touch):
+    check_layout(touch(["a.txt", "b/c.jpg"]), "this", ["a.txt", "b"], "words")
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("set/gone", "gone does not exist; this is laid out as words"),
+        ("set/a.txt", "a.txt is not a folder; unpack it if it is an archive; this is laid out as words"),
+        ("", "one level too high for this; give this:.*set$"),
+        ("set/b", "one level too low for this; give this:.*set$"),
+        ("other", "other is not this: b is missing; this is laid out as words"),
+    ],
+)
+def test_what_is_wrong_with_a_layout(touch, place, message):
+    root = touch(["set/a.txt", "set/b/c.jpg", "other/a.txt"])
+    with pytest.raises(InputError, match=message):
+        check_layout(root / place, "this", ["a.txt", "b"], "words")
+
+
+def test_a_relative_root_knows_its_parent(touch, monkeypatch):
+    monkeypatch.chdir(touch(["a.txt", "b/c.jpg"]) / "b")
+    with pytest.raises(InputError, match="is one level too low"):
+        check_layout(Path(), "this", ["a.txt", "b"], "words")
+
+
+def test_listed_photos_that_are_missing(touch):
+    root = touch(["a.jpg", "folder.jpg/b.jpg"])
+    check_listed(root, ["a.jpg"], root / "list.txt")
+    with pytest.raises(InputError, match=r"lists 3 photos and 2 of them do not exist \(first: folder.jpg\)"):
+        check_listed(root, ["a.jpg", "folder.jpg", "c.jpg"], root / "list.txt")

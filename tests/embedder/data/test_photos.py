@@ -1,0 +1,153 @@
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from embedder.config import AugmentSettings
+from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
+from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
+from embedder.data.sampler import ClassBalancedSampler
+from eval.errors import InputError
+
+STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
+"""Settings under which a view is the whole photo, squashed to a square."""
+
+
+def make(folder, settings=None, size=24, seed=5):
+    catalog, ids, _ = check_photos(read_catalog(folder))
+    return catalog, TrainingPhotos(catalog, ids, settings or AugmentSettings(hue=0.1, erase=0.5), size, seed)
+
+
+def loaded(photos, batches, workers):
+    loader = DataLoader(photos, batch_sampler=batches, num_workers=workers)
+    return [(images, labels.tolist(), rows.tolist()) for images, labels, rows in loader]
+
+
+def test_any_number_of_workers_gives_the_same_pixels(photo_folder):
+    catalog, photos = make(photo_folder)
+    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 6, 2, 0), 0, 5)
+    alone = loaded(photos, batches, 0)
+    assert [images.shape for images, _, _ in alone] == [(6, 24, 24, 3)] * 5
+    assert alone[0][0].dtype == torch.uint8
+    for workers in (1, 2):
+        for ours, theirs in zip(loaded(photos, batches, workers), alone, strict=True):
+            assert torch.equal(ours[0], theirs[0])
+            assert ours[1:] == theirs[1:]
+
+
+def test_a_view_depends_on_seed_epoch_photo_and_view_alone(photo_folder):
+    catalog, photos = make(photo_folder)
+    views = {(e, r, v): photos[e, r, v][0].numpy().tobytes() for e in range(2) for r in range(12) for v in range(2)}
+    assert len(set(views.values())) == len(views)
+    mixed = catalog.select(np.arange(12)[::-1])
+    _, ids, _ = check_photos(mixed)
+    turned = TrainingPhotos(mixed, ids, AugmentSettings(hue=0.1, erase=0.5), 24, 5)
+    for (epoch, row, view), pixels in views.items():
+        assert turned[epoch, 11 - row, view][0].numpy().tobytes() == pixels
+    assert not torch.equal(make(photo_folder, seed=6)[1][0, 0, 0][0], photos[0, 0, 0][0])
+
+
+def test_labels_start_at_0_and_follow_the_rows(photo_folder):
+    catalog, photos = make(photo_folder)
+    later = catalog.select(catalog.codes >= 1)
+    photos = TrainingPhotos(later, ["0"] * len(later), AugmentSettings(), 8, 0)
+    assert [photos[0, row, 0][1:] for row in range(8)] == [(row // 4, row) for row in range(8)]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "1", "LA"])
+def test_pixels_are_rgb_whatever_the_mode(tmp_path, mode):
+    name = "a.tif" if mode == "CMYK" else "a.png"
+    Image.new(mode, (30, 20)).save(tmp_path / name)
+    _, photos = make(tmp_path)
+    assert photos[0, 0, 0][0].shape == (24, 24, 3)
+
+
+def test_only_the_box_is_seen(tmp_path):
+    pixels = np.zeros((40, 60, 3), dtype=np.uint8)
+    pixels[10:30, 20:50] = (10, 200, 30)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    box = pa.array([[20, 10, 50, 30], None], TYPES["box"])
+    table = pa.table({"path": ["a.png", "a.png"], "label": label_column(["x", "y"]), "box": box})
+    catalog, ids, _ = check_photos(Catalog(table, tmp_path, "test"))
+    photos = TrainingPhotos(catalog, ids, STILL, 8, 0)
+    assert photos[0, 0, 0][0].unique(dim=0).reshape(-1, 3).unique(dim=0).tolist() == [[10, 200, 30]]
+    assert photos[0, 1, 0][0][0, 0].tolist() == [0, 0, 0]
+    content = (tmp_path / "a.png").read_bytes()
+    box_bytes = np.array([20, 10, 50, 30], dtype="<f8").tobytes()
+    assert ids == [hashlib.sha256(content + extra).hexdigest()[:32] for extra in (box_bytes, b"")]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_is_lost_is_named_in_one_line(photo_folder, workers):
+    catalog, photos = make(photo_folder)
+    (photo_folder / "raven" / "2.png").unlink()
+    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 12, 4, 0), 0, 1)
+    file = photo_folder / "raven" / "2.png"
+    assert fault(photos, batches, workers) == f"{file}: does not exist; it could be read when training began"
+
+
+def fault(photos, batches, workers):
+    """What is said when loading fails."""
+    try:
+        loaded(photos, batches, workers)
+    except InputError as error:
+        error.__traceback__ = None  # PyTorch's holds itself, and with it the workers, which then take 5 s to end
+        return str(error)
+
+
+def test_settings_are_checked(photo_folder):
+    with pytest.raises(InputError, match=r"augment\.mirror is 2"):
+        make(photo_folder, AugmentSettings(mirror=2))
+
+
+def test_batches_of_a_run_go_on_from_any_step(photo_folder):
+    catalog, _ = make(photo_folder)
+    sampler = ClassBalancedSampler(catalog.codes, 4, 2, 0)
+    assert sampler.steps == 3
+    whole = list(EpochBatches(sampler, 0, 8))
+    assert whole[4] == [(1, *draw) for draw in sampler.batches(1)[1]]
+    assert [key[0] for batch in whole for key in batch[:1]] == [0, 0, 0, 1, 1, 1, 2, 2]
+    for first in range(9):
+        rest = EpochBatches(sampler, first, 8)
+        assert list(rest) == whole[first:]
+        assert len(rest) == 8 - first
+
+
+@pytest.fixture
+def mixed_folder(photo_folder):
+    """The folder with an unreadable photo in each of two classes, and a class without a readable one."""
+    (photo_folder / "crow" / "text.jpg").write_text("not a photo")
+    whole = (photo_folder / "rook" / "1.png").read_bytes()
+    (photo_folder / "rook" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (photo_folder / "jay").mkdir()
+    (photo_folder / "jay" / "empty.png").touch()
+    return photo_folder
+
+
+def test_unreadable_photos_are_left_out_with_their_reasons(mixed_folder):
+    catalog, ids, left_out = check_photos(read_catalog(mixed_folder))
+    assert [entry["path"] for entry in left_out] == ["crow/text.jpg", "jay/empty.png", "rook/1.png"]
+    assert left_out[1]["reason"] == "is empty"
+    assert all(entry["reason"] for entry in left_out)
+    assert catalog.classes == ["crow", "raven", "rook"]
+    assert np.bincount(catalog.codes).tolist() == [4, 4, 3]
+    assert ids == [hashlib.sha256(catalog.file(row).read_bytes()).hexdigest()[:32] for row in range(11)]
+
+
+def test_unreadable_photos_can_be_an_error(mixed_folder):
+    with pytest.raises(InputError, match=r"3 of 14 photos in .* cannot be read \(first: crow/text.jpg: not an image"):
+        check_photos(read_catalog(mixed_folder), "error")
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_text("not a photo")
+    with pytest.raises(InputError, match="1 of 1 photos"):
+        check_photos(read_catalog(tmp_path))
+
+
+def test_an_empty_catalog_stays_empty(photo_folder):
+    assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]))] == [0, 0, 0]

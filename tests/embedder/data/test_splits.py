@@ -1,0 +1,163 @@
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+
+from embedder.data.catalog import ClassSplit
+from embedder.data.splits import part, split
+from eval.errors import InputError
+
+
+def rows(counts):
+    """Rows of photos, so many of each class, taking turns."""
+    turns = [(number, label) for label, count in counts.items() for number in range(count)]
+    return [(f"{label}/{number}.jpg", label) for number, label in sorted(turns)]
+
+
+def classes(count, photos=3):
+    return rows({f"c{number:02}": photos for number in reversed(range(count))})
+
+
+def names(catalog):
+    return sorted(set(catalog.labels))
+
+
+def assert_partition(catalog, *parts):
+    assert sorted(path for each in parts for path in each.paths) == sorted(catalog.paths)
+
+
+@pytest.fixture
+def declared(make_catalog):
+    """Six classes whose zero-shot protocol is not in their order, with an official split."""
+    official = pa.array(["train", "train", "test"] * 6)
+    protocol = ClassSplit(("c05", "c00", "c02"), ("c01", "c04"), ("c03",))
+    return make_catalog(sorted(classes(6)), protocol, split=official)
+
+
+def test_declared_zero_shot_classes(declared):
+    for protocol in ("auto", "zero-shot"):
+        parts = split(declared, protocol)
+        assert names(parts.training) == ["c00", "c02", "c05"]
+        assert names(parts.validation) == ["c01", "c04"]
+        assert names(parts.test) == ["c03"]
+        assert_partition(declared, parts.training, parts.validation, parts.test)
+
+
+def test_labels_start_at_0_in_every_part(declared):
+    parts = split(declared)
+    for each in (parts.training, parts.validation, parts.test):
+        assert sorted(set(each.codes)) == list(range(len(names(each))))
+
+
+def test_without_validation_all_training_classes_are_trained_on(declared):
+    parts = split(declared, validation="none")
+    assert names(parts.training) == ["c00", "c01", "c02", "c04", "c05"]
+    assert len(parts.validation) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "training", "validation", "test"), [(200, 70, 30, 100), (196, 69, 29, 98), (9, 3, 2, 4)]
+)
+def test_zero_shot_without_a_declaration_halves_the_classes_in_their_order(
+    make_catalog, count, training, validation, test
+):
+    catalog = make_catalog([(f"{number}.jpg", f"c{number}") for number in reversed(range(count))])
+    parts = split(catalog, "zero-shot")
+    assert [*parts.training.classes, *parts.validation.classes, *parts.test.classes] == catalog.classes
+    assert [len(parts.training), len(parts.validation), len(parts.test)] == [training, validation, test]
+
+
+def test_closed_set_takes_the_official_split(declared):
+    parts = split(declared, "closed-set", "none")
+    assert names(parts.training) == names(parts.test) == declared.classes
+    assert parts.test.table["split"].to_pylist() == ["test"] * 6
+    assert_partition(declared, parts.training, parts.test)
+
+
+def test_auto_is_closed_set_without_a_declaration(make_catalog):
+    catalog = make_catalog(classes(10))
+    parts = split(catalog)
+    assert len(parts.test) == 0
+    assert parts.training.classes == catalog.classes[:7]
+    assert parts.validation.classes == catalog.classes[7:]
+
+
+def test_closed_set_holds_out_training_photos_of_classes_alone(declared):
+    parts = split(declared, "closed-set", "classes")
+    assert names(parts.validation) == ["c04", "c05"]
+    assert set(parts.validation.table["split"].to_pylist()) == {"train"}
+    assert names(parts.test) == declared.classes
+
+
+def test_held_out_photos_are_a_fifth_of_each_class_and_at_least_two(make_catalog):
+    counts = {"one": 1, "three": 3, "four": 4, "ten": 10, "many": 50}
+    catalog = make_catalog(rows(counts))
+    parts = split(catalog, validation="photos")
+    held_out = Counter(parts.validation.labels)
+    assert held_out == {"four": 2, "ten": 2, "many": 10}
+    assert_partition(catalog, parts.training, parts.validation)
+
+
+def test_held_out_photos_depend_on_seed_and_path_alone(make_catalog):
+    photos = classes(4, 20)
+    chosen = set(split(make_catalog(photos), validation="photos", seed=3).validation.paths)
+    assert set(split(make_catalog(photos[::-1]), validation="photos", seed=3).validation.paths) == chosen
+    assert set(split(make_catalog(photos), validation="photos", seed=4).validation.paths) != chosen
+
+
+def test_groups_stay_together(make_catalog):
+    photos = classes(3, 24)
+    groups = [f"{label}-{int(path.split('/')[1][:-4]) // 3}" for path, label in photos]
+    groups[0] = None
+    catalog = make_catalog(photos, group=pa.array(groups))
+    for seed in range(5):
+        parts = split(catalog, validation="photos", seed=seed)
+        apart = set(parts.validation.table["group"].to_pylist()) & set(parts.training.table["group"].to_pylist())
+        assert apart <= {None}
+        assert all(5 <= count <= 7 for count in Counter(parts.validation.labels).values())
+
+
+def test_a_class_of_one_group_keeps_its_training_photos(make_catalog):
+    photos = classes(3, 8)
+    group = pa.array([label if label == "c00" else path for path, label in photos])
+    parts = split(make_catalog(photos, group=group), validation="photos")
+    assert Counter(parts.training.labels) == {"c00": 8, "c01": 6, "c02": 6}
+
+
+@pytest.mark.parametrize(
+    ("count", "validation", "message"),
+    [
+        (3, "classes", "1 of its 3 training classes remain .* or take data.validation photos or none"),
+        (1, "none", "1 of its 1 training classes remain .* add classes$"),
+        (2, "photos", "data.validation photos holds out nothing, for no class has 4 photos"),
+    ],
+)
+def test_too_little_to_train_on(make_catalog, count, validation, message):
+    with pytest.raises(InputError, match=message):
+        split(make_catalog(classes(count)), "closed-set", validation)
+
+
+def test_every_photo_trained_on_needs_a_label(make_catalog):
+    with pytest.raises(InputError, match="training needs a label for every photo, and 1 of 4"):
+        split(make_catalog([*classes(3, 1), ("x.jpg", None)]))
+
+
+def test_parts_for_the_commands(declared, make_catalog):
+    assert part(declared, "all") is declared
+    assert names(part(declared, "train")) == ["c00", "c01", "c02", "c04", "c05"]
+    assert names(part(declared, "validation")) == ["c01", "c04"]
+    assert names(part(declared, "test")) == ["c03"]
+    assert set(part(declared, "train", "closed-set").table["split"].to_pylist()) == {"train"}
+    assert set(part(declared, "test", "closed-set").table["split"].to_pylist()) == {"test"}
+    assert part(make_catalog([("a.jpg", None)]), "train").paths == ["a.jpg"]
+    with pytest.raises(InputError, match="has no test photos; a folder marks them by test/CLASS/"):
+        part(make_catalog(classes(2)), "test")
+
+
+def test_parts_are_those_of_training(declared, make_catalog):
+    for catalog in (declared, make_catalog(classes(9))):
+        for protocol in ("zero-shot", "closed-set"):
+            parts = split(catalog, protocol)
+            assert part(catalog, "validation", protocol).paths == parts.validation.paths
+            both = sorted([*parts.training.paths, *parts.validation.paths])
+            assert sorted(part(catalog, "train", protocol).paths) == both

@@ -1,0 +1,149 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from embedder.data.catalog import TYPES
+from embedder.data.table import read
+from eval.errors import InputError
+
+
+@pytest.fixture
+def write(touch):
+    """A CSV file beside the photos 1.jpg to 4.jpg."""
+    root = touch([f"{number}.jpg" for number in range(1, 5)] + ["sub/5.jpg"])
+
+    def create(text, encoding="utf-8"):
+        (root / "list.csv").write_bytes(text.encode(encoding))
+        return root / "list.csv"
+
+    return create
+
+
+def test_a_csv_with_everything(write):
+    catalog = read(
+        write(
+            "licence,path, label,split,box,group\n"
+            'CC-BY,1.jpg,"wren, winter",train,0 1.5 20 30,nest 1\n'
+            ",sub/5.jpg, auk,Test,,\n"
+            "CC0,./2.jpg,,,  3 4 5 6 ,nest 1\n"
+        )
+    )
+    assert catalog.table.column_names == ["path", "label", "split", "box", "group", "licence"]
+    assert catalog.paths == ["1.jpg", "sub/5.jpg", "2.jpg"]
+    assert catalog.labels == ["wren, winter", "auk", None]
+    assert catalog.classes == ["auk", "wren, winter"]
+    assert catalog.table["split"].to_pylist() == ["train", "test", None]
+    assert catalog.boxes == [(0, 1.5, 20, 30), None, (3, 4, 5, 6)]
+    assert catalog.table["group"].to_pylist() == ["nest 1", None, "nest 1"]
+    assert catalog.table["licence"].to_pylist() == ["CC-BY", None, "CC0"]
+
+
+def test_paths_alone(write):
+    catalog = read(write("path\n1.jpg\n2.jpg\n"))
+    assert catalog.table.column_names == ["path", "label"]
+    assert catalog.labels == [None, None]
+
+
+def test_a_byte_order_mark_and_windows_line_ends(write):
+    assert read(write("path,label\r\n1.jpg,wren\r\n", "utf-8-sig")).labels == ["wren"]
+
+
+def test_numbers_are_labels_in_their_own_order(write):
+    catalog = read(write("path,label\n1.jpg,10\n2.jpg,9\n3.jpg,007\n4.jpg,10\n"))
+    assert catalog.labels == ["10", "9", "007", "10"]
+    assert catalog.classes == ["007", "9", "10"]
+    assert read(write("path,label\n1.jpg,10\n2.jpg,9\n3.jpg,b\n")).classes == ["10", "9", "b"]
+
+
+def test_absolute_paths_become_relative(write, tmp_path):
+    assert read(write(f"path\n{tmp_path}/photos/sub/5.jpg\n")).paths == ["sub/5.jpg"]
+
+
+def test_validation_photos_are_training_photos_where_there_is_a_test(write):
+    assert read(write("path,split\n1.jpg,val\n2.jpg,test\n")).table["split"].to_pylist() == ["train", "test"]
+    assert read(write("path,split\n1.jpg,val\n2.jpg,train\n")).table["split"].to_pylist() == ["test", "train"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the column 'path' is missing"),
+        ("file,label\n1.jpg,x\n", "the column 'path' is missing; found: file, label"),
+        ("path,label\n", "lists no photos"),
+        ("path,label\n1.jpg,x\n\n2.jpg\n", "line 4: 1 values for 2 columns"),
+        ("path,label,label\n1.jpg,x,y\n", "two columns have the same name"),
+        ("path,label\n,x\n", "line 2: the path is empty"),
+        ("path,split\n1.jpg,train\n2.jpg,dev\n", "line 3: the split 'dev' is none of train"),
+        ('path,box,x\n1.jpg,,"a\nb"\n2.jpg,1 2 3,\n', "line 4: the box '1 2 3' is not 'left top right bottom'"),
+        ("path,box\n1.jpg,1 2 3 x\n", "line 2: the box '1 2 3 x'"),
+        ("path,box\n1.jpg,5 0 5 9\n", "line 2: the box '5 0 5 9'"),
+        ("path\n1.jpg\ngone.jpg\nlost.jpg\n", r"lists 3 photos and 2 of them do not exist \(first: gone.jpg\)"),
+        ("path,label\n1.jpg,x\n./1.jpg,y\n", "1.jpg is listed twice"),
+    ],
+)
+def test_what_is_refused(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read(write(text))
+
+
+def test_other_encodings_are_refused(write):
+    with pytest.raises(InputError, match="is not in UTF-8"):
+        read(write("path,label\n1.jpg,Bläßhuhn\n", "latin-1"))
+
+
+@pytest.fixture
+def write_parquet(touch):
+    root = touch(["1.jpg", "2.jpg", "3.jpg"])
+
+    def create(**columns):
+        pq.write_table(pa.table({"path": ["1.jpg", "2.jpg", "3.jpg"], **columns}), root / "list.parquet")
+        return root / "list.parquet"
+
+    return create
+
+
+def test_a_parquet_with_everything(write_parquet):
+    catalog = read(
+        write_parquet(
+            keypoints=[[[1.0, 2.0, 1.0], [0.0, 0.0, 0.0]], [], None],
+            label=pa.array(["wren", "auk", "wren"]).dictionary_encode(),
+            box=[[0, 0, 4, 4], None, [1, 1, 2, 2]],
+            number=[7, None, 9],
+        )
+    )
+    assert catalog.table.column_names == ["path", "label", "box", "keypoints", "number"]
+    assert catalog.classes == ["wren", "auk"]
+    assert catalog.boxes == [(0, 0, 4, 4), None, (1, 1, 2, 2)]
+    assert catalog.table["keypoints"].type == TYPES["keypoints"]
+    assert catalog.table["number"].to_pylist() == ["7", None, "9"]
+
+
+@pytest.mark.parametrize("labels", [[3, 1, 3], pa.array(["3", "1", "3"], pa.large_string())])
+def test_labels_of_any_kind_become_strings(write_parquet, labels):
+    catalog = read(write_parquet(label=labels))
+    assert (catalog.labels, catalog.classes) == (["3", "1", "3"], ["1", "3"])
+
+
+def test_categories_without_photos_are_left_out(write_parquet):
+    label = pa.DictionaryArray.from_arrays(pa.array([2, None, 0], pa.int8()), pa.array(["tit", "emu", "auk"]))
+    assert read(write_parquet(label=label)).classes == ["tit", "auk"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": [0.5, 1.0, 2.0]}, "the column 'label' is double; make it text or whole numbers"),
+        ({"seen": [[1], [2], [3]]}, "the column 'seen' is list"),
+        ({"box": [[0, 0, 1, 1], [0, 0, 1], None]}, "row 2: the box"),
+        ({"keypoints": [[[1, 2]], None, None]}, r"'keypoints' must hold lists of \[x, y, visible\]"),
+    ],
+)
+def test_what_a_parquet_may_not_hold(write_parquet, columns, message):
+    with pytest.raises(InputError, match=message):
+        read(write_parquet(**columns))
+
+
+def test_not_a_parquet_file(touch):
+    (touch([]) / "list.parquet").write_text("path\n")
+    with pytest.raises(InputError, match="is not a Parquet file"):
+        read(touch([]) / "list.parquet")
