@@ -1,0 +1,337 @@
+import io
+import pickle
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, features
+
+from eval import images
+from eval.images import BadImage, open_image, photo_id, thumbnail
+
+RED, GREEN, BLUE, WHITE = (220, 30, 40), (30, 160, 60), (40, 60, 200), (255, 255, 255)
+FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"] + [
+    name for name, feature in (("AVIF", "avif"), ("JPEG2000", "jpg_2000")) if features.check(feature)
+]
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
+
+
+def flag(mode: str = "RGB", side: int = 32) -> Image.Image:
+    """Quarters of red, green, blue and white, clockwise from the upper left."""
+    image = Image.new("RGB", (side, side), WHITE)
+    draw, half = ImageDraw.Draw(image), side // 2
+    draw.rectangle((0, 0, half - 1, half - 1), RED)
+    draw.rectangle((half, 0, side, half - 1), GREEN)
+    draw.rectangle((half, half, side, side), BLUE)
+    return image.quantize(8) if mode == "P" else image.convert(mode)
+
+
+def written(image: Image.Image, name: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def quarters(image: Image.Image) -> list[tuple[int, ...]]:
+    """The colour in the middle of each quarter, clockwise from the upper left."""
+    assert image.mode == "RGB"
+    near, far_x, far_y = 0.25, 0.75 * image.width, 0.75 * image.height
+    places = [(near * image.width, near * image.height), (far_x, near * image.height), (far_x, far_y)]
+    places.append((near * image.width, far_y))
+    return [image.getpixel((int(x), int(y))) for x, y in places]
+
+
+def close(found: list[tuple[int, ...]], expected: list[tuple[int, ...]], within: int = 12) -> bool:
+    return bool(np.abs(np.array(found, int) - np.array(expected, int)).max() <= within)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_opens_from_file_and_bytes(tmp_path: Path, name: str) -> None:
+    content = written(flag(), name)
+    (tmp_path / "photo.xyz").write_bytes(content)
+    for source in (content, tmp_path / "photo.xyz", str(tmp_path / "photo.xyz"), flag()):
+        assert close(quarters(open_image(source)), [RED, GREEN, BLUE, WHITE], within=40 if name == "GIF" else 12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        ("RGB", "PNG"),
+        ("RGBA", "PNG"),
+        ("P", "PNG"),
+        ("CMYK", "JPEG"),
+        *((mode, "TIFF") for mode in ("CMYK", "YCbCr", "LAB", "RGBX")),
+    ],
+)
+def test_colour_modes_keep_their_colours(mode: str, name: str) -> None:
+    content = written(flag(mode), name)
+    assert close(quarters(open_image(content)), [RED, GREEN, BLUE, WHITE], within=25)
+
+
+@pytest.mark.parametrize(
+    "mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "HSV", "LAB", "RGBA", "RGBX", "RGBa", "LA", "PA"]
+)
+def test_images_in_memory_of_every_mode(mode: str) -> None:
+    source = flag("L").convert(mode) if mode in {"LA", "PA"} else flag(mode)
+    expected = flag("L").convert("RGB") if mode in {"L", "1", "LA", "PA"} else flag()
+    within = 255 if mode == "1" else 60 if mode == "P" else 20
+    assert close(quarters(open_image(source)), quarters(expected), within)
+
+
+def test_an_adobe_cmyk_jpeg_is_not_a_negative() -> None:
+    content = written(Image.new("CMYK", (16, 16), (0, 0, 0, 0)), "JPEG")
+    assert b"Adobe" in content
+    assert close([open_image(content).getpixel((8, 8))], [WHITE])
+
+
+@pytest.mark.parametrize(
+    ("array", "name"),
+    [
+        (np.linspace(0, 65535, 4096).astype("<u2"), "PNG"),
+        (np.linspace(0, 65535, 4096).astype("<u2"), "TIFF"),
+        (np.linspace(0, 65535, 4096).astype(">u2"), "TIFF"),
+        (np.linspace(0, 65535, 4096).astype("<u2"), "PPM"),
+        (np.linspace(0, 65535, 4096).astype("<i4"), "TIFF"),
+        (np.linspace(0, 3e9, 4096).astype("<f4"), "TIFF"),
+        (np.linspace(0, 65535, 4096).astype("<f4"), "TIFF"),
+        (np.linspace(0, 255, 4096).astype("<f4"), "TIFF"),
+        (np.linspace(0, 1, 4096).astype("<f4"), "TIFF"),
+        (np.linspace(-20, 65535, 4096).astype("<i4"), "TIFF"),
+    ],
+)
+def test_deep_grey_is_scaled_and_not_clipped(array: np.ndarray, name: str) -> None:
+    opened = np.asarray(open_image(written(Image.fromarray(array.reshape(64, 64)), name)))
+    expected = np.linspace(0, 255, 4096).reshape(64, 64, 1)
+    assert np.abs(opened - expected).max() <= 1
+
+
+def test_float_pixels_that_are_no_numbers_are_black() -> None:
+    array = np.full((4, 4), 0.5, np.float32)
+    array[0] = [np.nan, np.inf, -np.inf, 1.0]
+    assert np.asarray(open_image(Image.fromarray(array)))[0, :, 0].tolist() == [0, 0, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "PA"])
+def test_what_is_transparent_is_white(mode: str) -> None:
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    opened = open_image(image.quantize(4).convert(mode) if mode in {"P", "PA"} else image.convert(mode))
+    assert (opened.getpixel((1, 1)), opened.getpixel((6, 1))) == ((0, 0, 0), WHITE)
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+def test_a_transparent_colour_is_white(mode: str) -> None:
+    image = Image.new("RGB", (8, 8), (9, 9, 9)).convert(mode)
+    key = image.getpixel((0, 0))
+    assert open_image(written(image, "PNG", transparency=key)).getpixel((0, 0)) == WHITE
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_the_first_frame_of_an_animation_counts(name: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
+    content = written(frames[0], name, save_all=True, append_images=frames[1:])
+    assert close([open_image(content).getpixel((4, 4))], [RED])
+
+
+# What the standard says: on which side of the upright photo the first row and the first column of the file lie.
+FIRST_ROW_AND_COLUMN = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", FIRST_ROW_AND_COLUMN)
+def test_photos_stand_upright(name: str, orientation: int) -> None:
+    stored = np.asarray(flag().resize((48, 32)))
+    row, column = FIRST_ROW_AND_COLUMN[orientation]
+    if row in {"left", "right"}:
+        stored = stored.swapaxes(0, 1)
+    stored = stored[:: -1 if row in {"bottom", "right"} else 1, :: -1 if column in {"bottom", "right"} else 1]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    opened = open_image(written(Image.fromarray(np.ascontiguousarray(stored)), name, exif=exif))
+    assert opened.size == (48, 32)
+    assert close(quarters(opened), [RED, GREEN, BLUE, WHITE], within=30)
+
+
+def test_broken_exif_does_not_cost_the_photo() -> None:
+    content = written(flag(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xfe" * 40)
+    assert close(quarters(open_image(content)), [RED, GREEN, BLUE, WHITE], within=30)
+
+
+def test_no_metadata_is_carried_along() -> None:
+    content = written(flag(), "JPEG", comment=b"secret", dpi=(72, 72))
+    assert open_image(content).info == {}
+    assert b"secret" not in thumbnail(open_image(content))
+
+
+def test_the_given_image_is_left_as_it_is() -> None:
+    source = flag("P")
+    source.info["note"] = 1
+    before = source.tobytes()
+    open_image(source).paste((0, 0, 0), (0, 0, 9, 9))
+    assert (source.mode, source.size, source.tobytes(), source.info["note"]) == ("P", (32, 32), before, 1)
+
+
+def png_with(chunk: bytes, body: bytes) -> bytes:
+    """A PNG with one more chunk before its pixels."""
+    content = written(flag(), "PNG")
+    extra = struct.pack(">I", len(body)) + chunk + body + struct.pack(">I", zlib.crc32(chunk + body))
+    return content[:33] + extra + content[33:]
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """The head of a PNG that promises more than there is."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 100)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) for body in (head, data)
+    )
+
+
+@pytest.mark.parametrize("size", [(15_001, 10_000), (12_000, 14_000), (65_000, 65_000), (2**31 - 1, 2**31 - 1)])
+def test_bombs_are_refused_before_they_are_decoded(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(BadImage, match="more than 150 million pixels"):
+        open_image(png_of_size(*size))
+
+
+def test_the_limit_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 32 * 32)
+    open_image(flag())
+    with pytest.raises(BadImage, match="too many"):
+        open_image(flag(side=33))
+
+
+@pytest.mark.parametrize("chunk", [b"zTXt", b"iCCP", b"iTXt"])
+def test_bombs_inside_of_text_are_not_unpacked(chunk: bytes) -> None:
+    packed = zlib.compress(b"\0" * 50_000_000, 9)
+    body = {b"zTXt": b"a\0\0", b"iCCP": b"a\0\0", b"iTXt": b"a\0\1\0\0\0"}[chunk] + packed
+    with pytest.raises(BadImage, match=r"not an image that can be read \(.+\)"):
+        open_image(png_with(chunk, body))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"I am a text file", "no photo format that is known"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no photo format that is known"),
+        (written(flag(side=200), "JPEG")[:-200], "truncated"),
+    ],
+)
+def test_what_is_no_photo_is_named_with_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(BadImage) as caught:
+        open_image(path)
+    assert caught.value.path == path
+    assert reason in caught.value.reason
+    assert str(caught.value) == f"{path}: {caught.value.reason}"
+    with pytest.raises(BadImage, match=r"^image: "):
+        open_image(content)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadImage, match="is a folder, not a photo"):
+        open_image(tmp_path)
+    for path in (tmp_path / "missing.jpg", tmp_path / "nul\0.jpg", tmp_path / ("long" * 1000)):
+        with pytest.raises(BadImage, match=r"does not exist|cannot be opened"):
+            open_image(path)
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_formats", lambda: ("JPEG",))
+    with pytest.raises(BadImage, match=r"pip install 'fieldmark\[heif\]'"):
+        open_image(b"\0\0\0\x18ftypheic" + b"\0" * 100)
+
+
+def test_a_bad_image_travels_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(BadImage(Path("a.jpg"), "is empty")))
+    assert (str(error), error.path, error.reason) == ("a.jpg: is empty", Path("a.jpg"), "is empty")
+
+
+def test_pillow_says_nothing_to_the_user(tmp_path: Path) -> None:
+    bad_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x01\0"
+    (tmp_path / "warns.jpg").write_bytes(written(flag(), "JPEG", exif=bad_exif))
+    (tmp_path / "large.png").write_bytes(png_of_size(10_000, 10_000))
+    code = (
+        "import sys, eval.images as images\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: images.open_image(path)\n"
+        "    except images.BadImage: pass\n"
+    )
+    command = [sys.executable, "-W", "always", "-c", code, *map(str, tmp_path.iterdir())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_boxes_are_cut_out_after_turning() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its left side
+    content = written(flag().transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    assert open_image(content, (0, 0, 16, 16)).getcolors() == [(256, RED)]
+    assert open_image(content, (16.0, 0.0, 32.0, 16.0)).getcolors() == [(256, GREEN)]
+
+
+def test_boxes_are_clipped_and_widened_to_whole_pixels() -> None:
+    assert open_image(flag(), (-5, -5, 1000, 9.2)).size == (32, 10)
+    assert open_image(flag(), (3.9, 3.9, 4.1, 4.1)).size == (2, 2)
+    assert open_image(flag(), (-np.inf, 0, np.inf, 4)).size == (32, 4)
+
+
+@pytest.mark.parametrize("box", [(32, 0, 40, 5), (5, 5, 5, 9), (9, 0, 3, 9), (-9, -9, -1, -1), (np.nan, 0, 5, 5)])
+def test_empty_boxes_are_refused(box: images.Box) -> None:
+    with pytest.raises(BadImage, match="holds nothing of the 32 x 32 pixels"):
+        open_image(flag(), box)
+
+
+def test_photo_ids_are_the_digest_of_bytes_and_box() -> None:
+    assert photo_id(b"bytes") == sha256(b"bytes").hexdigest()[:32]
+    box = (1.0, 2.0, 3.5, 4.0)
+    assert photo_id(b"bytes", box) == sha256(b"bytes" + np.array(box, "<f8").tobytes()).hexdigest()[:32]
+    assert len({photo_id(b"bytes"), photo_id(b"bytes", box), photo_id(b"bytes2"), photo_id(b"", box)}) == 4
+
+
+@pytest.mark.parametrize(("size", "expected"), [((500, 250), (256, 128)), ((9, 4000), (1, 256)), ((20, 30), (20, 30))])
+def test_thumbnails_fit_and_are_never_enlarged(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, RED)
+    opened = Image.open(io.BytesIO(thumbnail(image)))
+    assert (opened.format, opened.size, image.size) == ("JPEG", expected, size)
+
+
+def test_several_threads_get_what_one_gets() -> None:
+    contents = [written(flag(side=side), name) for side in (30, 41, 52) for name in FORMATS] * 4
+    with ThreadPoolExecutor(8) as pool:
+        assert [one.tobytes() for one in pool.map(open_image, contents)] == [
+            open_image(content).tobytes() for content in contents
+        ]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damage_is_always_a_bad_image_or_a_picture(name: str) -> None:
+    whole = bytearray(written(flag(), name))
+    draw = random.Random(name)
+    for attempt in range(150):
+        damaged = bytearray(whole[: draw.randrange(len(whole))] if attempt % 3 == 0 else whole)
+        for _ in range(draw.randrange(4) if damaged else 0):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        try:
+            assert open_image(bytes(damaged)).mode == "RGB"
+        except BadImage as error:
+            assert error.reason
