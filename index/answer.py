@@ -1,0 +1,65 @@
+"""What an index answers to a photo."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eval.vote import Candidate
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A reference that is near a query: the evidence.
+
+    Attributes:
+        rank: 1 for the nearest.
+        id: of the reference's photo.
+        label: its class.
+        path: its photo, relative to the index's ``images_root``.
+        similarity: cosine with the query, in [-1, 1].
+        same_photo: whether it is the query's own photo, byte for byte.
+        row: its place in the index, to find its thumbnail.
+    """
+
+    rank: int
+    id: str
+    label: str
+    path: str
+    similarity: float
+    same_photo: bool
+    row: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one photo, with its evidence. What is not calibrated is None.
+
+    Attributes:
+        query: the photo's path; None where it came as bytes or as an image.
+        known: whether the photo shows a class of the index.
+        label: the class with the most votes; None where it is unknown.
+        probability: that the label is right.
+        candidates: classes among the neighbours with their share of the vote, the largest share first.
+        label_set: the labels that hold the right one with the stated coverage.
+        coverage: of the label set.
+        neighbours: the nearest references, nearest first.
+        generation: of the index.
+        fingerprint: of the embedder.
+    """
+
+    query: str | None
+    known: bool | None
+    label: str | None
+    probability: float | None
+    candidates: list[Candidate]
+    label_set: list[str] | None
+    coverage: float | None
+    neighbours: list[Neighbour]
+    generation: int
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        contents = asdict(self)
+        for neighbour in contents["neighbours"]:
+            del neighbour["row"]
+        return contents

@@ -1,0 +1,134 @@
+"""The command ``python -m index.build EMBEDDER IMAGES --out NAME.index``: labelled photos become an index."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from embedder.data.catalog import read_catalog
+from embedder.data.splits import Part, Protocol, part
+from embedder.embed import OnBadImage, embed_catalog, report_left_out
+from embedder.runtime import Embedder
+from eval.command import run
+from eval.files import already_made
+from eval.images import thumbnail
+from index.duplicates import Distinct, OnConflict, distinct
+from index.manifest import Manifest
+from index.search import Index
+from index.segment import SegmentWriter
+from index.store import commit, current, next_generation, staging
+
+Kind = Literal["auto", "flat"]
+
+
+def main(
+    embedder: Path,
+    images: str,
+    *,
+    out: Path,
+    kind: Kind = "auto",
+    split: Part = "all",
+    protocol: Protocol = "auto",
+    on_conflict: OnConflict = "error",
+    on_bad_image: OnBadImage = "skip",
+    overwrite: bool = False,
+) -> Path:
+    """Build an index of labelled photos: one folder that answers queries on any machine.
+
+    Args:
+        embedder: a run folder or an embedder.onnx.
+        images: a folder with one folder of photos a class, a .csv or .parquet table, or NAME:ROOT.
+        out: the index folder.
+        kind: how it is searched; flat compares every reference and so is exact, auto takes what suits the size.
+        split: which part of the photos.
+        protocol: what divides them; auto takes what the source declares.
+        on_conflict: stop where the same photo stands under several labels, keep the first, skip the photo, or keep
+            both.
+        on_bad_image: leave unreadable photos out with a count, or stop.
+        overwrite: make the index anew; whoever has it open keeps the old one.
+
+    Returns:
+        The index folder.
+    """
+    model = Embedder.open(embedder)
+    catalog = part(read_catalog(images), split, protocol)
+    catalog.check_labelled("an index")
+    made_from = {
+        "embedder": model.fingerprint,
+        "catalog": catalog.digest(),
+        "split": split,
+        "protocol": protocol,
+        "kind": kind,
+        "on_conflict": on_conflict,
+    }
+    before = current(out)
+    if before and already_made(out, made_from, overwrite):
+        print(f"{out} is made already", file=sys.stderr)
+    else:
+        photos = distinct(catalog, on_conflict)
+        _build(model, photos, out, before, made_from, on_bad_image)
+        _report(photos, out)
+    print(out)
+    return out
+
+
+def _build(
+    model: Embedder,
+    photos: Distinct,
+    out: Path,
+    before: Manifest | None,
+    made_from: dict[str, Any],
+    on_bad_image: OnBadImage,
+) -> None:
+    """Embed the photos and commit them as the next generation, in the place of all that was there before."""
+    number = next_generation(before)
+    with staging(out) as new_files, SegmentWriter(new_files, number, model.fingerprint, model.dimension) as writer:
+        left_out = []
+        for batch in embed_catalog(model, photos.catalog, on_bad_image, on_photo=thumbnail):
+            writer.add(batch.embeddings, batch.extras)
+            left_out += batch.left_out
+        embedder, trained_on = _copy_embedder(model, new_files)
+        after = Manifest(
+            fingerprint=model.fingerprint,
+            dimension=model.dimension,
+            segments=[writer.finish()],
+            embedder=embedder,
+            trained_on=trained_on,
+            images_root=str(photos.catalog.root),
+            made_from=made_from,
+            shared_ids=made_from["on_conflict"] == "both",
+            left_out=left_out,
+        )
+        commit(out, before, after, new_files)
+
+
+def _copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
+    """Copy the network and the ids of the photos that it was trained on; named by their contents."""
+    ids = sorted(model.trained_on)
+    name = hashlib.sha256(model.path.read_bytes() + "".join(ids).encode()).hexdigest()[:16]
+    shutil.copyfile(model.path, folder / f"embedder-{name}.onnx")
+    if not ids:
+        return f"embedder-{name}.onnx", None
+    np.save(folder / f"trained_on-{name}.npy", np.array(ids), allow_pickle=False)
+    return f"embedder-{name}.onnx", f"trained_on-{name}.npy"
+
+
+def _report(photos: Distinct, out: Path) -> None:
+    """Say on standard error what the index holds and what was left out."""
+    index = Index.open(out)
+    report_left_out(index.manifest.left_out, out)
+    if photos.copies:
+        print(f"left out, because the same photo is there with the same label: {photos.copies}", file=sys.stderr)
+    if photos.conflicts:
+        choice = index.manifest.made_from["on_conflict"]
+        print(f"photos under several labels: {photos.conflicts}, treated as --on-conflict {choice}", file=sys.stderr)
+    megabytes = sum(file.size for file in index.manifest.files.values()) / 1e6
+    classes = len(set(index.labels))
+    print(f"{index.count} references of {classes} classes, {megabytes:.1f} MB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

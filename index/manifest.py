@@ -1,0 +1,142 @@
+"""What an index folder holds: ``manifest.json``, which names every other file and is the point of commit."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.errors import InputError
+from eval.files import MANIFEST, read_json
+
+FORMAT = 1
+KIND = "index"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """References that were written together; its files never change.
+
+    Attributes:
+        vectors: file of a FAISS flat inner-product index.
+        references: file of an Arrow table, one row a vector.
+        thumbnails: file of JPEGs end to end; the table's ``thumbnail_offset`` and ``thumbnail_size`` find them.
+        count: rows in the files, those among them that have been deleted since.
+    """
+
+    vectors: str
+    references: str
+    thumbnails: str
+    count: int
+
+    @property
+    def files(self) -> tuple[str, str, str]:
+        """The names of its files."""
+        return self.vectors, self.references, self.thumbnails
+
+
+@dataclass(frozen=True)
+class File:
+    """How to tell that a file is whole: its size in bytes and its SHA-256."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One generation of an index.
+
+    Attributes:
+        generation: counts the commits, from 1; filled in by a commit, like ``created``, ``count`` and ``files``.
+        created: when this generation was committed, in UTC as ISO 8601.
+        fingerprint: of the embedder that made the vectors.
+        dimension: length D of a vector.
+        count: references that are not deleted.
+        segments: in the order that rows are counted in.
+        deleted: rows that are no longer references, ascending, counted over all segments. Rows, not ids: a photo may be
+            removed and added again, and two rows may share an id.
+        label_changes: new labels by row, counted likewise; JSON wants text for the row.
+        shared_ids: whether rows may share an id, because several labels of one photo were kept by choice.
+        embedder: file of the network.
+        trained_on: file with the ids of the photos that it was trained on; None where that is not known.
+        search: which kind of search answers queries.
+        calibration: what turns similarities into probabilities; None while uncalibrated.
+        images_root: the folder that paths are relative to.
+        left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
+        made_from: what the index was built from, to know whether building it again would change anything.
+        files: how to tell that each file is whole, by name.
+    """
+
+    generation: int = 0
+    created: str = ""
+    fingerprint: str
+    dimension: int
+    count: int = 0
+    segments: list[Segment]
+    deleted: list[int] = field(default_factory=list)
+    label_changes: dict[str, str] = field(default_factory=dict)
+    shared_ids: bool = False
+    embedder: str
+    trained_on: str | None
+    search: dict[str, Any] = field(default_factory=lambda: {"kind": "flat"})
+    calibration: dict[str, Any] | None = None
+    images_root: str
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    made_from: dict[str, Any]
+    files: dict[str, File] = field(default_factory=dict)
+
+    def names(self) -> Iterator[str]:
+        """Every file that this generation needs."""
+        yield self.embedder
+        if self.trained_on:
+            yield self.trained_on
+        for segment in self.segments:
+            yield from segment.files
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents of ``manifest.json``, with a checksum over all of it."""
+        contents = {"format": FORMAT, "kind": KIND, **asdict(self)}
+        return {**contents, "checksum": _checksum(contents)}
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read the current generation of an index folder.
+
+        Raises:
+            InputError: the folder holds no index, or one that is damaged or of a newer version.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise InputError(f"{folder} is not an index: there is no {path}; make one with python -m index.build")
+        contents = read_json(path)
+        if not isinstance(contents, dict) or "format" not in contents:
+            raise InputError(
+                f"{path} is damaged: it states no format; restore the folder, or remove it and build the index again"
+            )
+        if contents.get("kind") != KIND:
+            raise InputError(f"{folder} is not an index but holds {contents.get('kind')!r}; make one with index.build")
+        if contents["format"] != FORMAT:
+            raise InputError(
+                f"{folder} has format {contents['format']!r}, and this version of Fieldmark reads {FORMAT}; update it"
+            )
+        return cls._from_json(contents, path)
+
+    @classmethod
+    def _from_json(cls, contents: dict[str, Any], path: Path) -> "Manifest":
+        """The manifest in a file's contents, whose checksum must be right."""
+        checksum = contents.pop("checksum", None)
+        if checksum != _checksum(contents):
+            raise InputError(
+                f"{path} is damaged: its checksum is wrong; restore the folder, or remove it and build the index again"
+            )
+        del contents["format"], contents["kind"]
+        contents["segments"] = [Segment(**segment) for segment in contents["segments"]]
+        contents["files"] = {name: File(**file) for name, file in contents["files"].items()}
+        return cls(**contents)
+
+
+def _checksum(contents: dict[str, Any]) -> str:
+    """SHA-256 over JSON values, whatever the order of keys and the white space they were written with."""
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,137 @@
+"""The command ``python -m index.query NAME.index PHOTO...``: which class is this, and why."""
+
+import io
+import sys
+from collections.abc import Iterator
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from embedder.data.folder import SUFFIXES
+from eval.command import run
+from eval.contact_sheet import Row, Tile, contact_sheet
+from eval.errors import InputError
+from eval.files import replacing
+from eval.images import BadImage, open_image, thumbnail
+from index.answer import Answer, Neighbour
+from index.search import Index
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def main(
+    index: Path, *photos: Path, k: int = 10, json: bool = False, picture: Path | None = None
+) -> list[Answer | BadImage]:
+    """Answer photos with the class of the nearest references, and show these.
+
+    A photo that cannot be read is reported and the others are answered; the exit status is 2 only where none could be.
+
+    Args:
+        index: an index folder.
+        photos: photos, or folders of photos.
+        k: references to look at for each photo.
+        json: print a list with one object a photo.
+        picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
+
+    Returns:
+        An answer for each photo, or why there is none.
+    """
+    if picture and picture.suffix.lower() not in PICTURES:
+        raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
+    opened = Index.open(index)
+    if not json:
+        print(_heading(opened))
+    results: list[tuple[Path, Answer | BadImage]] = []
+    for photo in _expanded(photos):
+        result = _answer(opened, photo, k)
+        results.append((photo, result))
+        if isinstance(result, BadImage):
+            print(f"left out: {result}", file=sys.stderr)
+        elif not json:
+            print(f"\n{_text(result)}")
+    if json:
+        print(dumps([_to_json(photo, result) for photo, result in results], indent=2, ensure_ascii=False))
+    if picture:
+        _draw(opened, results, picture)
+    answers = [result for _, result in results]
+    if all(isinstance(result, BadImage) for result in answers):
+        raise InputError(f"none of {len(answers)} photos could be answered; the first: {answers[0]}")
+    return answers
+
+
+def _expanded(photos: tuple[Path, ...]) -> Iterator[Path]:
+    """The photos, with every folder replaced by the photos below it; an empty one stays, to be told."""
+    for photo in photos:
+        below = sorted(path for path in photo.rglob("*") if path.suffix.lower() in SUFFIXES) if photo.is_dir() else []
+        yield from below or [photo]
+
+
+def _answer(index: Index, photo: Path, k: int) -> Answer | BadImage:
+    """The answer to a photo, or why there is none."""
+    if photo.is_dir():
+        return BadImage(photo, "holds no photos")
+    try:
+        return index.query(photo, k)
+    except BadImage as error:
+        return error
+
+
+def _to_json(photo: Path, result: Answer | BadImage) -> dict[str, Any]:
+    """What ``--json`` prints for one photo."""
+    return {"query": str(photo), "error": result.reason} if isinstance(result, BadImage) else result.to_json()
+
+
+def _heading(index: Index) -> str:
+    """What is said once, about all answers."""
+    return (
+        f"{index.folder}: {index.count} references, generation {index.generation}, uncalibrated: "
+        "shares of the vote are not probabilities, and no photo is called unknown"
+    )
+
+
+def _text(answer: Answer) -> str:
+    """An answer for people."""
+    first, *others = answer.candidates
+    lines = [str(answer.query), f"  {first.label}, {first.share:.0%} of the vote"]
+    if others:
+        lines[-1] += f" (then {', '.join(f'{other.label} {other.share:.0%}' for other in others[:3])})"
+    width = max(len(neighbour.label) for neighbour in answer.neighbours)
+    lines += [_line(neighbour, width) for neighbour in answer.neighbours]
+    return "\n".join(lines)
+
+
+def _line(neighbour: Neighbour, width: int) -> str:
+    """One reference for people: rank, similarity, label, path."""
+    remark = "  (the same photo)" if neighbour.same_photo else ""
+    return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {neighbour.path}{remark}"
+
+
+def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: Path) -> None:
+    """Write the contact sheet; the references come from the index, so that their photos need not be there."""
+    sheet = contact_sheet([_row(index, photo, result) for photo, result in results])
+    with replacing(picture) as beside:
+        sheet.save(beside, PICTURES[picture.suffix.lower()])
+    print(f"drawn: {picture}", file=sys.stderr)
+
+
+def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
+    """One photo with its nearest references, those of the answer's label framed."""
+    if isinstance(result, BadImage):
+        return Row(result.reason, "no answer", photo.name, [])
+    tiles = [
+        Tile(
+            image=Image.open(io.BytesIO(index.thumbnail(neighbour.row))),
+            caption=f"{neighbour.label} (the same photo)" if neighbour.same_photo else neighbour.label,
+            similarity=neighbour.similarity,
+            frame="same" if neighbour.label == result.label else "other",
+        )
+        for neighbour in result.neighbours
+    ]
+    small = Image.open(io.BytesIO(thumbnail(open_image(photo))))
+    return Row(small, str(result.label), f"{result.candidates[0].share:.0%} of the vote · {photo.name}", tiles)
+
+
+if __name__ == "__main__":
+    run(main)

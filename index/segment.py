@@ -1,0 +1,206 @@
+"""One segment of an index on disk: written once, front to back, then only mapped into memory."""
+
+import mmap
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import feather
+
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from index.manifest import Segment
+
+SPARE = 16
+"""Candidates beyond k that FAISS is asked for at first."""
+
+
+class SegmentWriter:
+    """Writes references as they come, so that a segment may be larger than the memory.
+
+    Args:
+        folder: where the files go.
+        number: the generation that they belong to.
+        fingerprint: of the embedder that makes the vectors.
+        dimension: length D of a vector.
+    """
+
+    def __init__(self, folder: Path, number: int, fingerprint: str, dimension: int) -> None:
+        self.count = 0
+        self._folder, self._fingerprint, self._dimension = folder, fingerprint, dimension
+        self._names = (f"vectors-{number:06}.faiss", f"references-{number:06}.feather", f"thumbnails-{number:06}.bin")
+        self._tables: list[pa.Table] = []
+        self._vectors = (folder / self._names[0]).open("wb")
+        self._thumbnails = (folder / self._names[2]).open("wb")
+        self._vectors.write(flat_header(0, dimension))
+
+    def __enter__(self) -> "SegmentWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def add(self, references: EmbeddingSet, thumbnails: Sequence[bytes]) -> None:
+        """Append references.
+
+        Args:
+            references: vectors ``[B, D]`` with ``id``, ``label``, ``path`` and what else is known.
+            thumbnails: one JPEG a reference.
+
+        Raises:
+            InputError: the vectors were made by another embedder.
+        """
+        check_same_embedder(references, self._fingerprint, self._dimension)
+        sizes = np.array([len(thumbnail) for thumbnail in thumbnails], np.int64)
+        offsets = self._thumbnails.tell() + np.cumsum(sizes) - sizes
+        self._vectors.write(np.ascontiguousarray(references.vectors).data)
+        self._thumbnails.write(b"".join(thumbnails))
+        table = references.table.append_column("thumbnail_offset", pa.array(offsets))
+        self._tables.append(table.append_column("thumbnail_size", pa.array(sizes)))
+        self.count += len(references)
+
+    def finish(self) -> Segment:
+        """Complete the files. At least one reference must have been added."""
+        self._vectors.seek(0)
+        self._vectors.write(flat_header(self.count, self._dimension))
+        self._close()
+        table = pa.concat_tables(self._tables).unify_dictionaries().combine_chunks()
+        feather.write_feather(table, self._folder / self._names[1], compression="uncompressed")
+        vectors, references, thumbnails = self._names
+        return Segment(vectors, references, thumbnails, self.count)
+
+    def _close(self) -> None:
+        """Close the files that grow."""
+        self._vectors.close()
+        self._thumbnails.close()
+
+
+class MappedSegment:
+    """A segment's files mapped into memory: opening reads next to nothing, and the files may even be removed after.
+
+    Rows are counted over all segments of the index.
+
+    Attributes:
+        start: its first row.
+        vectors: float32 ``[N, D]``.
+        table: the references, one row a vector.
+
+    Args:
+        folder: the index folder.
+        segment: what the manifest says about it.
+        dimension: length D of a vector.
+        start: its first row.
+        deleted: rows of the index that are no longer references.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+        InputError: a file is damaged.
+    """
+
+    def __init__(self, folder: Path, segment: Segment, dimension: int, start: int, deleted: NDArray[np.int64]) -> None:
+        self._path = path = folder / segment.vectors
+        expected = flat_header(segment.count, dimension)
+        with path.open("rb") as file:
+            if file.read(len(expected)) != expected:
+                raise damaged(path, "its header is wrong")
+        try:
+            self._flat = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as error:
+            path.stat()  # where the file has just been removed, that is what is wrong
+            raise damaged(path, str(error)) from None
+        self.vectors = np.memmap(path, np.float32, "r", len(expected), (segment.count, dimension))
+        self.table = _map_table(folder / segment.references, segment.count)
+        self._thumbnails = _map(folder / segment.thumbnails)
+        self.start = start
+        deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
+        self._count = segment.count - len(deleted)
+        self._search = _without(deleted, segment.count) if len(deleted) else None
+
+    def candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Rows that hold the k nearest references of each query, with all that may tie for the last place.
+
+        FAISS sums in float32, in another order for one query than for many, and breaks ties as it likes. So it is asked
+        for more, until the last candidate is worse than the k-th by more than the rounding.
+
+        Args:
+            queries: of unit length, float32 ``[Q, D]``.
+            k: neighbours a query.
+
+        Returns:
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first.
+        """
+        # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
+        rounding = queries.shape[1] * 2.0**-22
+        k, wanted = min(k, self._count), min(k + SPARE, self._count)
+        while wanted:
+            similarities, rows = self._flat.search(queries, wanted, params=self._search)
+            if (rows < 0).any():
+                raise damaged(self._path, "it holds values that are not numbers")
+            if wanted == self._count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
+                return self.start + rows
+            wanted = min(4 * wanted, self._count)
+        return np.empty((len(queries), 0), np.int64)
+
+    def thumbnail(self, row: int) -> bytes:
+        """The JPEG of one reference."""
+        start, size = (self.table[f"thumbnail_{name}"][row - self.start].as_py() for name in ("offset", "size"))
+        return self._thumbnails[start : start + size]
+
+
+def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int) -> None:
+    """Refuse vectors that cannot be compared with those of an index.
+
+    Raises:
+        InputError: their fingerprint or dimension is not the index's.
+    """
+    if vectors.fingerprint != fingerprint:
+        raise InputError(
+            f"the vectors were made by the embedder {vectors.fingerprint}, those of the index by {fingerprint}; embed "
+            "the photos with the embedder of the index"
+        )
+    if vectors.vectors.shape[1] != dimension:
+        raise InputError(f"the vectors have dimension {vectors.vectors.shape[1]}, those of the index {dimension}")
+
+
+def flat_header(count: int, dimension: int) -> bytes:
+    """How the file of a FAISS flat inner-product index begins; the vectors' float32 follow, row by row.
+
+    FAISS itself writes only an index that it holds in memory whole. The fields are: what it is, D, rows, two numbers
+    that FAISS no longer reads, trained, the metric (0 is the inner product), how many float32 follow.
+    """
+    return struct.pack("<4siqqqBiQ", b"IxFI", dimension, count, 1 << 20, 1 << 20, 1, 0, count * dimension)
+
+
+def damaged(path: Path, reason: str) -> InputError:
+    """The error for a file that is not what the manifest says."""
+    return InputError(f"{path} is damaged: {reason}; restore the index, or remove it and build it again")
+
+
+def _without(deleted: NDArray[np.int64], count: int) -> faiss.SearchParameters:
+    """Let FAISS search all rows but the deleted ones."""
+    kept = np.ones(count, bool)
+    kept[deleted] = False
+    # FAISS's type hints show the constructors of C++, not those that its Python wrapper puts in their place.
+    selector = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))  # type: ignore[call-arg, arg-type]
+    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+
+
+def _map(path: Path) -> mmap.mmap | bytes:
+    """Map a file into memory, which cannot be done with an empty one."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+
+
+def _map_table(path: Path, count: int) -> pa.Table:
+    """Map the table of references into memory."""
+    try:
+        table = feather.read_table(path, memory_map=True)
+    except pa.ArrowException as error:
+        raise damaged(path, str(error)) from None
+    if table.num_rows != count:
+        raise damaged(path, f"it has {table.num_rows} rows instead of {count}")
+    return table

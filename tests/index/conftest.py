@@ -1,0 +1,137 @@
+"""A tiny embedder and photos to index, made on the spot."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from eval.embeddings import EmbeddingSet
+from index.manifest import Manifest
+from index.segment import SegmentWriter
+from index.store import commit, current, next_generation, staging
+
+SIDE, CELLS = 32, 4
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder(tmp_path_factory):
+    """An embedder whose vector is the mean colour of 4 x 4 cells: D is 48."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_embedder(folder / "embedder.onnx", "tiny")
+    np.save(folder / "trained_on.npy", np.array(["0" * 32, "1" * 32]))
+    return folder / "embedder.onnx"
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Twenty photos of four classes, the classes told apart by a pattern."""
+    root = tmp_path_factory.mktemp("photos")
+    for number in range(20):
+        write_photo(root / f"class-{number % 4}" / f"{number:02}.png", number % 4, number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def built(tiny_embedder, photos, tmp_path_factory):
+    """An index of the twenty photos; tests must leave it as it is."""
+    from index.build import main
+
+    return main(tiny_embedder, str(photos), out=tmp_path_factory.mktemp("built") / "birds.index")
+
+
+def write_photo(path, label, seed, size=(40, 30)):
+    """Noise over a pattern that depends on the label."""
+    pattern = np.random.default_rng(1000 + label).integers(0, 256, (3, 4, 3)).repeat(10, 0).repeat(10, 1)
+    noise = np.random.default_rng(seed).normal(0, 60, (*size[::-1], 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(pattern[: size[1], : size[0]] + noise, 0, 255).astype(np.uint8)).save(path)
+
+
+def write_embedder(path, fingerprint):
+    """Write a network without any weights as an embedder."""
+    cell = SIDE // CELLS
+    nodes = [
+        helper.make_node("Cast", ["images"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["numbers"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Sub", ["channels", "grey"], ["centred"]),
+        helper.make_node("AveragePool", ["centred"], ["features"], kernel_shape=[cell, cell], strides=[cell, cell]),
+        helper.make_node("Flatten", ["features"], ["flat"]),
+        helper.make_node("LpNormalization", ["flat"], ["vector"], axis=1, p=2),
+    ]
+    dimension = 3 * CELLS * CELLS
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["B", SIDE, SIDE, 3])],
+        [
+            helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["B", dimension]),
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["B", 3, CELLS, CELLS]),
+        ],
+        [helper.make_tensor("grey", TensorProto.FLOAT, [], [127.4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    metadata = {
+        "format": 1,
+        "preprocessing": {"size": SIDE, "fit": "squash"},
+        "views": ["whole"],
+        "dimension": dimension,
+        "fingerprint": fingerprint,
+        "summary": {},
+    }
+    helper.set_model_props(model, {"fieldmark": json.dumps(metadata)})
+    onnx.save(model, path)
+
+
+def unit(vectors):
+    """Vectors of unit length."""
+    vectors = np.asarray(vectors, np.float64)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def random_vectors():
+    """A function that draws N unit vectors of dimension D."""
+    return lambda count, dimension=8, seed=0: unit(np.random.default_rng(seed).normal(size=(count, dimension)))
+
+
+@pytest.fixture(scope="session")
+def add_vectors():
+    """A function that commits one more segment of vectors to an index folder, which is made where there is none."""
+    return commit_vectors
+
+
+def commit_vectors(folder, vectors, labels=None, **changes):
+    before = current(folder)
+    start = sum(segment.count for segment in before.segments) if before else 0
+    rows = range(start, start + len(vectors))
+    table = pa.table(
+        {
+            "id": [f"{row:032x}" for row in rows],
+            "label": pa.array(labels or [f"label-{row % 3}" for row in rows]).dictionary_encode(),
+            "path": [f"{row}.jpg" for row in rows],
+        }
+    )
+    with (
+        staging(folder) as new_files,
+        SegmentWriter(new_files, next_generation(before), "tiny", vectors.shape[1]) as writer,
+    ):
+        writer.add(EmbeddingSet(vectors, table, "tiny"), [b"JPEG of %d" % row for row in rows])
+        if before is None:
+            (new_files / "embedder-0.onnx").write_bytes(b"a network")
+        after = before or Manifest(
+            fingerprint="tiny",
+            dimension=vectors.shape[1],
+            segments=[],
+            embedder="embedder-0.onnx",
+            trained_on=None,
+            images_root="/photos",
+            made_from={},
+        )
+        after = replace(after, segments=[*after.segments, writer.finish()], **changes)
+        commit(folder, before, after, new_files)
+    return folder

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from eval.errors import InputError
+from index.manifest import Manifest
+
+
+@pytest.fixture
+def folder(tmp_path, add_vectors, random_vectors):
+    return add_vectors(tmp_path / "a.index", random_vectors(5))
+
+
+def rewrite(folder, **changes):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_reading_gives_what_was_written(folder):
+    manifest = Manifest.read(folder)
+    assert manifest.to_json() == json.loads((folder / "manifest.json").read_text())
+    assert (manifest.generation, manifest.count, manifest.dimension, manifest.fingerprint) == (1, 5, 8, "tiny")
+    assert set(manifest.names()) == set(manifest.files)
+
+
+def test_order_and_white_space_do_not_matter(folder):
+    before = Manifest.read(folder)
+    contents = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(dict(reversed(contents.items()))))
+    assert Manifest.read(folder) == before
+
+
+def test_a_flipped_bit_in_any_byte_is_an_error_or_changes_nothing(folder):
+    path = folder / "manifest.json"
+    whole, manifest, errors = path.read_bytes(), Manifest.read(folder), 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        try:
+            assert Manifest.read(folder) == manifest
+        except InputError:
+            errors += 1
+    assert errors > len(whole) / 2
+
+
+def test_truncated_anywhere_is_an_error(folder):
+    path = folder / "manifest.json"
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 2, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="damaged"):
+            Manifest.read(folder)
+
+
+def test_a_newer_format_says_to_update(folder):
+    rewrite(folder, format=2, something_new={})
+    with pytest.raises(InputError, match=r"a.index has format 2, and this version of Fieldmark reads 1; update it"):
+        Manifest.read(folder)
+
+
+def test_another_kind_of_folder_is_named(folder):
+    rewrite(folder, kind="embeddings")
+    with pytest.raises(InputError, match="is not an index but holds 'embeddings'"):
+        Manifest.read(folder)
+
+
+def test_no_manifest(tmp_path):
+    for folder in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(InputError, match=r"is not an index: there is no .*manifest.json; make one with"):
+            Manifest.read(folder)

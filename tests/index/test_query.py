@@ -1,0 +1,98 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from eval.errors import InputError
+from index.query import main
+
+HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
+
+
+def test_people_get_the_answer_and_the_evidence(built, photos, capsys):
+    main(built, photos / "class-1" / "05.png", photos / "class-2" / "06.png", k=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{built}: 20 references, generation 1, uncalibrated: ")
+    assert lines[1:4] == ["", str(photos / "class-1" / "05.png"), "  class-1, 100% of the vote"]
+    assert lines[4] == "    1   1.000  class-1  class-1/05.png  (the same photo)"
+    assert len(lines) == 1 + 2 * 6
+    assert "\n".join(lines).count("uncalibrated") == 1
+
+
+def test_json_keeps_the_order_and_tells_errors(built, photos, tmp_path, capsys):
+    (tmp_path / "text.jpg").write_text("no photo")
+    good = photos / "class-1" / "05.png"
+    main(built, tmp_path / "text.jpg", good, tmp_path / "nothing.jpg", json=True, k=2)
+    output = capsys.readouterr()
+    bad, answer, missing = json.loads(output.out)
+    assert bad == {"query": str(tmp_path / "text.jpg"), "error": bad["error"]}
+    assert "not an image that can be read" in bad["error"]
+    assert missing == {"query": str(tmp_path / "nothing.jpg"), "error": "does not exist"}
+    assert (answer["query"], answer["label"], len(answer["neighbours"])) == (str(good), "class-1", 2)
+    assert [line.startswith("left out: ") for line in output.err.splitlines()] == [True, True]
+
+
+def test_a_folder_stands_for_its_photos(built, photos, tmp_path, capsys):
+    shutil.copytree(photos / "class-0", tmp_path / "new" / "deep")
+    (tmp_path / "new" / "notes.txt").touch()
+    (tmp_path / "new" / "b.png").write_bytes((photos / "class-0" / "04.png").read_bytes())
+    main(built, tmp_path / "new", json=True)
+    names = [answer["query"] for answer in json.loads(capsys.readouterr().out)]
+    assert names == [str(tmp_path / "new" / name) for name in ("b.png", *(f"deep/{n:02}.png" for n in range(0, 20, 4)))]
+
+
+def test_no_photo_could_be_answered(built, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"none of 2 photos could be answered; the first: .*empty: holds no photos"):
+        main(built, tmp_path / "empty", tmp_path / "nothing.jpg", json=True)
+    assert [answer["error"] for answer in json.loads(capsys.readouterr().out)] == ["holds no photos", "does not exist"]
+
+
+def test_the_picture_shows_every_photo_without_the_references(built, photos, tmp_path, capsys):
+    shutil.copytree(built, tmp_path / "a.index")
+    for name in ("05", "09"):
+        shutil.copy(photos / "class-1" / f"{name}.png", tmp_path)
+    (tmp_path / "text.jpg").touch()
+    sizes = []
+    for count, queries in enumerate(([], ["09.png"], ["09.png", "text.jpg"])):
+        paths = [tmp_path / name for name in ("05.png", *queries)]
+        main(tmp_path / "a.index", *paths, k=3, picture=tmp_path / f"{count}.png")
+        with Image.open(tmp_path / f"{count}.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[0][1] < sizes[1][1] < sizes[2][1]
+
+
+def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match=r"out.pdf is no name for a picture; it must end in .png"):
+        main(tmp_path / "nothing.index", tmp_path / "a.jpg", picture=tmp_path / "out.pdf")
+
+
+def run_command(*arguments):
+    command = [sys.executable, "-m", "index.query", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_exit_statuses(built, photos, tmp_path):
+    good, bad = photos / "class-1" / "05.png", tmp_path / "nothing.jpg"
+    for arguments, status in (((built, good, bad), 0), ((built, bad), 2), ((built, good, "--k", 0), 2)):
+        done = run_command(*arguments)
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
+        if status:
+            assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_building_and_querying_need_no_torch(tiny_embedder, photos, tmp_path):
+    script = f"""
+import sys
+from pathlib import Path
+from index import build, query
+out = build.main(Path({str(tiny_embedder)!r}), {str(photos)!r}, out=Path({str(tmp_path / "a.index")!r}))
+query.main(out, Path({str(photos / "class-1")!r}), picture=Path({str(tmp_path / "a.png")!r}))
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

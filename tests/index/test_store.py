@@ -1,0 +1,247 @@
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval.errors import InputError
+from index.manifest import Manifest
+from index.store import Store, commit, current, staging
+
+COMMITTING = """
+import itertools, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import commit_vectors, unit
+import numpy as np
+print("ready", flush=True)
+for seed in itertools.count(int(sys.argv[3])):
+    commit_vectors(pathlib.Path(sys.argv[2]), unit(np.random.default_rng(seed).normal(size=(5, 8))))
+"""
+"""Commits one segment after the other until it is killed."""
+
+DYING = """
+import itertools, os, pathlib, shutil, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import commit_vectors, unit
+import numpy as np
+vectors = unit(np.random.default_rng(2).normal(size=(5, 8)))
+base = pathlib.Path(sys.argv[2])
+
+def die_at(last):
+    count = itertools.count()
+    def hook(event, _):
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir") and next(count) == last:
+            os._exit(9)
+    sys.addaudithook(hook)
+
+for last in itertools.count():
+    folder = base.with_name(f"{last}.index")
+    shutil.copytree(base, folder)
+    child = os.fork()
+    if child == 0:
+        die_at(last)
+        commit_vectors(folder, vectors)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+"""Commits a second segment again and again, and dies one file operation later each time."""
+
+
+@pytest.fixture
+def folder(tmp_path, add_vectors, random_vectors):
+    return add_vectors(tmp_path / "a.index", random_vectors(5, seed=1))
+
+
+def script(text, *arguments):
+    return [sys.executable, "-c", text, str(Path(__file__).parent), *map(str, arguments)]
+
+
+def check_whole(folder, random_vectors):
+    """Generation g holds the segments 1 to g; returns g."""
+    store = Store.open(folder)
+    assert len(store.segments) == store.manifest.generation
+    for number, segment in enumerate(store.segments, 1):
+        np.testing.assert_array_equal(segment.vectors, random_vectors(5, seed=number))
+        assert segment.table.num_rows == 5
+    return store.manifest.generation
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_commit_keeps_the_generation_before_and_no_older(folder, add_vectors, random_vectors):
+    for seed in (2, 3):
+        add_vectors(folder, random_vectors(5, seed=seed))
+    assert check_whole(folder, random_vectors) == 3
+    assert {name for name in names(folder) if "manifest" in name} == {"manifest.json", "manifest-000002.json"}
+    assert json.loads((folder / "manifest-000002.json").read_text())["generation"] == 2
+    assert Manifest.read(folder).count == 15
+
+
+def test_files_that_only_older_generations_need_are_removed(folder, add_vectors, random_vectors):
+    first = Manifest.read(folder)
+    add_vectors(folder, random_vectors(5, seed=2))
+    for _ in range(2):
+        before = Manifest.read(folder)
+        with staging(folder) as new_files:
+            commit(folder, before, replace(before, segments=before.segments[-1:]), new_files)
+    assert not set(first.segments[0].files) & names(folder)
+    assert set(Manifest.read(folder).names()) <= names(folder)
+
+
+def test_an_open_reader_outlives_its_files(folder, add_vectors, random_vectors):
+    reader = Store.open(folder)
+    test_files_that_only_older_generations_need_are_removed(folder, add_vectors, random_vectors)
+    np.testing.assert_array_equal(reader.segments[0].vectors, random_vectors(5, seed=1))
+    assert reader.segments[0].candidates(random_vectors(5, seed=1)[3:4], 1)[0, 0] == 3
+    assert reader.segments[0].thumbnail(4) == b"JPEG of 4"
+
+
+def test_readers_never_fail_while_generations_are_committed(folder, add_vectors, random_vectors):
+    done, failures, seen = threading.Event(), [], set()
+
+    def read():
+        while not done.is_set():
+            try:
+                seen.add(check_whole(folder, random_vectors))
+            except Exception as error:
+                failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for seed in range(2, 32):
+        add_vectors(folder, random_vectors(5, seed=seed))
+    done.set()
+    reader.join()
+    assert not failures
+    assert len(seen) > 3
+
+
+def test_a_reader_starts_again_where_a_file_has_just_gone(folder, random_vectors, monkeypatch):
+    right = Manifest.read(folder)
+    gone = replace(right, files={"vectors-000000.faiss": right.files["embedder-0.onnx"], **right.files})
+    read = iter([gone, gone, right])
+    monkeypatch.setattr(Manifest, "read", lambda _: next(read))
+    assert Store.open(folder).manifest == right
+
+
+def test_a_writer_that_comes_second_is_refused(folder, add_vectors, random_vectors):
+    stale = Manifest.read(folder)
+    add_vectors(folder, random_vectors(5, seed=2))
+    with staging(folder) as new_files, pytest.raises(InputError, match="changed by another program meanwhile"):
+        commit(folder, stale, stale, new_files)
+    assert check_whole(folder, random_vectors) == 2
+
+
+def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, capfd):
+    import fcntl
+
+    with (folder / "index.lock").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        writer = threading.Thread(target=add_vectors, args=(folder, random_vectors(5, seed=2)))
+        writer.start()
+        time.sleep(0.2)
+        assert Manifest.read(folder).generation == 1
+    writer.join()
+    assert check_whole(folder, random_vectors) == 2
+    assert f"waiting for process {os.getpid()} on " in capfd.readouterr().err
+
+
+def test_killed_at_random_moments(folder, random_vectors):
+    dice = random.Random(0)
+    generation = 1
+    for _ in range(5):
+        with subprocess.Popen(script(COMMITTING, folder, generation + 1), stdout=subprocess.PIPE) as writer:
+            writer.stdout.readline()
+            time.sleep(dice.uniform(0, 0.1))
+            writer.kill()
+        assert check_whole(folder, random_vectors) >= generation
+        generation = Manifest.read(folder).generation
+    assert generation > 1
+
+
+def test_dying_at_every_file_operation_of_a_commit_leaves_the_old_or_the_new(folder, add_vectors, random_vectors):
+    subprocess.run(script(DYING, folder), check=True)
+    died = sorted(folder.parent.glob("[0-9]*.index"), key=lambda path: int(path.stem))
+    generations = [check_whole(path, random_vectors) for path in died]
+    assert generations == sorted(generations)
+    assert generations[0] == 1
+    assert generations[-2] == 2
+    for path, generation in zip(died, generations, strict=True):
+        add_vectors(path, random_vectors(5, seed=generation + 1))
+        assert check_whole(path, random_vectors) == generation + 1
+        assert not [name for name in names(path) if name.startswith(("staging-", ".manifest"))]
+
+
+def test_the_staging_folder_of_a_living_writer_stays(folder, add_vectors, random_vectors):
+    with staging(folder) as living:
+        add_vectors(folder, random_vectors(5, seed=2))
+        assert living.is_dir()
+    assert not living.exists()
+
+
+def test_a_new_folder_goes_again_where_nothing_was_committed(tmp_path):
+    with pytest.raises(ZeroDivisionError), staging(tmp_path / "a.index"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "a.index").exists()
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(InputError, match="exists and is not an index; choose another name"):
+        current(tmp_path)
+
+
+def files(folder):
+    kinds = ("embedder", "vectors", "references", "thumbnails")
+    return {kind: folder / name for kind, name in zip(kinds, Manifest.read(folder).names(), strict=True)}
+
+
+@pytest.mark.parametrize("kind", ["embedder", "vectors", "references", "thumbnails"])
+def test_a_missing_file_is_named(folder, kind):
+    files(folder)[kind].unlink()
+    with pytest.raises(
+        InputError, match=rf"a.index lacks a file .*{kind}-\w+\.\w+'\); restore the index, or remove it"
+    ):
+        Store.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["embedder", "vectors", "references", "thumbnails"])
+def test_a_truncated_file_is_named(folder, kind):
+    path = files(folder)[kind]
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    with pytest.raises(
+        InputError, match=rf"{path.name} is damaged: it has {size - 1} bytes instead of {size}; restore"
+    ):
+        Store.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["embedder", "vectors", "references", "thumbnails"])
+def test_a_flipped_bit_in_a_small_file_is_found(folder, kind):
+    path = files(folder)[kind]
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 20).astype(int):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong; restore the index"):
+            Store.open(folder)
+    path.write_bytes(whole)
+    Store.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "references"])
+def test_damage_at_the_start_of_a_big_file_is_found(folder, kind, monkeypatch):
+    monkeypatch.setattr("index.store.check_file", lambda *_: None)
+    path = files(folder)[kind]
+    path.write_bytes(b"\0" * 60 + path.read_bytes()[60:])
+    with pytest.raises(InputError, match=f"{path.name} is damaged"):
+        Store.open(folder)
