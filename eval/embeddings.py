@@ -158,10 +158,8 @@ def read_segment(folder: Path, entry: dict[str, Any]) -> tuple[NDArray[np.float3
 def _read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an embeddings or index folder that this version can read."""
     if not (folder / MANIFEST).is_file():
-        missing = (
-            "holds no manifest.json" if folder.is_dir() else "is not a folder" if folder.exists() else "is missing"
-        )
-        raise InputError(f"{folder} {missing}; give a folder made by embedder.embed or index.build")
+        state = f"holds no {MANIFEST}" if folder.is_dir() else "is not a folder"
+        raise InputError(f"{folder} {state}; give a folder made by embedder.embed or index.build")
     manifest = read_json(folder / MANIFEST)
     kind, version = (manifest.get(key) for key in ("kind", "format")) if isinstance(manifest, dict) else (None, None)
     if kind not in {"embeddings", "index"}:

@@ -1,0 +1,246 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import feather
+
+from eval.embeddings import EmbeddingSet, common_codes, read_segment
+from eval.errors import InputError
+
+LABELS = ["wren", "robin", None, "wren", "10"]
+
+
+def unit(count: int, dimension: int = 6, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((count, dimension))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def rows(ids: str, labels: list[str | None]) -> pa.Table:
+    paths = [f"{name}.jpg" for name in ids]
+    return pa.table({"id": list(ids), "label": pa.array(labels).dictionary_encode(), "path": paths})
+
+
+@pytest.fixture
+def some() -> EmbeddingSet:
+    return EmbeddingSet(unit(5), rows("abcde", LABELS), "f" * 64)
+
+
+@pytest.fixture
+def folder(some: EmbeddingSet, tmp_path: Path) -> Path:
+    left_out = [{"path": "x.jpg", "reason": "is empty"}]
+    some.save(tmp_path / "set", made_from={"size": 128}, images_root=Path("/photos"), left_out=left_out)
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def index(some: EmbeddingSet, tmp_path: Path) -> Path:
+    """An index folder of two segments, with one reference deleted."""
+    folder = tmp_path / "birds.index"
+    folder.mkdir()
+    segments = []
+    for number, (start, stop) in enumerate([(0, 3), (3, 5)]):
+        flat = faiss.IndexFlatIP(6)
+        flat.add(some.vectors[start:stop])
+        entry = {"vectors": f"vectors-{number}.faiss", "references": f"references-{number}.feather"}
+        faiss.write_index(flat, str(folder / entry["vectors"]))
+        feather.write_feather(some.table[start:stop], folder / entry["references"], compression="uncompressed")
+        segments.append({**entry, "count": stop - start})
+    manifest = {"kind": "index", "format": 1, "fingerprint": "f" * 64, "segments": segments, "deleted": ["b"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def change(folder: Path, **entries: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def test_columns_by_name(some: EmbeddingSet) -> None:
+    assert (some.ids, some.labels) == (list("abcde"), LABELS)
+    assert some.paths == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
+    assert len(some) == 5
+
+
+def test_columns_that_are_missing_are_unknown() -> None:
+    bare = EmbeddingSet(unit(2), pa.table({"id": ["a", "b"]}), "f")
+    assert (bare.labels, bare.paths) == ([None, None], [None, None])
+    assert bare.label_codes()[0].tolist() == [-1, -1]
+
+
+def test_label_codes_count_the_names_in_order(some: EmbeddingSet) -> None:
+    codes, names = some.label_codes()
+    assert (codes.tolist(), names) == ([2, 1, -1, 2, 0], ["10", "robin", "wren"])
+    assert codes.dtype == np.int64
+
+
+def test_two_sets_get_common_codes_and_labels_compare_as_strings(some: EmbeddingSet) -> None:
+    numbers = EmbeddingSet(unit(3), pa.table({"id": list("xyz"), "label": [10, 2**53 + 1, 2**53]}), "f")
+    (codes, others), names = common_codes(some, numbers)
+    assert [None if code < 0 else names[code] for code in codes] == LABELS
+    assert [names[code] for code in others] == ["10", "9007199254740993", "9007199254740992"]
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "complaint"),
+    [
+        (np.ones((5, 1)), "float64"),
+        (np.ones(5, np.float32), r"shape \[5\]"),
+        (np.ones((5, 0), np.float32), "D at least 1"),
+        (np.ones((4, 1), np.float32), "4 vectors for 5 rows"),
+        (unit(5) * np.float32(2), "vector 0 has length 2 and 5 in all.*divide each by its length"),
+        (unit(5) * np.array([[1], [1], [1], [0], [1]], np.float32), "vector 3 has length 0"),
+        (unit(5) * np.array([[1], [1], [np.nan], [1], [1]], np.float32), "vector 2 holds values that are not finite"),
+        (unit(5) * np.array([[1], [np.inf], [1], [1], [1]], np.float32), "vector 1 holds values that are not finite"),
+    ],
+)
+def test_wrong_vectors_are_refused(vectors: np.ndarray, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        EmbeddingSet(vectors, rows("abcde", LABELS), "f")
+
+
+def test_a_table_without_ids_is_refused() -> None:
+    with pytest.raises(InputError, match="no column 'id', only name"):
+        EmbeddingSet(unit(1), pa.table({"name": ["a"]}), "f")
+
+
+def test_save_and_load_round_trip(some: EmbeddingSet, folder: Path) -> None:
+    again = EmbeddingSet.load(folder)
+    assert np.array_equal(again.vectors, some.vectors)
+    assert again.table.equals(some.table)
+    assert again.fingerprint == some.fingerprint
+
+
+def test_what_lies_in_the_folder(some: EmbeddingSet, folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "table.feather", "vectors.npy"]
+    assert np.array_equal(np.load(folder / "vectors.npy", allow_pickle=False), some.vectors)
+    assert json.loads((folder / "manifest.json").read_text()) == {
+        "kind": "embeddings",
+        "format": 1,
+        "fingerprint": "f" * 64,
+        "count": 5,
+        "dimension": 6,
+        "images_root": "/photos",
+        "left_out": [{"path": "x.jpg", "reason": "is empty"}],
+        "made_from": {"size": 128},
+    }
+
+
+def test_an_empty_set_is_kept(tmp_path: Path) -> None:
+    empty = EmbeddingSet(unit(0), rows("", []).cast(rows("a", ["x"]).schema), "f")
+    empty.save(tmp_path / "set", made_from={}, images_root=None, left_out=[])
+    assert EmbeddingSet.load(tmp_path / "set").label_codes()[1] == []
+
+
+def test_an_index_folder_gives_its_references_without_the_deleted_ones(some: EmbeddingSet, index: Path) -> None:
+    loaded = EmbeddingSet.load(index)
+    kept = [0, 2, 3, 4]
+    assert np.array_equal(loaded.vectors, some.vectors[kept])
+    assert (loaded.ids, loaded.labels) == (list("acde"), [LABELS[row] for row in kept])
+
+
+def test_segments_with_other_columns_come_together(some: EmbeddingSet, index: Path) -> None:
+    table = some.table[3:].append_column("genus", [["A", "B"]])
+    feather.write_feather(table, index / "references-1.feather", compression="uncompressed")
+    assert EmbeddingSet.load(index).table["genus"].to_pylist() == [None, None, "A", "B"]
+
+
+def test_one_segment(some: EmbeddingSet, index: Path) -> None:
+    vectors, table = read_segment(index, json.loads((index / "manifest.json").read_text())["segments"][1])
+    assert np.array_equal(vectors, some.vectors[3:])
+    assert table["id"].to_pylist() == ["d", "e"]
+
+
+def test_an_index_without_references_says_so(index: Path) -> None:
+    change(index, segments=[])
+    with pytest.raises(InputError, match="holds no references yet"):
+        EmbeddingSet.load(index)
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "table.feather"])
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"x" * 999])
+def test_damaged_embeddings_are_named(folder: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    with pytest.raises(InputError, match=rf"{name} is damaged; make the folder anew"):
+        EmbeddingSet.load(folder)
+
+
+@pytest.mark.parametrize("name", ["vectors-1.faiss", "references-1.feather"])
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"x" * 999])
+def test_damaged_segments_are_named(index: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    (index / name).write_bytes(damage((index / name).read_bytes()))
+    with pytest.raises(InputError, match=rf"{name} is damaged; make the folder anew"):
+        EmbeddingSet.load(index)
+
+
+def test_missing_files_are_named(folder: Path, index: Path) -> None:
+    for place, name in ((folder, "table.feather"), (folder, "vectors.npy"), (index, "vectors-0.faiss")):
+        (place / name).unlink()
+        with pytest.raises(InputError, match=f"{name} is missing"):
+            EmbeddingSet.load(place)
+
+
+def test_files_that_do_not_belong_together_are_refused(index: Path, folder: Path) -> None:
+    (index / "vectors-0.faiss").write_bytes((index / "vectors-1.faiss").read_bytes())
+    with pytest.raises(InputError, match=r"vectors-0\.faiss is damaged"):
+        EmbeddingSet.load(index)
+    np.save(folder / "vectors.npy", unit(4))
+    with pytest.raises(InputError, match=r"vectors\.npy is damaged"):
+        EmbeddingSet.load(folder)
+
+
+def test_an_index_of_another_metric_is_refused(index: Path) -> None:
+    flat = faiss.IndexFlatL2(6)
+    flat.add(unit(3))
+    faiss.write_index(flat, str(index / "vectors-0.faiss"))
+    with pytest.raises(InputError, match=r"vectors-0\.faiss is damaged"):
+        EmbeddingSet.load(index)
+
+
+def test_a_pickled_array_is_not_opened(folder: Path) -> None:
+    np.save(folder / "vectors.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(InputError, match=r"vectors\.npy is damaged"):
+        EmbeddingSet.load(folder)
+
+
+def test_text_that_points_outside_of_its_file_is_refused(folder: Path) -> None:
+    content = bytearray((folder / "table.feather").read_bytes())
+    place = content.index(np.arange(6, dtype="<i4").tobytes())  # where each id begins
+    content[place + 8 : place + 12] = (2**30).to_bytes(4, "little")
+    (folder / "table.feather").write_bytes(content)
+    with pytest.raises(InputError, match=r"table\.feather is damaged"):
+        EmbeddingSet.load(folder)
+
+
+def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder; give a folder made by"):
+        EmbeddingSet.load(tmp_path / "missing")
+    with pytest.raises(InputError, match="holds no manifest"):
+        EmbeddingSet.load(tmp_path)
+    change(folder, kind="run")
+    with pytest.raises(InputError, match="is of the kind 'run'"):
+        EmbeddingSet.load(folder)
+    change(folder, kind="embeddings", format=2)
+    with pytest.raises(InputError, match="has format 2 and this version reads 1"):
+        EmbeddingSet.load(folder)
+    (folder / "manifest.json").write_text("[]")
+    with pytest.raises(InputError, match="is of the kind None"):
+        EmbeddingSet.load(folder)
+
+
+def test_a_manifest_that_lacks_something_is_damaged(folder: Path, index: Path) -> None:
+    for place, entries in ((folder, {"kind": "embeddings", "format": 1}), (index, {"kind": "index", "format": 1})):
+        (place / "manifest.json").write_text(json.dumps(entries))
+        with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+            EmbeddingSet.load(place)
+
+
+def test_embeddings_do_without_faiss(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert len(EmbeddingSet.load(folder)) == 5
