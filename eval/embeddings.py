@@ -105,7 +105,7 @@ class EmbeddingSet:
             read = _read_index if manifest["kind"] == "index" else _read_embeddings
             vectors, table = read(folder, manifest)
             return cls(vectors, table, manifest["fingerprint"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError) as error:
             raise InputError(f"{folder / MANIFEST} is damaged ({error!r}); make the folder anew") from None
 
     def _column(self, name: str) -> pa.ChunkedArray:
@@ -161,11 +161,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         state = f"holds no {MANIFEST}" if folder.is_dir() else "is not a folder"
         raise InputError(f"{folder} {state}; give a folder made by embedder.embed or index.build")
     manifest = read_json(folder / MANIFEST)
-    kind, version = (manifest.get(key) for key in ("kind", "format")) if isinstance(manifest, dict) else (None, None)
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
     if kind not in {"embeddings", "index"}:
         raise InputError(f"{folder} is of the kind {kind!r}; give a folder made by embedder.embed or index.build")
-    if version != FORMAT:
-        raise InputError(f"{folder} has format {version!r} and this version reads {FORMAT}; make the folder anew")
+    if manifest.get("format") != FORMAT:
+        found = manifest.get("format")
+        raise InputError(f"{folder} has format {found!r} and this version reads {FORMAT}; make the folder anew")
     return manifest
 
 
@@ -182,14 +183,20 @@ def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np
 
 
 def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
-    """The vectors and the table of an index folder, all segments in order, without the rows that were deleted."""
+    """The vectors and the table of an index folder, all segments in order, as changed since they were written."""
     segments = [read_segment(folder, entry) for entry in manifest["segments"]]
     if not segments:
         raise InputError(f"{folder} holds no references yet; add some with index.add")
     vectors = np.concatenate([vectors for vectors, _ in segments])
     table = pa.concat_tables([table for _, table in segments], promote_options="default")
-    kept = pc.invert(pc.is_in(table["id"], pa.array(manifest["deleted"], pa.string())))
-    return vectors[kept.to_numpy()], table.filter(kept)
+    if changes := manifest["label_changes"]:
+        labels = table["label"].to_pylist()
+        for row, label in changes.items():
+            labels[int(row)] = label
+        table = table.set_column(table.column_names.index("label"), "label", pa.array(labels).dictionary_encode())
+    kept = np.ones(len(vectors), bool)
+    kept[manifest["deleted"]] = False
+    return vectors[kept], table.filter(kept)
 
 
 def _read_table(path: Path, count: int) -> pa.Table:

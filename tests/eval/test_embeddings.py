@@ -40,7 +40,7 @@ def folder(some: EmbeddingSet, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(some: EmbeddingSet, tmp_path: Path) -> Path:
-    """An index folder of two segments, with one reference deleted."""
+    """An index folder of two segments, with one row deleted and one label changed since."""
     folder = tmp_path / "birds.index"
     folder.mkdir()
     segments = []
@@ -51,7 +51,8 @@ def index(some: EmbeddingSet, tmp_path: Path) -> Path:
         faiss.write_index(flat, str(folder / entry["vectors"]))
         feather.write_feather(some.table[start:stop], folder / entry["references"], compression="uncompressed")
         segments.append({**entry, "count": stop - start})
-    manifest = {"kind": "index", "format": 1, "fingerprint": "f" * 64, "segments": segments, "deleted": ["b"]}
+    manifest = {"kind": "index", "format": 1, "fingerprint": "f" * 64, "segments": segments}
+    manifest |= {"deleted": [1], "label_changes": {"3": "owl"}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -138,11 +139,17 @@ def test_an_empty_set_is_kept(tmp_path: Path) -> None:
     assert EmbeddingSet.load(tmp_path / "set").label_codes()[1] == []
 
 
-def test_an_index_folder_gives_its_references_without_the_deleted_ones(some: EmbeddingSet, index: Path) -> None:
+def test_an_index_folder_gives_its_references_as_they_are_now(some: EmbeddingSet, index: Path) -> None:
     loaded = EmbeddingSet.load(index)
-    kept = [0, 2, 3, 4]
-    assert np.array_equal(loaded.vectors, some.vectors[kept])
-    assert (loaded.ids, loaded.labels) == (list("acde"), [LABELS[row] for row in kept])
+    assert np.array_equal(loaded.vectors, some.vectors[[0, 2, 3, 4]])
+    assert (loaded.ids, loaded.labels) == (list("acde"), ["wren", None, "owl", "10"])
+
+
+@pytest.mark.parametrize("entries", [{"deleted": [5]}, {"label_changes": {"5": "owl"}}, {"deleted": "b"}])
+def test_changes_of_rows_that_are_not_there_are_damage(index: Path, entries: dict[str, Any]) -> None:
+    change(index, **entries)
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        EmbeddingSet.load(index)
 
 
 def test_segments_with_other_columns_come_together(some: EmbeddingSet, index: Path) -> None:
