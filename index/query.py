@@ -130,7 +130,8 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
         for neighbour in result.neighbours
     ]
     small = Image.open(io.BytesIO(thumbnail(open_image(photo))))
-    return Row(small, str(result.label), f"{result.candidates[0].share:.0%} of the vote · {photo.name}", tiles)
+    name = "/".join(photo.parts[-2:])
+    return Row(small, str(result.label), f"{result.candidates[0].share:.0%} of the vote · {name}", tiles)
 
 
 if __name__ == "__main__":

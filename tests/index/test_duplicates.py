@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from embedder.data.catalog import Catalog, label_column
+from embedder.data.catalog import Catalog, label_column, read_catalog
 from eval.errors import InputError
 from index.duplicates import distinct
 
@@ -54,3 +54,9 @@ def test_the_same_photo_with_another_box_is_another_subject(tmp_path, photos):
     found = distinct(Catalog(table, tmp_path, "table"))
     assert found.catalog.paths == ["a.png", "b.png"]
     assert (found.copies, found.conflicts) == (1, 0)
+
+
+def test_the_nine_photos_of_cars98_under_two_labels(shared_data):
+    catalog = read_catalog(f"cars98:{shared_data / 'cars98'}")
+    found = distinct(catalog, "skip")
+    assert (found.copies, found.conflicts, len(catalog) - len(found.catalog)) == (0, 9, 18)

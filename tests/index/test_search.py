@@ -121,6 +121,7 @@ def test_deleted_rows_are_masked_before_the_k_nearest_are_taken(tmp_path, vector
     found = index.search(vectors, 6)
     np.testing.assert_array_equal(found.rows, naive(vectors, vectors, 6, set(range(40)) - set(deleted)))
     assert index.search(vectors, 40).rows.shape == (40, 35)
+    np.testing.assert_array_equal(EmbeddingSet.load(folder).vectors, np.delete(vectors, deleted, axis=0))
 
 
 def test_an_index_whose_references_are_all_deleted(tmp_path, random_vectors, add_vectors):
@@ -132,6 +133,7 @@ def test_an_index_whose_references_are_all_deleted(tmp_path, random_vectors, add
 def test_changed_labels(tmp_path, random_vectors, add_vectors):
     folder = add_vectors(tmp_path / "a.index", random_vectors(3), ["a", "b", "c"])
     assert change(folder, label_changes={"1": "z"}).labels.tolist() == ["a", "z", "c"]
+    assert EmbeddingSet.load(folder).labels == ["a", "z", "c"]
 
 
 def test_labels_and_thumbnails_over_segments(index):
