@@ -22,9 +22,9 @@ def keep_freed_memory() -> bool:
     Call it before the first network runs. It changes no result.
 
     Returns:
-        Whether it was set: only on Linux with glibc; elsewhere nothing happens.
+        Whether it was set: only with glibc, which is on most Linux systems; elsewhere nothing happens.
     """
-    if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST), (_M_TOP_PAD, _TOP_PAD))

