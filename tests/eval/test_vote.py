@@ -1,0 +1,57 @@
+import math
+
+import numpy as np
+import pytest
+
+from eval.errors import InputError
+from eval.vote import Candidate, vote
+
+
+def test_shares_are_the_softmax_summed_by_label() -> None:
+    similarities, labels, temperature = [0.9, 0.85, 0.84, 0.3], ["a", "b", "b", "c"], 0.1
+    weights = [math.exp(similarity / temperature) for similarity in similarities]
+    candidates = vote(np.array(similarities), labels, temperature)
+    assert [candidate.label for candidate in candidates] == ["b", "a", "c"]  # two good ones outvote the nearest
+    expected = {"a": weights[0], "b": weights[1] + weights[2], "c": weights[3]}
+    for candidate in candidates:
+        assert candidate.share == pytest.approx(expected[candidate.label] / sum(weights))
+
+
+def test_equal_shares_go_to_the_better_best_neighbour() -> None:
+    step = np.log(2.0)  # one vote of weight 2 against two of weight 1
+    candidates = vote(np.array([-step, -step, 0.0]), ["b", "b", "a"], 1.0)
+    assert [round(candidate.share, 12) for candidate in candidates] == [0.5, 0.5]
+    assert candidates[0].label == "a"
+
+
+def test_equal_in_everything_goes_to_the_lower_rank() -> None:
+    assert [one.label for one in vote(np.array([0.5, 0.5]), ["z", "a"])] == ["z", "a"]
+
+
+def test_references_without_a_label_have_no_vote() -> None:
+    assert vote(np.array([0.9, 0.1]), [None, "a"]) == [Candidate("a", 1.0)]
+    assert vote(np.array([0.9]), [None]) == []
+    assert vote(np.array([]), []) == []
+
+
+def test_small_temperatures_do_not_overflow() -> None:
+    assert vote(np.array([1.0, 0.9, -1.0], np.float32), ["a", "b", "b"], 1e-4) == [
+        Candidate("a", 1.0),
+        Candidate("b", 0.0),
+    ]
+
+
+def test_large_temperatures_count_heads() -> None:
+    shares = {one.label: one.share for one in vote(np.array([0.9, 0.1, -0.5]), ["a", "b", "b"], 1e9)}
+    assert shares == pytest.approx({"a": 1 / 3, "b": 2 / 3})
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_temperatures_must_be_above_zero(temperature: float) -> None:
+    with pytest.raises(InputError, match="it must be above 0"):
+        vote(np.array([0.5]), ["a"], temperature)
+
+
+def test_each_similarity_needs_its_label() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        vote(np.array([0.5, 0.4]), ["a"])
