@@ -161,7 +161,7 @@ class Catalog:
     @property
     def _label(self) -> pa.DictionaryArray:
         """The labels as one array."""
-        return self.table["label"].unify_dictionaries().combine_chunks()
+        return self.table["label"].combine_chunks()
 
     def _check_columns(self) -> None:
         """Refuse missing columns, other types and unknown splits."""

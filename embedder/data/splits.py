@@ -60,14 +60,14 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
     training = catalog.select(trainable & ~held_out)
     if len(training.classes) < 2:
         remain = f"{len(training.classes)} of its {len(catalog.select(trainable).classes)} training classes remain"
-        advice = "" if validation == "none" else ", or take data.validation photos or none"
+        advice = ", or take data.validation photos or none" if validation == "classes" else ""
         raise InputError(
             f"{catalog.root}: {remain} with data.validation {validation}; two at least are needed: add classes{advice}"
         )
-    if validation != "none" and not held_out.any():
+    if validation == "photos" and not held_out.any():
         raise InputError(
-            f"{catalog.root}: data.validation {validation} holds out nothing, for no class has 4 photos to train on "
-            "(each group counted as one); take data.validation classes or none"
+            f"{catalog.root}: data.validation photos holds out nothing, for no class has 4 training photos that can be "
+            "parted; take data.validation none"
         )
     return Split(training, catalog.select(held_out), catalog.select(test))
 
