@@ -129,7 +129,11 @@ def test_a_class_of_one_group_keeps_its_training_photos(make_catalog):
     [
         (3, "classes", "1 of its 3 training classes remain .* or take data.validation photos or none"),
         (1, "none", "1 of its 1 training classes remain .* add classes$"),
-        (2, "photos", "data.validation photos holds out nothing, for no class has 4 photos"),
+        (
+            2,
+            "photos",
+            "data.validation photos holds out nothing, for no class has 4 training photos that can be parted",
+        ),
     ],
 )
 def test_too_little_to_train_on(make_catalog, count, validation, message):
