@@ -9,6 +9,10 @@ import torch
 from PIL import Image
 
 from embedder import Embedder
+from embedder.config import ModelSettings
+from embedder.export import export
+from embedder.model.network import build_network
+from embedder.preprocess import Preprocessing
 from eval.errors import InputError
 from eval.images import BadImage, open_image
 
@@ -170,3 +174,14 @@ def test_a_newer_format_is_refused(run_folder, tmp_path):
     path = changed(run_folder, tmp_path / "new.onnx", lambda old: {"fieldmark": json.dumps(old | {"format": 2})})
     with pytest.raises(InputError, match=r"format 2, and this version of Fieldmark reads up to 1"):
         Embedder.open(path)
+
+
+def test_the_real_network_with_both_views_has_the_same_vectors_for_odd_photos(tmp_path):
+    network = build_network(ModelSettings(backbone="torchvision:resnet18", weights="random", mirror=True)).eval()
+    export(network, Preprocessing(64), tmp_path / "embedder.onnx", {})
+    embedder = Embedder.open(tmp_path)
+    assert embedder.views == ("whole", "mirror")
+    pixels = embedder.preprocessing.stack(open_image(photo) for photo in ODD.values())
+    with torch.no_grad():
+        expected = network(torch.from_numpy(pixels)).vector.numpy()
+    assert ((embedder.embed(ODD.values()) * expected).sum(axis=1) >= 0.9999).all()
