@@ -20,11 +20,11 @@ import itertools, pathlib, sys
 sys.path.insert(0, sys.argv[1])
 from conftest import commit_vectors, unit
 import numpy as np
-print("ready", flush=True)
 for seed in itertools.count(int(sys.argv[3])):
+    print(seed, flush=True)
     commit_vectors(pathlib.Path(sys.argv[2]), unit(np.random.default_rng(seed).normal(size=(5, 8))))
 """
-"""Commits one segment after the other until it is killed."""
+"""Commits one segment after the other until it is killed, each announced by a line."""
 
 DYING = """
 import itertools, os, pathlib, shutil, sys
@@ -142,6 +142,28 @@ def test_a_writer_that_comes_second_is_refused(folder, add_vectors, random_vecto
     assert check_whole(folder, random_vectors) == 2
 
 
+def test_of_many_writers_at_once_one_wins(folder, add_vectors, random_vectors):
+    before, start = Manifest.read(folder), threading.Barrier(8)
+    outcomes = []
+
+    def write():
+        with staging(folder) as new_files:
+            start.wait()
+            try:
+                outcomes.append(commit(folder, before, before, new_files))
+            except InputError as error:
+                outcomes.append(str(error))
+
+    writers = [threading.Thread(target=write) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert outcomes.count(None) == 1
+    assert len([one for one in outcomes if one and "changed by another program" in one]) == 7
+    assert Store.open(folder).manifest.generation == 2
+
+
 def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, capfd):
     import fcntl
 
@@ -161,8 +183,9 @@ def test_killed_at_random_moments(folder, random_vectors):
     generation = 1
     for _ in range(5):
         with subprocess.Popen(script(COMMITTING, folder, generation + 1), stdout=subprocess.PIPE) as writer:
-            writer.stdout.readline()
-            time.sleep(dice.uniform(0, 0.1))
+            for _ in range(dice.randint(1, 3)):
+                writer.stdout.readline()
+            time.sleep(dice.uniform(0, 0.02))
             writer.kill()
         assert check_whole(folder, random_vectors) >= generation
         generation = Manifest.read(folder).generation
