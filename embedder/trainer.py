@@ -161,7 +161,7 @@ class Trainer:
         seconds = float(self.seen.pop("seconds", 0.0))
         row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items()}
         if seconds:
-            row |= {"images_per_second": self.sampler.steps * self.config.train.batch_size / seconds}
+            row["images_per_second"] = self.sampler.steps * self.sampler.batch_size / seconds
         self.seen = {}
         row |= validate(self.evaluated, self.validation, self.preprocessing)
         if epoch == 0 or row.get(SELECTION, math.inf) > self.best:

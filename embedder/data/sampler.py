@@ -65,6 +65,11 @@ class ClassBalancedSampler:
         one_pass = round(len(labels) / (self.classes_per_batch * photos_per_class))
         self.steps = max(one_pass, ceil(len(self._photos) / self.classes_per_batch))
 
+    @property
+    def batch_size(self) -> int:
+        """Photos in each batch."""
+        return self.classes_per_batch * self.photos_per_class
+
     def batches(self, epoch: int) -> list[list[Draw]]:
         """The batches of one epoch, each of ``classes_per_batch`` x ``photos_per_class`` draws."""
         walks = [self._walk(label, turn) for label, turn in enumerate(self._turns_before(epoch))]

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def photos(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(photos: Path) -> Config:
     return Config(
         data=DataSettings(root=str(photos), size=32, workers=0),
@@ -58,10 +59,10 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
         assert torch.equal(values, other[name]), name
 
 
-@pytest.fixture
-def whole(config: Config, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
-    return fit(config, tmp_path / "whole")
+    return fit(config, tmp_path_factory.mktemp("runs") / "whole")
 
 
 def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, photos: Path) -> None:
@@ -145,7 +146,10 @@ def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) 
     assert embedder.trained_on == frozenset()
 
 
-def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config: Config, whole: Path) -> None:
+def test_a_finished_run_is_left_alone_and_other_settings_are_refused(
+    config: Config, whole: Path, tmp_path: Path
+) -> None:
+    whole = shutil.copytree(whole, tmp_path / "whole")
     before = (whole / "embedder.onnx").stat().st_mtime_ns
     fit(replace(config, data=replace(config.data, workers=1)), whole)
     assert (whole / "embedder.onnx").stat().st_mtime_ns == before
@@ -157,8 +161,6 @@ def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config: Con
 
 
 def test_changed_photos_are_noticed(config: Config, photos: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(photos, tmp_path / "copy")
     config = replace(config, data=replace(config.data, root=str(copy)))
     run = fit(config, tmp_path / "run")
