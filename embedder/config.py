@@ -17,7 +17,7 @@ class DataSettings:
         protocol: zero-shot tests on classes never trained on, closed-set on the official test photos of the same
             classes; auto takes what the source declares.
         validation: hold out training classes or photos for choices (the best epoch, early stopping), or none to train
-            on all of them.
+            on all of them; auto holds out classes under the zero-shot protocol and photos under the other.
         size: side of the square that training sees, in pixels.
         test_size: side of the square for validation and in the exported embedder; none for the same as size.
         fit: crop cuts the centre square after the shorter side is resized; squash resizes the whole photo to a square.
@@ -29,7 +29,7 @@ class DataSettings:
     name: str | None = None
     root: str | None = None
     protocol: Literal["auto", "zero-shot", "closed-set"] = "auto"
-    validation: Literal["classes", "photos", "none"] = "classes"
+    validation: Literal["auto", "classes", "photos", "none"] = "auto"
     size: int = 128
     test_size: int | None = None
     fit: Literal["crop", "squash"] = "crop"

@@ -10,7 +10,7 @@ from embedder.data.catalog import Catalog
 from eval.errors import InputError
 
 Protocol = Literal["auto", "zero-shot", "closed-set"]
-Validation = Literal["classes", "photos", "none"]
+Validation = Literal["auto", "classes", "photos", "none"]
 Part = Literal["all", "train", "test", "validation"]
 
 HELD_OUT_CLASSES, HELD_OUT_PHOTOS = 0.3, 0.2
@@ -32,7 +32,7 @@ class Split:
     test: Catalog
 
 
-def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation = "classes", seed: int = 0) -> Split:
+def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation = "auto", seed: int = 0) -> Split:
     """Divide a catalog for one training run.
 
     Args:
@@ -43,7 +43,8 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
             ``auto``: zero-shot where the data set declares it, else closed-set.
         validation: ``classes`` holds out the training classes that the data set declares for that, or else the last
             30 %; ``photos`` holds out 20 % of each class's training photos, at least 2 of 4 or more, and keeps photos
-            of one ``group`` together; ``none`` trains on everything, as the last run after all choices does.
+            of one ``group`` together; ``none`` trains on everything, as the last run after all choices does; ``auto``
+            is classes under the zero-shot protocol, else photos, or none where no class has photos to spare.
         seed: of the choice of photos.
 
     Raises:
@@ -53,14 +54,14 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
     catalog.check_labelled("training")
     trainable, test = _sides(catalog, protocol)
     held_out = np.zeros(len(catalog), dtype=bool)
-    if validation == "classes":
+    if validation == "classes" or (validation == "auto" and _is_zero_shot(catalog, protocol)):
         held_out = _held_out_classes(catalog, protocol, trainable)
-    elif validation == "photos":
+    elif validation in {"photos", "auto"}:
         held_out = _held_out_photos(catalog, trainable, seed)
     training = catalog.select(trainable & ~held_out)
     if len(training.classes) < 2:
         remain = f"{len(training.classes)} of its {len(catalog.select(trainable).classes)} training classes remain"
-        advice = ", or take data.validation photos or none" if validation == "classes" else ""
+        advice = ", or take data.validation photos or none" if validation in {"auto", "classes"} else ""
         raise InputError(
             f"{catalog.root}: {remain} with data.validation {validation}; two at least are needed: add classes{advice}"
         )

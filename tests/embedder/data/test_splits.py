@@ -74,12 +74,25 @@ def test_closed_set_takes_the_official_split(declared):
     assert_partition(declared, parts.training, parts.test)
 
 
-def test_auto_is_closed_set_without_a_declaration(make_catalog):
-    catalog = make_catalog(classes(10))
+def test_auto_is_closed_set_without_a_declaration_and_holds_out_photos(make_catalog):
+    catalog = make_catalog(rows({"four": 4, "ten": 10, "one": 1}))
     parts = split(catalog)
     assert len(parts.test) == 0
-    assert parts.training.classes == catalog.classes[:7]
-    assert parts.validation.classes == catalog.classes[7:]
+    assert_partition(catalog, parts.training, parts.validation)
+    assert Counter(parts.validation.labels) == {"four": 2, "ten": 2}
+    assert split(catalog, seed=5).validation.paths == split(catalog, "closed-set", "photos", seed=5).validation.paths
+
+
+def test_auto_holds_out_classes_under_the_zero_shot_protocol(declared):
+    assert names(split(declared).validation) == names(split(declared, "zero-shot", "classes").validation)
+    assert len(split(declared).validation) > 0
+
+
+def test_auto_holds_out_nothing_where_no_class_has_photos_to_spare(make_catalog):
+    catalog = make_catalog(rows({"two": 2, "three": 3}))
+    parts = split(catalog)
+    assert len(parts.validation) == 0
+    assert_partition(catalog, parts.training)
 
 
 def test_closed_set_holds_out_training_photos_of_classes_alone(declared):
@@ -161,7 +174,7 @@ def test_parts_for_the_commands(declared, make_catalog):
 def test_parts_are_those_of_training(declared, make_catalog):
     for catalog in (declared, make_catalog(classes(9))):
         for protocol in ("zero-shot", "closed-set"):
-            parts = split(catalog, protocol)
+            parts = split(catalog, protocol, "classes")
             assert part(catalog, "validation", protocol).paths == parts.validation.paths
             both = sorted([*parts.training.paths, *parts.validation.paths])
             assert sorted(part(catalog, "train", protocol).paths) == both
