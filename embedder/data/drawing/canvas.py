@@ -49,11 +49,8 @@ class Canvas:
 
 
 def outlines(shape: Points, scale: float = SUPERSAMPLING) -> list[list[float]]:
-    """The corners x, y, x, y, ... of one outline [P, 2] or several [F, P, 2], drawn ``scale`` times larger.
-
-    Pillow counts from the middle of the first pixel, hence the half.
-    """
-    flat: list[list[float]] = (shape * scale - 0.5).reshape(-1, 2 * shape.shape[-2]).tolist()
+    """The corners x, y, x, y, ... of one outline [P, 2] or several [F, P, 2], drawn ``scale`` times larger."""
+    flat: list[list[float]] = (shape * scale).reshape(-1, 2 * shape.shape[-2]).tolist()
     return flat
 
 
