@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.runtime import EMBEDDER
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import replacing
 
-CONFIG, EMBEDDER = "config.yaml", "embedder.onnx"
+CONFIG = "config.yaml"
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
 

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
+from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, TrainSettings
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.loading import make_loader
@@ -27,16 +28,17 @@ from embedder.data.splits import split
 from embedder.export import export
 from embedder.interrupt import interrupts
 from embedder.log import Row, RunLog
-from embedder.losses import batch_statistics, build_loss, looks_collapsed
+from embedder.losses import build_loss
 from embedder.memory import keep_freed_memory
 from embedder.model.network import Network, build_network, parameter_groups
 from embedder.preprocess import Preprocessing
 from embedder.randomness import keyed_generator
+from embedder.runtime import EMBEDDER
 from embedder.validation import validate
 from eval.errors import InputError
 from eval.files import replacing
 
-LAST, BEST, EMBEDDER, TRAINED_ON = "last.ckpt", "best.ckpt", "embedder.onnx", "trained_on.npy"
+LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
 SELECTION = "map@r"
 """What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, section 3.2)."""
 

@@ -1,7 +1,5 @@
 """How good a network is in mid-training, by the same functions that ``eval.recall`` uses."""
 
-import os
-
 import numpy as np
 import pyarrow as pa
 import torch
@@ -10,11 +8,10 @@ from embedder.data.catalog import Catalog
 from embedder.model.network import Network
 from embedder.prefetch import batched, prefetched
 from embedder.preprocess import Preprocessing
+from embedder.runtime import BATCH, available_cores
 from eval.embeddings import EmbeddingSet
 from eval.images import open_image
 from eval.metrics import evaluate
-
-BATCH = 32
 
 
 def validate(network: Network, photos: Catalog, preprocessing: Preprocessing) -> dict[str, float]:
@@ -43,6 +40,6 @@ def embed(network: Network, photos: Catalog, preprocessing: Preprocessing) -> np
     def prepare(row: int) -> np.ndarray:
         return preprocessing(open_image(photos.file(row), photos.box(row)))
 
-    pixels = prefetched(prepare, range(len(photos)), threads=os.cpu_count() or 1, ahead=2 * BATCH)
+    pixels = prefetched(prepare, range(len(photos)), threads=available_cores(), ahead=2 * BATCH)
     batches = (torch.from_numpy(np.stack(batch)).to(network.mean.device) for batch in batched(pixels, BATCH))
     return torch.cat([network(batch).vector.cpu() for batch in batches]).numpy()
