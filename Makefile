@@ -3,6 +3,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
 DEMO = demo
+UNSEEN = White-browed Reedsinger,Bibbed Bloomfinch,Brown-capped Frosttit,Ringed Tealcreeper,Black-lored Reedsinger
 
 .PHONY: help install demo test lint types check clean
 
@@ -22,7 +23,7 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	$(RUN) -m embedder.train --config configs/drawn_birds.yaml --run $(DEMO)/run
 	$(RUN) -m embedder.train --config configs/drawn_birds.yaml --run $(DEMO)/frozen --train.epochs 0
 	$(RUN) -m index.build $(DEMO)/run drawn_birds --split test --out $(DEMO)/birds.index
-	$(RUN) -m embedder.data.drawn_birds $(DEMO)/new --split test --count 1
+	$(RUN) -m embedder.data.drawn_birds $(DEMO)/new --species '$(UNSEEN)' --count 1 --seed 1
 	$(RUN) -m index.query $(DEMO)/birds.index $(DEMO)/new --k 6 --picture $(DEMO)/answers.png
 	$(RUN) -m embedder.embed $(DEMO)/frozen drawn_birds --split test --out $(DEMO)/frozen-vectors
 	@echo; echo "Species never trained on, with the network as it comes:"
