@@ -140,7 +140,7 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
-            raise InputError(f"{self.folder} holds no references; add some with index.build")
+            raise InputError(f"{self.folder} holds no references; build it again with index.build")
         rows = np.hstack([segment.candidates(queries.vectors, k) for segment in self._segments])
         return self._best(queries.vectors, np.sort(rows), min(k, self.count))
 
