@@ -9,6 +9,7 @@ give: plain on/off flags, several positional values, one-line errors, the neares
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from jsonargparse import ArgumentParser
 
 from eval.errors import InputError, unknown
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 MISSPELT_KEYS = (
     r"Group '([\w.]+)' does not accept option '(\w+)'",
     r"Option '([\w.]+)' is not accepted",
@@ -31,7 +32,8 @@ MISSPELT_KEYS = (
 def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
     """Parse the command line for ``main``, call it, and leave with its exit status.
 
-    The status is 0 when ``main`` returns, 2 after a user's mistake (one line on standard error) and 130 after Ctrl-C.
+    The status is 0 when ``main`` returns, 2 after a user's mistake (one line on standard error), 130 after Ctrl-C, and
+    141, with nothing said, where the reader of standard output has gone.
     """
     try:
         positional, options = parse(main, sys.argv[1:] if arguments is None else arguments)
@@ -39,6 +41,9 @@ def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except (InputError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(USER_ERROR)

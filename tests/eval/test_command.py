@@ -164,3 +164,15 @@ def test_help_shows_what_the_docstring_says(tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
     assert "Ask the index." in shown
     assert "how many." in shown
+
+
+def test_a_reader_who_has_seen_enough_hears_nothing_more(tmp_path: Path) -> None:
+    script = tmp_path / "talk.py"
+    script.write_text(
+        "from eval.command import run\n"
+        "def main() -> None:\n    '''Talk.'''\n    for _ in range(100_000):\n        print('more')\n"
+        "run(main)\n"
+    )
+    command = f"{sys.executable} {script} | head -1"
+    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("more\n", "", 141)
