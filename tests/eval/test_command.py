@@ -174,5 +174,6 @@ def test_a_reader_who_has_seen_enough_hears_nothing_more(tmp_path: Path) -> None
         "run(main)\n"
     )
     command = f"{sys.executable} {script} | head -1"
-    done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    script_line = f"{command}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script_line], check=False, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("more\n", "", 141)
