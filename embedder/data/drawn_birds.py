@@ -162,12 +162,13 @@ def main(
     Raises:
         InputError: an unknown species, neither ``out`` nor ``plate``, or numbers that cannot be drawn.
     """
-    names = [name.strip() for name in species.split(",")] if species else list(SPECIES)
+    names = list(dict.fromkeys(name.strip() for name in species.split(","))) if species else list(SPECIES)
     for name in names:
         if name not in SPECIES:
             raise unknown("species", name, SPECIES)
-    if count < 1 or side < 32:
-        raise InputError(f"count is {count} and side is {side}; they must be at least 1 and 32")
+    for name, value, least in (("count", count, 1), ("side", side, 32), ("seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{name} is {value}; it must be at least {least}")
     if plate:
         with replacing(plate) as beside:
             draw_plate([SPECIES[name] for name in names]).save(beside, "PNG")

@@ -8,7 +8,7 @@ from embedder.data.drawing.painter import Painter
 from embedder.data.drawing.pose import TAIL_BASE
 from embedder.data.drawing.species import Length, Species, Tail
 
-TAIL_LENGTH: dict[Length, float] = {"short": 0.40, "medium": 0.62, "long": 0.88}
+TAIL_LENGTH: dict[Length, float] = {"short": 0.38, "medium": 0.58, "long": 0.94}
 TAIL_AXIS = 148.0
 # Length of the middle feathers and of the outer ones, how it runs between them, half the fan in degrees, feather width.
 TAIL_FAN: dict[Tail, tuple[float, float, float, float, float]] = {

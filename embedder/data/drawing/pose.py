@@ -20,7 +20,7 @@ SHOULDER = (0.30, 0.0)
 
 # The farthest points of the largest bird: the room that any species needs, so that a pose says nothing about species.
 _FARTHEST_BODY = points((0.15, -0.76), (0.36, -0.95), (-0.2, -0.15), (-0.2, 0.62), (1.28, -0.40), (1.24, -0.12))
-_FARTHEST_TAIL = points((-1.42, 0.64), (-1.22, 0.99))
+_FARTHEST_TAIL = points((-1.51, 0.66), (-1.43, 0.90), (-1.28, 1.08))
 _FARTHEST_FOOT = points((-0.1, 0.93), (0.35, 0.93))
 _MARGIN = 0.03
 

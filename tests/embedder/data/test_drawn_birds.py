@@ -136,7 +136,7 @@ def test_reading_imports_no_torch(drawn):
 
 
 def test_the_command_draws_any_number_of_any_species(tmp_path, capsys):
-    names = "Grey Tuftlet, Pale Duneling"
+    names = "Grey Tuftlet, Pale Duneling,Grey Tuftlet"
     few, many = tmp_path / "few", tmp_path / "many"
     assert main(few, species=names, count=2, side=40) == few
     assert capsys.readouterr().out.strip() == str(few)
@@ -173,7 +173,8 @@ def test_the_command_draws_a_plate(tmp_path):
     [
         ({"species": "Grey Tuflet"}, "unknown species 'Grey Tuflet'; did you mean 'Grey Tuftlet'"),
         ({"count": 0}, "count is 0"),
-        ({"side": 8}, "side is 8"),
+        ({"side": 8}, "side is 8; it must be at least 32"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_mistakes_are_told(tmp_path, options, message):

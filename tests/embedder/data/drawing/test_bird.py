@@ -1,4 +1,6 @@
 from dataclasses import replace
+from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from embedder.data.drawing.bird import KEYPOINT_NAMES, draw_bird
 from embedder.data.drawing.field_guide import LOOK_ALIKES, SPECIES
 from embedder.data.drawing.pose import Pose
 from embedder.data.drawing.scene import PAPER, Scene
-from embedder.data.drawing.species import MARKS, Species
+from embedder.data.drawing.species import MARKS, Bill, Length, Species, Tail
 
 FINCH, CHAT = SPECIES["Common Marshfinch"], SPECIES["Black-hooded Emberchat"]
 SIDE = 96
@@ -76,6 +78,24 @@ def test_every_mark_can_be_seen_and_has_its_region(mark):
     alone = replace(FINCH, **{mark: 2 if mark == "wing_bars" else "crimson"})
     seen = distance(draw_bird(alone, 0, 128, scene=PAPER), draw_bird(FINCH, 0, 128, scene=PAPER)) > 24
     assert seen.sum() >= 6
+
+
+@pytest.mark.parametrize(
+    ("mark", "values"),
+    [
+        ("wing_bars", (0, 1, 2)),
+        ("tail", get_args(Tail)),
+        ("tail_length", get_args(Length)),
+        ("bill", get_args(Bill)),
+        ("bill_length", get_args(Length)),
+    ],
+)
+def test_every_form_of_a_mark_looks_different(mark, values):
+    birds = [
+        draw_bird(replace(CHAT, **{"bill_length": "medium", mark: value}), 0, 128, scene=PAPER) for value in values
+    ]
+    for first, second in combinations(birds, 2):
+        assert (distance(first, second) > 60).sum() >= 10
 
 
 def test_keypoints_lie_inside_the_picture_and_on_the_bird():
