@@ -70,6 +70,11 @@ def runs(line: np.ndarray, colour: str) -> Iterator[int]:
         length = length + 1 if same else 0
 
 
+def test_cards_have_room_for_their_text() -> None:
+    heights = [contact_sheet([Row(photo(), "a", "word " * words, [])]).height for words in (1, 12, 20, 99)]
+    assert heights == [heights[0] + lines * room._line_height(room._font(None, room._TEXT)) for lines in (0, 1, 2, 2)]
+
+
 def test_no_queries_make_an_empty_sheet() -> None:
     assert count(contact_sheet([]), room._PAPER) == np.prod(contact_sheet([]).size)
 

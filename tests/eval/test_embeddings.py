@@ -197,6 +197,9 @@ def test_files_that_do_not_belong_together_are_refused(index: Path, folder: Path
     (index / "vectors-0.faiss").write_bytes((index / "vectors-1.faiss").read_bytes())
     with pytest.raises(InputError, match=r"vectors-0\.faiss is damaged"):
         EmbeddingSet.load(index)
+    (folder / "table.feather").write_bytes((index / "references-1.feather").read_bytes())
+    with pytest.raises(InputError, match=r"table\.feather is damaged"):
+        EmbeddingSet.load(folder)
     np.save(folder / "vectors.npy", unit(4))
     with pytest.raises(InputError, match=r"vectors\.npy is damaged"):
         EmbeddingSet.load(folder)

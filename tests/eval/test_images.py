@@ -104,7 +104,7 @@ def test_an_adobe_cmyk_jpeg_is_not_a_negative() -> None:
         (np.linspace(0, 65535, 4096).astype("<f4"), "TIFF"),
         (np.linspace(0, 255, 4096).astype("<f4"), "TIFF"),
         (np.linspace(0, 1, 4096).astype("<f4"), "TIFF"),
-        (np.linspace(-20, 65535, 4096).astype("<i4"), "TIFF"),
+        (np.linspace(-65535, 65535, 4096).astype("<i4"), "TIFF"),
     ],
 )
 def test_deep_grey_is_scaled_and_not_clipped(array: np.ndarray, name: str) -> None:
@@ -169,8 +169,10 @@ def test_photos_stand_upright(name: str, orientation: int) -> None:
     assert close(quarters(opened), [RED, GREEN, BLUE, WHITE], within=30)
 
 
-def test_broken_exif_does_not_cost_the_photo() -> None:
-    content = written(flag(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xfe" * 40)
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"Exif\0\0not what it should be", b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xfe" * 40])
+def test_broken_exif_does_not_cost_the_photo(name: str, exif: bytes) -> None:
+    content = written(flag(), name, exif=exif)
     assert close(quarters(open_image(content)), [RED, GREEN, BLUE, WHITE], within=30)
 
 

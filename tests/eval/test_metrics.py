@@ -109,7 +109,7 @@ def naive_means(queries: EmbeddingSet, references: EmbeddingSet | None, ks: list
     return {name: float(np.mean(values)) for name, values in rows.items()}
 
 
-LABELS = [*"aaaabbbbbbbbccccccccccccdde", None, None]
+LABELS = [None, *"aaaabbbbbbbbccccccccccccdde"[::-1], None, "a"]  # a is last, where -1 would point
 
 
 @pytest.mark.parametrize("ks", [[1], [1, 2, 4, 8], [3, 40]])
@@ -117,17 +117,17 @@ def test_a_set_that_searches_itself(ks: list[int]) -> None:
     queries = embeddings(LABELS)
     evaluation = evaluate(queries, None, ks)
     assert evaluation.means() == pytest.approx(naive_means(queries, None, ks))
-    assert (evaluation.queries, evaluation.left_out) == (26, 3)  # e is alone in its class, two have no label
-    assert evaluation.rows.tolist() == list(range(26))
-    assert all(len(values) == 26 for values in evaluation.per_query.values())
+    assert (evaluation.queries, evaluation.left_out) == (27, 3)  # e is alone in its class, two have no label
+    assert evaluation.rows.tolist() == [*range(2, 28), 29]
+    assert all(len(values) == 27 for values in evaluation.per_query.values())
 
 
 @pytest.mark.parametrize("ks", [[1], [1, 2, 4, 8], [50]])
 def test_two_sets(ks: list[int]) -> None:
-    queries, references = embeddings([*LABELS, "x"]), embeddings([*"abcde" * 7, None], seed=1)
+    queries, references = embeddings([*LABELS, "x"]), embeddings([None, *"abcde" * 7], seed=1)
     evaluation = evaluate(queries, references, ks)
     assert evaluation.means() == pytest.approx(naive_means(queries, references, ks))
-    assert (evaluation.queries, evaluation.left_out, evaluation.same_photo) == (27, 3, 0)
+    assert (evaluation.queries, evaluation.left_out, evaluation.same_photo) == (28, 3, 0)
 
 
 def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:

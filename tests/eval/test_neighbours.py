@@ -80,6 +80,25 @@ def test_the_boundary_of_the_k_nearest_is_exact() -> None:
         assert np.array_equal(nearest(unit(9, 100, seed=1), references, k).rows, whole.rows[:, :k])
 
 
+def test_rounding_of_the_matrix_product_loses_no_neighbour() -> None:
+    queries, references = unit(20, 64), np.repeat(unit(30, 64, seed=1), 4, axis=0)
+    noise = 3 * np.random.default_rng(2).uniform(-(2**-20), 2**-20, (20, 120))
+    rough = (queries @ references.T + noise).astype(np.float32)
+    exact = nearest(queries, references, 10)
+    assert np.array_equal(neighbours._k_best(rough, queries, references, 10).rows, exact.rows)
+
+
+def test_the_order_of_the_dimensions_does_not_matter() -> None:
+    query, reference = np.zeros((2, 1, 64 * 300), np.float32)
+    query[0, 0], reference[0, 0] = 1, 0.5
+    query[0, 64], reference[0, 64] = 2**-12, 2**-13  # with the first, half-way between two float32 numbers
+    query[0, 128::64], reference[0, 128::64] = 2**-30, 2**-30  # in float64 lost one by one, but not all together
+    reference[0, 1] = 0.75**0.5
+    forth = nearest(query, reference, 1)
+    back = nearest(query[:, ::-1].copy(), reference[:, ::-1].copy(), 1)
+    assert forth.similarities == back.similarities
+
+
 def test_similarities_are_the_exact_sums_rounded_once() -> None:
     queries, references = unit(5, 77), unit(6, 77, seed=1)
     found = nearest(queries, references, 6)
