@@ -1,7 +1,7 @@
 """Draws one bird: a pure function of the species, the individual and the seed."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,9 @@ _BODY_POINTS = {
     "tail base": TAIL_BASE,
 }
 KEYPOINT_NAMES = ("bill tip", *_BODY_POINTS, "tail tip", "shoulder", "wing tip", "near foot", "far foot")
-_WING_TIP = (-0.88, 0.46)
+_WING_TIP = (-0.88, 0.48)
+
+Purpose = Literal["pose", "scene", "backdrop", "perch", "inks", "cover", "noise"]
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,9 @@ def draw_bird(
     return DrawnBird(image, keypoints, mask.getbbox() or (0, 0, side, side), mask, pose, scene, painter.regions())
 
 
-Purpose = Literal["pose", "scene", "backdrop", "perch", "inks", "cover", "noise"]
-_PURPOSES: tuple[Purpose, ...] = ("pose", "scene", "backdrop", "perch", "inks", "cover", "noise")
-
-
 def _stream(seed: int, individual: int, purpose: Purpose) -> np.random.Generator:
     """The random numbers of one individual for one purpose."""
-    return np.random.default_rng([seed, individual, _PURPOSES.index(purpose)])
+    return np.random.default_rng([seed, individual, get_args(Purpose).index(purpose)])
 
 
 def _keypoints(species: Species, skeleton: Skeleton, hidden: Image.Image) -> NDArray[np.float64]:
