@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,13 +77,12 @@ class Trainer:
     def _build(self) -> None:
         """Make sampler, network, loss and optimiser; the same seed makes the same weights."""
         config, train = self.config, self.config.train
-        self.classes, codes = np.unique(self.photos.labels, return_inverse=True)
-        self.sampler = ClassBalancedSampler(codes, train.batch_size, train.photos_per_class, config.seed)
+        self.sampler = ClassBalancedSampler(self.photos.codes, train.batch_size, train.photos_per_class, config.seed)
         self.steps = train.epochs * self.sampler.steps
         self.dataset = TrainingPhotos(self.photos, self.ids, config.augment, config.data.size, config.seed)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
-        self.loss = build_loss(config.loss, len(self.classes), self.network.dimension).to(self.fabric.device)
+        self.loss = build_loss(config.loss, len(self.photos.classes), self.network.dimension).to(self.fabric.device)
         groups = parameter_groups(self.network, train.learning_rate, train.head_rate, train.weight_decay)
         rate = train.learning_rate * (self.loss.rate if train.loss_rate is None else train.loss_rate)
         groups.append({"params": list(self.loss.parameters()), "lr": rate, "weight_decay": 0.0})
@@ -93,13 +92,13 @@ class Trainer:
             if not groups:
                 raise InputError("nothing can be trained: the backbone is frozen, and head and loss have no weights")
             self.forward, self.optimizer = self.fabric.setup(self.network, torch.optim.AdamW(groups))
-        average = get_ema_multi_avg_fn(train.ema)
+        average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
 
     @property
     def evaluated(self) -> Network:
         """The network that is validated and exported: the averaged one where weights are averaged."""
-        return self.average.module if self.average else self.network
+        return cast(Network, self.average.module) if self.average else self.network
 
     def train(self) -> None:
         """Run every step that is left, then export the best weights.
@@ -107,9 +106,16 @@ class Trainer:
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the state was saved first.
         """
-        train = self.config.train
         if not self.log.rows:
             self._finish_epoch()
+        if self.step < self.steps:
+            self._run_steps()
+        self.log.close()
+        self._export()
+
+    def _run_steps(self) -> None:
+        """Take every step that is left, unless the validation stops getting better or a signal comes."""
+        train = self.config.train
         batches = EpochBatches(self.sampler, self.step, self.steps)
         loader = self.fabric.setup_dataloaders(make_loader(self.dataset, batches, self.config.data.workers))
         saved = time.perf_counter()
@@ -130,8 +136,6 @@ class Trainer:
                 if finished and self._is_stale():
                     self._say(f"stopped early: no better validation for {train.patience} epochs")
                     break
-        self.log.close()
-        self._export()
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
@@ -230,7 +234,7 @@ class Trainer:
             "data": self.photos.name,
             "protocol": data.protocol,
             "photos": len(self.ids) if self.step else 0,
-            "classes": len(self.classes) if self.step else 0,
+            "classes": len(self.photos.classes) if self.step else 0,
             "epochs": self.step // self.sampler.steps,
             "best_epoch": best["epoch"],
             "seed": self.config.seed,

@@ -87,6 +87,7 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         exit_on_error=False,
     )
     types = get_type_hints(main)
+    types.pop("return", None)
     if any(map(dataclasses.is_dataclass, types.values())):
         parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     for name, parameter in inspect.signature(main).parameters.items():

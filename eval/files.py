@@ -36,7 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder beside ``folder`` to fill; it takes the place of ``folder`` when the block ends without an error.
 
-    A folder that is already there is moved aside first and deleted last.
+    A folder that is already there is moved aside first, put back if anything fails, and deleted last. (No system can
+    swap two folders in one step; killed between its two renames, this leaves the old one under a name that begins with
+    a dot.)
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -52,9 +54,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
             os.rename(folder, aside)
         os.rename(beside, folder)
         sync(folder.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        if aside.exists() and not folder.exists():
+            os.rename(aside, folder)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Iterator
 from json import dumps
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from eval.files import replacing
 from eval.images import BadImage, open_image, thumbnail
 from index.answer import Answer, Neighbour
 from index.search import Index
+
+WIDEST = 6
+"""References beside each other in a picture."""
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -110,7 +114,9 @@ def _line(neighbour: Neighbour, width: int) -> str:
 
 def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: Path) -> None:
     """Write the contact sheet; the references come from the index, so that their photos need not be there."""
-    sheet = contact_sheet([_row(index, photo, result) for photo, result in results])
+    shown = max((len(result.neighbours) for _, result in results if isinstance(result, Answer)), default=1)
+    lines = ceil(shown / WIDEST)
+    sheet = contact_sheet([_row(index, photo, result) for photo, result in results], columns=ceil(shown / lines))
     with replacing(picture) as beside:
         sheet.save(beside, PICTURES[picture.suffix.lower()])
     print(f"drawn: {picture}", file=sys.stderr)

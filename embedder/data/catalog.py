@@ -32,6 +32,7 @@ TYPES = {
     "label": pa.dictionary(pa.int32(), pa.string()),
     "split": pa.string(),
     "box": pa.list_(pa.float32(), 4),
+    "subject_box": pa.list_(pa.float32(), 4),
     "keypoints": pa.list_(pa.list_(pa.float32(), 3)),
     "group": pa.string(),
 }

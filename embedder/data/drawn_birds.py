@@ -103,7 +103,7 @@ def _draw_rows(folder: Path, names: Sequence[str], count: int, side: int, seed: 
 def _row(name: str, path: str, number: int, bird: DrawnBird) -> dict[str, Any]:
     """What the table says about one photo."""
     split = "test" if number % 3 == 2 else "train"
-    return {"path": path, "label": name, "split": split, "box": bird.box, "keypoints": bird.keypoints.tolist()}
+    return {"path": path, "label": name, "split": split, "subject_box": bird.box, "keypoints": bird.keypoints.tolist()}
 
 
 def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> pa.Table:

@@ -49,6 +49,11 @@ def train(*, shape: Shape, seed: int = 0) -> None:
     """Train."""
 
 
+def measure(*, k: int = 1) -> Shape:
+    """Measure."""
+    return Shape(k)
+
+
 def test_one_and_several_positional_values() -> None:
     assert parse(query, ["a.index", "one.jpg"]) == (
         [Path("a.index"), "one.jpg"],
@@ -151,6 +156,11 @@ def test_a_bug_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(main, [])
+
+
+def test_what_a_command_returns_is_no_option() -> None:
+    with pytest.raises(InputError, match="--config"):
+        parse(measure, ["--config", "c.yaml"])
 
 
 def test_help_shows_what_the_docstring_says(tmp_path: Path) -> None:

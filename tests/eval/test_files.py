@@ -127,3 +127,20 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"photo")
     with pytest.raises(InputError, match="was not made by Fieldmark"):
         files.already_made(tmp_path, {}, overwrite=False)
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("old")
+    rename = os.rename
+
+    def failing(source, target):
+        if Path(target).name == "out" and Path(source).suffix == ".part":
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(OSError, match="Input/output"), files.new_folder(tmp_path / "out") as beside:
+        (beside / "new").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "old").read_text() == "old"
