@@ -1,0 +1,68 @@
+"""What the README tells people to type works as it stands."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedder.data.drawing.field_guide import SPECIES
+from embedder.data.drawn_birds import draw_photos
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where somebody keeps photos of three kinds, and a new one."""
+    folder = tmp_path_factory.mktemp("home")
+    draw_photos(folder / "photos", list(SPECIES)[:3], 7, 96)
+    photo = next((folder / "photos").rglob("0006.jpg"))
+    photo.rename(folder / "new.jpg")
+    for name in ("one.jpg", "two.jpg"):
+        (folder / name).write_bytes((folder / "new.jpg").read_bytes())
+    return folder
+
+
+def test_the_commands_for_ones_own_photos_run(home: Path) -> None:
+    (block,) = (
+        text for text in re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if "runs/mine" in text
+    )
+    for line in block.splitlines():
+        words = shlex.split(line)
+        assert words[0] == "python"
+        done = subprocess.run([sys.executable, *words[1:]], cwd=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert (home / "evidence.png").exists()
+    assert "recall@1" in done.stdout
+
+
+def test_the_library_runs_without_torch(home: Path) -> None:
+    """After the commands above, whose run and index it uses."""
+    (block,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    check = "\nassert vectors.shape == (2, 256)\nimport sys\nassert 'torch' not in sys.modules\n"
+    done = subprocess.run([sys.executable, "-c", block + check], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "[(" in done.stdout
+
+
+def test_targets_files_and_pictures_that_it_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)`", README)) | {"demo", "test"} <= targets
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_command_answers_help() -> None:
+    modules = set(
+        re.findall(r"python -m ([a-z_.]+)", README + (ROOT / "Makefile").read_text().replace("$(RUN)", "python"))
+    )
+    modules = {module for module in modules if module.split(".")[0] in {"embedder", "index", "eval"}}
+    assert len(modules) >= 5
+    for module in sorted(modules):
+        done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, module
+        assert "usage:" in done.stdout
