@@ -1,0 +1,134 @@
+"""Losses by name, and weighted sums of them: vectors and labels to one number, in float32."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from embedder.batch_memory import BatchMemory
+from embedder.collapse import batch_statistics, looks_collapsed
+from embedder.config import LossSettings
+from embedder.loss_contracts import LOSSES, LossContract, Value
+from embedder.loss_options import resolve_options, split_names
+from embedder.miners import build_miner
+from eval.errors import InputError, unknown
+
+__all__ = [
+    "LOSSES",
+    "LossContract",
+    "LossResult",
+    "MetricLoss",
+    "batch_statistics",
+    "build_loss",
+    "looks_collapsed",
+]
+
+
+class LossResult(NamedTuple):
+    """What the loss gives for a batch.
+
+    Attributes:
+        value: the number to minimise.
+        parts: of a sum, each loss's own value by its name, before weighting and without a graph; empty for one loss.
+    """
+
+    value: Tensor
+    parts: dict[str, Tensor]
+
+
+class MinedLoss(nn.Module):
+    """A loss with the miner, or None, that chooses what it looks at."""
+
+    def __init__(self, loss: nn.Module, miner: Any) -> None:
+        super().__init__()
+        self.loss, self.miner = loss, miner
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss of vectors [B, D] with labels [B]."""
+        return self.loss(vectors, labels, self.miner(vectors, labels) if self.miner else None)
+
+
+class MetricLoss(nn.Module):
+    """One loss or a weighted sum.
+
+    Attributes:
+        rate: learning rate of the loss's own parameters, as a multiple of the network's.
+    """
+
+    def __init__(self, classes: int, losses: dict[str, nn.Module], weights: dict[str, float], rate: float) -> None:
+        super().__init__()
+        self.classes, self.weights, self.rate = classes, weights, rate
+        self.losses = nn.ModuleDict(losses)
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
+        """Compute the loss in float32, whatever autocast is on.
+
+        Args:
+            vectors: [B, D], of unit length.
+            labels: int64 [B], from 0 to the number of classes less 1.
+
+        Raises:
+            InputError: a label outside that range.
+        """
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+            raise InputError(
+                f"labels run from {int(labels.min())} to {int(labels.max())}, but the loss was made for "
+                f"{self.classes} classes, 0 to {self.classes - 1}"
+            )
+        with torch.autocast(vectors.device.type, enabled=False):
+            parts = {name: loss(vectors.float(), labels) for name, loss in self.losses.items()}
+        value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
+
+
+def build_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLoss:
+    """Build the loss that the settings describe; its class vectors are drawn from torch's generator.
+
+    Args:
+        settings: names, weights, options, miner and memory.
+        classes: C; labels run from 0 to C - 1.
+        dimension: D of the vectors.
+
+    Raises:
+        InputError: a name, option, weight or miner that does not exist or does not go together.
+    """
+    names = split_names(settings.name)
+    options = resolve_options(names, settings.options)
+    weights = _weights(names, settings.weights)
+    if not any(LOSSES[name].pairs for name in names):
+        _refuse_pair_settings(settings)
+    losses = {name: _build_one(name, settings, classes, dimension, options[name]) for name in names}
+    return MetricLoss(classes, losses, weights, max(LOSSES[name].rate or 1.0 for name in names))
+
+
+def _build_one(name: str, settings: LossSettings, classes: int, dimension: int, options: dict[str, Value]) -> nn.Module:
+    """One loss with its miner and memory, where it takes them."""
+    contract = LOSSES[name]
+    loss = contract.build(classes, dimension, **options)
+    if not contract.pairs:
+        return MinedLoss(loss, None)
+    chosen = contract.miners[0] if settings.miner == "default" else settings.miner
+    if chosen not in contract.miners:
+        raise unknown(f"miner for {name}", chosen, contract.miners)
+    miner = build_miner(chosen, float(options.get(contract.margin, 0.0)))
+    if settings.memory:
+        return BatchMemory(loss, miner, dimension, settings.memory, settings.memory_start)
+    return MinedLoss(loss, miner)
+
+
+def _weights(names: list[str], given: dict[str, float]) -> dict[str, float]:
+    """The weight of each named loss, 1 where none is given."""
+    for name, weight in given.items():
+        if name not in names:
+            raise unknown("loss in loss.weights", name, names)
+        if not 0.0 < weight < float("inf"):
+            raise InputError(f"the weight of {name} is {weight}; it must be above 0")
+    return {name: given.get(name, 1.0) for name in names}
+
+
+def _refuse_pair_settings(settings: LossSettings) -> None:
+    """A miner and a memory make no sense where no loss compares photos with photos."""
+    if settings.miner not in ("default", "none"):
+        raise InputError(f"loss.miner is {settings.miner!r}, but {settings.name} takes none; leave it at default")
+    if settings.memory:
+        raise InputError(f"loss.memory is {settings.memory}, but {settings.name} compares no photos; leave it at 0")

@@ -1,0 +1,46 @@
+"""Miners by name: which pairs or triplets of a batch a loss looks at. Similarities are cosines throughout."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.miners import (
+    BatchEasyHardMiner,
+    BatchHardMiner,
+    DistanceWeightedMiner,
+    MultiSimilarityMiner,
+    TripletMarginMiner,
+)
+
+from eval.errors import unknown
+
+MINERS: dict[str, Callable[[float], Any]] = {
+    "none": lambda margin: None,
+    "all": lambda margin: TripletMarginMiner(margin, "all", distance=CosineSimilarity()),
+    "semi-hard": lambda margin: TripletMarginMiner(margin, "semihard", distance=CosineSimilarity()),
+    "hard": lambda margin: BatchHardMiner(distance=CosineSimilarity()),
+    "easy-positive": lambda margin: BatchEasyHardMiner("easy", "semihard", distance=CosineSimilarity()),
+    "distance-weighted": lambda margin: DistanceWeightedMiner(),
+    "multi-similarity": MultiSimilarityMiner,
+}
+"""Each miner's builder, given the margin of the loss that it mines for.
+
+- none: every pair or triplet.
+- all: every triplet whose negative is not farther than its positive by the margin.
+- semi-hard: of those, the ones whose negative is still the farther (Schroff et al. 2015, section 3.2).
+- hard: each photo with its farthest positive and its nearest negative (Hermans et al. 2017, section 2).
+- easy-positive: with its nearest positive and the nearest negative beyond that (Xuan et al. 2020, section 3).
+- distance-weighted: negatives drawn evenly over all distances (Wu et al. 2017, section 4).
+- multi-similarity: pairs within the margin of the hardest of the other kind (Wang et al. 2019, section 4).
+"""
+
+
+def build_miner(name: str, margin: float) -> Any:
+    """Build a miner, or None where every pair or triplet is looked at.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name not in MINERS:
+        raise unknown("miner", name, MINERS)
+    return MINERS[name](margin)
