@@ -111,6 +111,8 @@ def _build_one(name: str, settings: LossSettings, classes: int, dimension: int, 
     if chosen not in contract.miners:
         raise unknown(f"miner for {name}", chosen, contract.miners)
     miner = build_miner(chosen, float(options.get(contract.margin, 0.0)))
+    if settings.memory and chosen == "easy-positive":
+        raise InputError("in a memory, easy-positive finds only the photo itself; take another loss.miner")
     if settings.memory:
         return BatchMemory(loss, miner, dimension, settings.memory, settings.memory_start)
     return MinedLoss(loss, miner)
