@@ -4,7 +4,10 @@ Nothing heavy is imported here: the torch-free commands read settings too.
 """
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
+
+from eval.errors import InputError
 
 
 @dataclass
@@ -71,9 +74,9 @@ class ModelSettings:
         backbone: efficientnet-lite0 (needs no download), timm:NAME or torchvision:NAME.
         weights: pretrained, random, or the path of a file with the backbone's weights.
         pooling: avg, max, avg+max, gem, or token (the class token of a transformer).
-        head: linear, mlp, or none (the pooled features are the vector).
+        head: linear, mlp (one hidden layer), or none (the pooled features, after norm, are the vector).
         dimension: length of the vector; ignored where head is none.
-        norm: what normalises the pooled features before the head.
+        norm: what normalises the pooled features, also where head is none.
         dropout: probability that a pooled feature is dropped in training.
         frozen_stages: how many of the backbone's first stages stay as they are, or all.
         freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
@@ -97,10 +100,13 @@ class LossSettings:
     """What training minimises.
 
     Attributes:
-        name: a loss, or several joined by "+", such as triplet+arcface.
+        name: triplet, contrastive, multi-similarity, supcon, proxy-anchor, proxy-nca++, normalised-softmax, arcface,
+            sub-centre-arcface, cosface or soft-triple; or several joined by "+", such as triplet+arcface.
         weights: the weight of each loss of a sum, by its name; 1 where none is given.
-        options: a loss's own options (margin, scale, ...), by name; of a sum, by loss and name. Angles in radians.
-        miner: how a pair or triplet loss chooses what to look at; default takes the loss's own.
+        options: a loss's own options (margin, scale, ...), by name; of a sum, by loss and name. Margins of triplet,
+            contrastive and cosface are cosines, those of arcface radians.
+        miner: what a pair or triplet loss looks at (none, all, semi-hard, hard, easy-positive, distance-weighted,
+            multi-similarity); default takes the loss's own.
         memory: how many past vectors a pair or triplet loss compares with (cross-batch memory); 0 for none.
         memory_start: the step from which the memory is used.
     """
@@ -149,7 +155,7 @@ class TrainSettings:
     patience: int = 0
     checkpoint_minutes: float = 5.0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Literal["auto", "32", "bf16"] = "auto"
     deterministic: bool = False
 
 
@@ -163,3 +169,40 @@ class Config:
     loss: LossSettings = field(default_factory=LossSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     seed: int = 0
+
+    def check(self) -> None:
+        """Refuse numbers that make no sense, before anything is done with them.
+
+        Raises:
+            InputError: a number is out of its range.
+        """
+        for key, (least, greatest) in RANGES.items():
+            group, name = key.split(".")
+            value = getattr(getattr(self, group), name)
+            if value is not None and not least <= value <= greatest:
+                raise InputError(f"{key} is {value}; it must be at least {least:g} and at most {greatest:g}")
+
+
+RANGES = {
+    "data.size": (8, 8192),
+    "data.test_size": (8, 8192),
+    "data.crop_share": (0.01, 1),
+    "data.workers": (0, 1024),
+    "model.dimension": (1, 65536),
+    "model.dropout": (0, 0.99),
+    "loss.memory": (0, inf),
+    "loss.memory_start": (0, inf),
+    "train.epochs": (0, inf),
+    "train.batch_size": (2, inf),
+    "train.photos_per_class": (1, inf),
+    "train.learning_rate": (0, inf),
+    "train.head_rate": (0, inf),
+    "train.loss_rate": (0, inf),
+    "train.weight_decay": (0, inf),
+    "train.warmup": (0, 1),
+    "train.clip": (0, inf),
+    "train.ema": (0, 0.999999),
+    "train.patience": (0, inf),
+    "train.checkpoint_minutes": (0, inf),
+}
+"""Least and greatest value of each number; those of augment are checked where they are used."""

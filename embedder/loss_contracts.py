@@ -82,8 +82,8 @@ def _supcon(classes: int, dimension: int, *, temperature: float) -> nn.Module:
 
 
 def _proxy_anchor(classes: int, dimension: int, *, margin: float, alpha: float) -> nn.Module:
-    """One proxy a class, each pulled and pushed by the batch's hardest photos."""
-    return library.ProxyAnchorLoss(classes, dimension, margin, alpha, weight_init_func=unit_length(dimension))
+    """One proxy a class, each pulled and pushed by the batch's hardest photos; drawn as its authors draw them."""
+    return library.ProxyAnchorLoss(classes, dimension, margin, alpha)
 
 
 def _proxy_nca(classes: int, dimension: int, *, temperature: float) -> nn.Module:

@@ -92,6 +92,8 @@ def build_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLo
     Raises:
         InputError: a name, option, weight or miner that does not exist or does not go together.
     """
+    if settings.memory < 0:
+        raise InputError(f"loss.memory is {settings.memory}; it must be 0 for none, or more")
     names = split_names(settings.name)
     options = resolve_options(names, settings.options)
     weights = _weights(names, settings.weights)

@@ -92,6 +92,12 @@ def test_labels_outside_the_classes_are_told(name: str, labels: list[int]) -> No
         build(name)(draw()[:3], torch.tensor(labels))
 
 
+def test_a_miner_takes_the_margin_of_its_loss() -> None:
+    wide = build("triplet", miner="semi-hard", options={"margin": 0.5})
+    assert wide.losses["triplet"].miner.margin == 0.5
+    assert build("multi-similarity", options={"epsilon": 0.3}).losses["multi-similarity"].miner.epsilon == 0.3
+
+
 def test_a_named_miner_serves_the_losses_that_take_it() -> None:
     vectors = draw()
     mined = build("triplet", miner="semi-hard")(vectors, LABELS).value
@@ -106,6 +112,7 @@ def test_a_named_miner_serves_the_losses_that_take_it() -> None:
     [
         ("arcface", {"miner": "hard"}, "loss.miner is 'hard', but arcface takes none"),
         ("arcface", {"memory": 100}, "loss.memory is 100, but arcface compares no photos"),
+        ("triplet", {"memory": -1}, "loss.memory is -1; it must be 0 for none"),
         ("triplet", {"miner": "semihard"}, "unknown miner for triplet 'semihard'; did you mean 'semi-hard'"),
         ("supcon", {"miner": "hard"}, "unknown miner for supcon 'hard'; known: none"),
         ("triplet", {"weights": {"arcface": 2.0}}, "unknown loss in loss.weights 'arcface'"),

@@ -5,6 +5,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 from embedder.config import ModelSettings
 from embedder.model.network import Network, build_network, parameter_groups
@@ -47,6 +48,23 @@ def test_mirrored_view_is_the_normalised_sum_and_knows_no_left_and_right() -> No
     assert torch.allclose(mirrored(images).vector, total / total.norm(dim=1, keepdim=True), atol=1e-6)
     assert torch.allclose(mirrored(images).vector, mirrored(flipped).vector, atol=1e-6)
     assert torch.equal(mirrored(images).features, plain(images).features)
+
+
+def test_pretrained_features_tell_real_birds_apart(shared_data: Path) -> None:
+    files = [sorted(folder.glob("*.jpg"))[:6] for folder in sorted((shared_data / "birds100" / "images").iterdir())[:8]]
+    pixels = [np.asarray(Image.open(file).convert("RGB").resize((128, 128))) for group in files for file in group]
+    images, labels = torch.from_numpy(np.stack(pixels)), torch.arange(48) // 6
+
+    def recall(weights: str) -> float:
+        torch.manual_seed(0)
+        network = build_network(ModelSettings(weights=weights, head="none", norm="none", pooling="avg")).eval()
+        with torch.no_grad():
+            vectors = network(images).vector
+        similarities = (vectors @ vectors.T).fill_diagonal_(-1)
+        return (labels[similarities.argmax(1)] == labels).float().mean().item()
+
+    assert recall("pretrained") > 0.7
+    assert recall("random") < 0.3
 
 
 def test_training_sees_no_mirror() -> None:
