@@ -13,9 +13,16 @@ FORMAT = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors, numbers, strings, lists and dictionaries of them) in one step."""
+    """Write ``state`` (tensors, numbers, strings, lists and dictionaries of them) in one step.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
     with replacing(path) as beside:
-        torch.save({"format": FORMAT, **state}, beside)
+        try:
+            torch.save({"format": FORMAT, **state}, beside)
+        except RuntimeError as error:  # what torch makes of a write that fails
+            raise OSError(f"{path} cannot be written, is the disk full? ({error})") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -27,7 +34,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete it to train from the start") from None
+        raise InputError(f"{path} cannot be read ({error}); --overwrite trains from the start") from None
     if not isinstance(state, dict) or "format" not in state:
         raise InputError(f"{path} is not a checkpoint of a training run")
     if state["format"] > FORMAT:

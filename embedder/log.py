@@ -17,12 +17,12 @@ class RunLog:
     """The rows of a run, one an epoch, and the files made from them."""
 
     def __init__(self, folder: Path, rows: list[Row], step: int) -> None:
-        """Go on from ``rows``; events of steps after ``step`` are withdrawn."""
+        """Go on from ``rows``, the log up to ``step``; events of later steps are withdrawn."""
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - takes a second
 
         self.folder = folder
         self.rows = rows
-        self._events = SummaryWriter(str(folder), purge_step=step)
+        self._events = SummaryWriter(str(folder), purge_step=step + 1 if rows else None)
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Add one training step's values to the events."""
@@ -40,6 +40,10 @@ class RunLog:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
+
+    def flush(self) -> None:
+        """Hand the events to the system, so that they outlive this process."""
+        self._events.flush()
 
     def close(self) -> None:
         """Draw the curves and end the events."""

@@ -5,7 +5,6 @@ where a run was stopped; given again after the run is done, it does nothing.
 """
 
 import dataclasses
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,9 @@ from eval.files import replacing
 CONFIG = "config.yaml"
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
+
+PROGRESS = ("log.csv", "last.ckpt", EMBEDDER)
+WRITTEN = (*PROGRESS, CONFIG, "best.ckpt", "trained_on.npy", "curves.png", "events.out.tfevents.*", ".*.part")
 
 
 def main(
@@ -47,7 +49,7 @@ def main(
         overwrite: delete what the run folder holds and start anew.
     """
     config = Config(data, augment, model, loss, train, seed)
-    folder = run or Path("runs") / (data.name or (Path(data.root).stem if data.root else "drawn_birds"))
+    folder = run.expanduser() if run else Path("runs") / default_name(data)
     fit(config, folder, overwrite=overwrite)
     print(folder)
     return folder
@@ -55,6 +57,9 @@ def main(
 
 def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """Train by ``config`` in the folder ``run``, from where it was stopped if it was.
+
+    Photos are loaded by processes of their own: a script that calls this needs ``if __name__ == "__main__":`` around
+    its work, or ``config.data.workers = 0``.
 
     Returns:
         The run folder, with ``embedder.onnx`` in it.
@@ -64,47 +69,60 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
         KeyboardInterrupt: stopped by Ctrl-C (or SIGTERM), after saving.
     """
     config = settled(config)
-    if overwrite and (run / CONFIG).exists():
-        shutil.rmtree(run)
-    record(config, run)
-    if (run / EMBEDDER).exists():
-        print(f"{run} is trained already; --overwrite trains it anew", file=sys.stderr)
-        return run
+    config.check()
+    check_folder(run)
+    if not overwrite:
+        check_same(config, run)
+        if (run / EMBEDDER).exists():
+            print(f"{run} is trained already; --overwrite trains it anew", file=sys.stderr)
+            return run
     from embedder.trainer import Trainer  # noqa: PLC0415 - torch, which --help and a finished run do without
 
-    Trainer(config, run).train()
+    trainer = Trainer(config, run)
+    if overwrite:
+        clear(run)
+    with replacing(run / CONFIG) as beside:
+        beside.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False), encoding="utf-8")
+    trainer.train()
     return run
 
 
 def settled(config: Config) -> Config:
     """The settings with what follows from them filled in.
 
-    Where nothing is trained the head would be random, so the frozen network ends with its pooled features.
+    Where nothing is trained the head would be random, so the frozen network ends with its pooled features. A folder is
+    named from the root, so that the run can be gone on with from anywhere.
     """
     if config.train.epochs == 0 and config.model.head != "none":
         print("nothing is trained, so the network ends with its pooled features (head: none)", file=sys.stderr)
         model = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0)
         config = dataclasses.replace(config, model=model)
-    if config.data.test_size is None:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, test_size=config.data.size))
+    if config.data.root and Path(config.data.root).expanduser().exists():
+        root = str(Path(config.data.root).expanduser().resolve())
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
     return config
 
 
-def record(config: Config, run: Path) -> None:
-    """Write ``config.yaml`` into the run folder, or hold it against the one that is there.
+def check_folder(run: Path) -> None:
+    """Refuse to train into what is there, unless it is a run or empty.
 
     Raises:
-        InputError: the folder holds something else, or a run of other settings.
+        InputError: it is a file, or a folder of something else.
     """
-    wanted = yaml.safe_load(yaml.safe_dump(_plain(dataclasses.asdict(config))))
-    path = run / CONFIG
-    if not path.exists():
-        if run.exists() and any(run.iterdir()):
-            raise InputError(f"{run} exists and is no training run; give another --run")
-        with replacing(path) as beside:
-            beside.write_text(yaml.safe_dump(wanted, sort_keys=False), encoding="utf-8")
+    if run.exists() and not (run / CONFIG).exists() and (run.is_file() or any(run.iterdir())):
+        raise InputError(f"{run} exists and is no training run; give another --run")
+
+
+def check_same(config: Config, run: Path) -> None:
+    """Hold the settings against those of the run that is there, if it has got anywhere.
+
+    Raises:
+        InputError: it is a run of other settings.
+    """
+    if not any((run / name).exists() for name in PROGRESS):
         return
-    before, now = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(wanted)
+    before = _flat(yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")))
+    now = _flat(_plain(dataclasses.asdict(config)))
     differences = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted({*before, *now} - FREE_TO_CHANGE)
@@ -114,6 +132,18 @@ def record(config: Config, run: Path) -> None:
         raise InputError(
             f"{run} is a run of other settings ({'; '.join(differences)}); give another --run, or --overwrite"
         )
+
+
+def clear(run: Path) -> None:
+    """Delete what a training has written into its folder, and nothing else."""
+    for pattern in WRITTEN:
+        for path in run.glob(pattern):
+            path.unlink()
+
+
+def default_name(data: DataSettings) -> str:
+    """What to call a run: the data set, or the folder or table of photos."""
+    return data.name or (Path(data.root).expanduser().resolve().stem if data.root else "drawn_birds")
 
 
 def _plain(value: Any) -> Any:

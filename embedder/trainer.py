@@ -5,6 +5,7 @@ no generator state, and a resumed run ends with the same bits as one that was ne
 """
 
 import hashlib
+import json
 import math
 import sys
 import time
@@ -19,19 +20,19 @@ from tqdm import tqdm
 
 from embedder import checkpoint
 from embedder.collapse import batch_statistics, looks_collapsed
-from embedder.config import Config, TrainSettings
+from embedder.config import Config, DataSettings, TrainSettings
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import split
 from embedder.export import export
-from embedder.interrupt import interrupts
+from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
 from embedder.losses import build_loss
 from embedder.memory import keep_freed_memory
 from embedder.model.network import Network, build_network, parameter_groups
-from embedder.preprocess import Preprocessing
+from embedder.preprocess import Interpolation, Preprocessing
 from embedder.randomness import keyed_generator
 from embedder.runtime import EMBEDDER
 from embedder.validation import validate
@@ -39,6 +40,9 @@ from eval.errors import InputError
 from eval.files import replacing
 
 LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
+NAMED = 10
+"""Photos that are named when they are left out."""
+
 SELECTION = "map@r"
 """What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, section 3.2)."""
 
@@ -47,10 +51,10 @@ class Trainer:
     """A run's parts, where it stands, and what it has seen in the epoch so far."""
 
     def __init__(self, config: Config, folder: Path) -> None:
-        """Build every part, and take up the last checkpoint where there is one.
+        """Build every part; nothing is written yet.
 
         Raises:
-            InputError: settings and photos cannot be used together, or the checkpoint is of other photos.
+            InputError: settings and photos cannot be used together.
         """
         self.config, self.folder = config, folder
         self.fabric = make_fabric(config.train)
@@ -59,8 +63,6 @@ class Trainer:
         self.step = 0
         self.seen: dict[str, Any] = {}
         self.best, self.best_epoch = -math.inf, 0
-        rows = self._resume() if (folder / LAST).exists() else []
-        self.log = RunLog(folder, rows, self.step)
 
     def _load_photos(self) -> None:
         """Read the catalog and split it; leave out what cannot be decoded."""
@@ -68,11 +70,10 @@ class Trainer:
         catalog = read_source(data.name, data.root)
         parts = split(catalog, data.protocol, data.validation, self.config.seed)
         self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
-        self.validation, _, also_left_out = check_photos(parts.validation, data.on_bad_image)
-        for entry in (*left_out, *also_left_out):
-            self._say(f"left out {entry['path']}: {entry['reason']}")
-        self.preprocessing = Preprocessing(data.test_size or data.size, data.fit, data.crop_share)
-        self.photos_digest = hashlib.sha256("".join(self.ids).encode()).hexdigest()
+        self.validation, held_out_ids, also_left_out = check_photos(parts.validation, data.on_bad_image)
+        self._report([*left_out, *also_left_out])
+        seen = [self.ids, self.photos.labels, held_out_ids, self.validation.labels]
+        self.photos_digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
     def _build(self) -> None:
         """Make sampler, network, loss and optimiser; the same seed makes the same weights."""
@@ -82,6 +83,9 @@ class Trainer:
         self.dataset = TrainingPhotos(self.photos, self.ids, config.augment, config.data.size, config.seed)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
+        for size in {config.data.size, config.data.test_size or config.data.size}:
+            self.network.check_size(size)
+        self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_loss(config.loss, len(self.photos.classes), self.network.dimension).to(self.fabric.device)
         groups = parameter_groups(self.network, train.learning_rate, train.head_rate, train.weight_decay)
         rate = train.learning_rate * (self.loss.rate if train.loss_rate is None else train.loss_rate)
@@ -101,14 +105,19 @@ class Trainer:
         return cast(Network, self.average.module) if self.average else self.network
 
     def train(self) -> None:
-        """Run every step that is left, then export the best weights.
+        """Take up the last checkpoint where there is one, run every step that is left, export the best weights.
 
         Raises:
+            InputError: the checkpoint is of other photos, or the training has diverged.
             KeyboardInterrupt: Ctrl-C or SIGTERM came; the state was saved first.
         """
-        if not self.log.rows:
+        for leftover in self.folder.glob(".*.part"):
+            leftover.unlink()
+        rows = self._resume() if (self.folder / LAST).exists() else []
+        self.log = RunLog(self.folder, rows, self.step)
+        if not rows:
             self._finish_epoch()
-        if self.step < self.steps:
+        if self.step < self.steps and not self._is_stale():
             self._run_steps()
         self.log.close()
         self._export()
@@ -117,11 +126,13 @@ class Trainer:
         """Take every step that is left, unless the validation stops getting better or a signal comes."""
         train = self.config.train
         batches = EpochBatches(self.sampler, self.step, self.steps)
-        loader = self.fabric.setup_dataloaders(make_loader(self.dataset, batches, self.config.data.workers))
-        saved = time.perf_counter()
+        with deaf():
+            loader = iter(make_loader(self.dataset, batches, self.config.data.workers))
+        saved = clock = time.perf_counter()
         with interrupts() as stop, tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True) as bar:
             for images, labels, _ in loader:
                 self._step(images, labels)
+                self.seen["seconds"] = self.seen.get("seconds", 0.0) + time.perf_counter() - clock
                 bar.update()
                 finished = self.step % self.sampler.steps == 0
                 if finished:
@@ -136,15 +147,16 @@ class Trainer:
                 if finished and self._is_stale():
                     self._say(f"stopped early: no better validation for {train.patience} epochs")
                     break
+                clock = time.perf_counter()
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
-        started = time.perf_counter()
         torch.manual_seed(int(keyed_generator("step", self.config.seed, self.step).integers(2**63)))
         share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = share * group["peak"]
         self.network.train()
+        images, labels = self.fabric.to_device((images, labels))
         vectors = self.forward(images).vector
         result = self.loss(vectors, labels)
         self.fabric.backward(result.value)
@@ -156,7 +168,7 @@ class Trainer:
             self.average.update_parameters(self.network)
         self.step += 1
         values = {"loss": result.value.detach(), **result.parts, **batch_statistics(vectors.detach(), labels)}
-        for name, value in {**values, "seconds": time.perf_counter() - started}.items():
+        for name, value in values.items():
             self.seen[name] = self.seen.get(name, 0.0) + value
         self.log.step(self.step, {"loss": values["loss"], "learning_rate_share": share})
 
@@ -169,8 +181,13 @@ class Trainer:
         if seconds:
             row["images_per_second"] = self.sampler.steps * self.sampler.batch_size / seconds
         self.seen = {}
+        if not math.isfinite(row.get("loss", 0.0)):
+            raise InputError(
+                f"the training has diverged in epoch {epoch} (loss {row['loss']}); lower train.learning_rate or "
+                "train.loss_rate and start anew with --overwrite"
+            )
         row |= validate(self.evaluated, self.validation, self.preprocessing)
-        if epoch == 0 or row.get(SELECTION, math.inf) > self.best:
+        if (epoch > 0 or self.steps == 0) and row.get(SELECTION, math.inf) > self.best:
             self.best, self.best_epoch = (row.get(SELECTION, -math.inf), epoch)
             checkpoint.save(self.folder / BEST, {"network": self.evaluated.state_dict(), "epoch": epoch, "row": row})
         if looks_collapsed(row):
@@ -200,6 +217,7 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "rows": self.log.rows,
         }
+        self.log.flush()
         checkpoint.save(self.folder / LAST, state)
 
     def _resume(self) -> list[Row]:
@@ -223,6 +241,8 @@ class Trainer:
     def _export(self) -> None:
         """Write ``trained_on.npy`` and, last of all, ``embedder.onnx`` with the best weights."""
         best = checkpoint.load(self.folder / BEST)
+        if self.step and best["row"].get(SELECTION, 1.0) < self.log.rows[0].get(SELECTION, 0.0):
+            self._say(f"no epoch was better than the network before training by {SELECTION}; the best is exported")
         self.network.load_state_dict(best["network"])
         with replacing(self.folder / TRAINED_ON) as beside, beside.open("wb") as file:
             np.save(file, np.array(self.ids if self.step else [], dtype="U32"), allow_pickle=False)
@@ -242,6 +262,13 @@ class Trainer:
         }
         export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
 
+    def _report(self, left_out: list[dict[str, str]]) -> None:
+        """Say how many photos were left out, and the first of them by name."""
+        if left_out:
+            names = "; ".join(f"{photo['path']} ({photo['reason']})" for photo in left_out[:NAMED])
+            more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+            self._say(f"left out, because they cannot be read: {len(left_out)} photos: {names}{more}")
+
     def _say(self, text: str) -> None:
         """Tell the user, beside the progress bar."""
         tqdm.write(text, file=sys.stderr)
@@ -254,9 +281,18 @@ def read_source(name: str | None, root: str | None) -> Catalog:
     return read_catalog(root or "drawn_birds")
 
 
+def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
+    """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
+    interpolation = cast(Interpolation, network.backbone.interpolation)
+    return Preprocessing(data.test_size or data.size, data.fit, data.crop_share, interpolation)
+
+
 def make_fabric(train: TrainSettings) -> Fabric:
     """Device and precision; on a CPU also the allocator setting that makes a step several times faster."""
-    fabric = Fabric(accelerator=train.accelerator, devices=1, precision="32-true")
+    try:
+        fabric = Fabric(accelerator=train.accelerator, devices=1, precision="32-true")
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"train.accelerator {train.accelerator} cannot be used here: {error}") from None
     on_cuda = fabric.device.type == "cuda"
     if fabric.device.type == "cpu":
         keep_freed_memory()

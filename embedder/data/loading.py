@@ -1,7 +1,5 @@
 """Training photos loaded by processes beside the training."""
 
-import signal
-
 import torch
 from torch.utils.data import DataLoader
 
@@ -26,6 +24,5 @@ def make_loader(photos: TrainingPhotos, batches: EpochBatches, workers: int) -> 
 
 
 def _start_worker(worker: int) -> None:
-    """Leave Ctrl-C to the training, which finishes its step first, and the cores to it as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave the cores to the training."""
     torch.set_num_threads(1)

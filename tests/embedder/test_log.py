@@ -39,13 +39,16 @@ def test_a_resumed_log_goes_on_without_gap_or_repetition(tmp_path: Path) -> None
     first = RunLog(tmp_path, [], 0)
     for row in ROWS:
         first.epoch(row)
+    first.step(5, {"loss": 3.0})
     first.step(12, {"loss": 9.0})
     first.close()
     again = RunLog(tmp_path, [ROWS[0]], 5)
     again.epoch(ROWS[1])
     again.close()
     assert len(list(csv.DictReader((tmp_path / "log.csv").open()))) == 2
-    assert [event.step for event in EventAccumulator(str(tmp_path)).Reload().Scalars("epoch/recall@1")] == [0, 10]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("epoch/recall@1")] == [0, 10]
+    assert [event.step for event in events.Scalars("step/loss")] == [5]
 
 
 def test_a_run_without_validation_or_training_still_draws(tmp_path: Path) -> None:

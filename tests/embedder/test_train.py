@@ -16,7 +16,7 @@ import yaml
 
 from embedder import Embedder, checkpoint
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
-from embedder.train import fit, settled
+from embedder.train import default_name, fit, settled
 from embedder.trainer import Trainer, learning_rate_share
 from eval.errors import InputError
 from eval.images import photo_id
@@ -181,20 +181,26 @@ def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Pat
     still = replace(config, train=replace(config.train, epochs=6, patience=2, learning_rate=1e-12, ema=0.0))
     rows = list(csv.DictReader((fit(still, tmp_path / "run") / "log.csv").open()))
     assert 2 <= int(rows[-1]["epoch"]) < 6
+    assert rows[0]["map@r"] == rows[1]["map@r"]
+    assert checkpoint.load(tmp_path / "run" / "best.ckpt")["epoch"] == 1  # not the network before training
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(config: Config, whole: Path, photos: Path, tmp_path: Path) -> None:
-    """As a user does it: the command in a process of its own, interrupted, then given again."""
+@pytest.mark.parametrize(("number", "after", "delay"), [("INT", "log.csv", 0.5), ("TERM", "last.ckpt", 0.0)])
+def test_ctrl_c_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path, number: str, after: str, delay: float) -> None:
+    """As a terminal does it: the signal goes to the command and to all its workers; then the command is given again."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "embedder.train", "--config", str(whole / "config.yaml"), "--run", str(run)]
     command += ["--train.checkpoint_minutes", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    while not (run / "last.ckpt").exists():
+    command += ["--data.workers", "2"]
+    place = {"cwd": Path(__file__).parents[2], "start_new_session": True}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **place)
+    while not (run / after).exists():
         assert process.poll() is None
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.Signals[f"SIG{number}"])
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "the same command goes on from there" in said
     subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
     assert_same(weights(whole), weights(run))
@@ -207,6 +213,7 @@ def test_kill_9_loses_nothing(config: Config, whole: Path, tmp_path: Path) -> No
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, cwd=Path(__file__).parents[2])
     while not (run / "last.ckpt").exists():
+        assert process.poll() is None
         time.sleep(0.005)
     process.kill()
     process.wait()
@@ -230,6 +237,84 @@ def test_a_full_disk_keeps_the_last_checkpoint(config: Config, tmp_path: Path, m
         fit(config, tmp_path / "run")
     assert checkpoint.load(tmp_path / "run" / "last.ckpt")["step"] > 0
     assert not list((tmp_path / "run").glob(".*.part"))
+
+
+def test_a_really_full_disk_is_told_in_one_line(whole: Path, tmp_path: Path) -> None:
+    """The system refuses to write a file as large as a checkpoint."""
+    size = (whole / "best.ckpt").stat().st_size // 2
+    script = f"ulimit -f {size // 1024}; exec {sys.executable} -m embedder.train --config {whole / 'config.yaml'}"
+    command = ["bash", "-c", f"trap '' XFSZ; {script} --run {tmp_path / 'run'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 2, done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "run").glob("*.ckpt"))
+
+
+def test_a_run_that_stopped_early_and_died_in_its_export_does_not_train_on(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = replace(config, train=replace(config.train, epochs=6, patience=1, learning_rate=1e-12, ema=0.0))
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Trainer, "_export", lambda self: (_ for _ in ()).throw(MemoryError))
+        fit(still, tmp_path / "run")
+    step = checkpoint.load(tmp_path / "run" / "last.ckpt")["step"]
+    fit(still, tmp_path / "run")
+    assert checkpoint.load(tmp_path / "run" / "last.ckpt")["step"] == step
+
+
+def test_changed_labels_are_noticed(config: Config, photos: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(photos, tmp_path / "copy")
+    config = replace(config, data=replace(config.data, root=str(copy)))
+    run = fit(config, tmp_path / "run")
+    (run / "embedder.onnx").unlink()
+    (copy / "kind0").rename(copy / "x")
+    (copy / "kind1").rename(copy / "kind0")
+    (copy / "x").rename(copy / "kind1")
+    with pytest.raises(InputError, match="photos have changed"):
+        fit(config, run)
+
+
+def test_a_mistake_loses_neither_a_finished_run_nor_the_next_try(config: Config, whole: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    wrong = replace(config, model=replace(config.model, weights=str(tmp_path / "nowhere.pth")))
+    with pytest.raises(InputError, match="nowhere"):
+        fit(wrong, run, overwrite=True)
+    assert (run / "embedder.onnx").exists()
+    with pytest.raises(InputError, match="nowhere"):
+        fit(wrong, tmp_path / "new")
+    assert fit(config, tmp_path / "new") == tmp_path / "new"
+
+
+def test_overwriting_deletes_only_what_a_run_writes(config: Config, whole: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / "thesis.txt").write_text("precious")
+    fit(replace(config, seed=9), run, overwrite=True)
+    assert (run / "thesis.txt").read_text() == "precious"
+    assert len(list(run.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_run_is_named_after_its_folder_and_never_is_the_folder_above(photos: Path) -> None:
+    assert default_name(DataSettings(root=str(photos / ".."))) == photos.parent.name
+    assert default_name(DataSettings(name="cars98", root="..")) == "cars98"
+    assert default_name(DataSettings()) == "drawn_birds"
+
+
+def test_divergence_is_called_so(config: Config, tmp_path: Path) -> None:
+    wild = replace(config, train=replace(config.train, learning_rate=1e30, clip=0.0, ema=0.0))
+    with pytest.raises(InputError, match="diverged"):
+        fit(wild, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": -1}, {"ema": 1.5}, {"batch_size": 0}, {"learning_rate": -1.0}, {"accelerator": "cuda"}]
+)
+def test_numbers_that_make_no_sense_are_refused(config: Config, tmp_path: Path, change: dict) -> None:
+    if change == {"accelerator": "cuda"} and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(InputError, match=rf"train\.{next(iter(change))}"):
+        fit(replace(config, train=replace(config.train, **change)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_learning_rate_rises_then_falls_to_nothing() -> None:
