@@ -36,7 +36,7 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	echo "  $(DEMO)/birds.index       the index: one folder that answers on any machine"
 
 test: $(INSTALLED)  ## Run the whole test suite
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 lint: $(INSTALLED)  ## Check style
 	$(RUN) -m ruff check .
