@@ -73,7 +73,7 @@ def main(
         split: which part of the photos.
         protocol: what divides them; auto takes what the source declares.
         on_bad_image: leave unreadable photos out with a count, or stop.
-        overwrite: make the folder anew, whatever it holds.
+        overwrite: make the embeddings folder anew.
 
     Returns:
         The embeddings folder.
@@ -81,7 +81,7 @@ def main(
     model = Embedder.open(embedder)
     catalog = part(read_catalog(images), split, protocol)
     made_from = {"embedder": model.fingerprint, "catalog": catalog.digest(), "split": split, "protocol": protocol}
-    if already_made(out, made_from, overwrite):
+    if already_made(out, "embeddings", made_from, overwrite):
         print(f"{out} is made already", file=sys.stderr)
     else:
         batches = list(embed_catalog(model, catalog, on_bad_image))

@@ -98,27 +98,39 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def already_made(folder: Path, made_from: dict[str, Any], overwrite: bool) -> bool:
+def already_made(folder: Path, kind: str, made_from: dict[str, Any], overwrite: bool) -> bool:
     """Whether ``folder`` already holds what would be made from ``made_from``.
 
-    ``made_from`` is compared with the entry of the same name in the folder's manifest; it must hold JSON values.
+    Args:
+        folder: what would be made; where something else lies, it stays, whatever ``overwrite`` says.
+        kind: the entry of this name in the manifest of what may be overwritten.
+        made_from: compared with the entry of the same name; it must hold JSON values.
+        overwrite: make it anew even if it is there.
 
     Raises:
-        InputError: something else is there and ``overwrite`` is off.
+        InputError: a file or a folder of another kind is there, or one of this kind that was made from something else
+            and ``overwrite`` is off.
     """
-    if overwrite or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder} exists and was not made by Fieldmark; choose another name")
-    before = read_json(folder / MANIFEST).get("made_from", {})
+    before = _made_from(folder, kind)
     differences = [
         f"{key} was {before.get(key)!r} and is now {made_from.get(key)!r}"
         for key in sorted({*before, *made_from})
         if before.get(key) != made_from.get(key)
     ]
-    if differences:
+    if differences and not overwrite:
         raise InputError(
             f"{folder} was made from something else ({'; '.join(differences)}); "
             "give another name, or --overwrite to make it anew"
         )
-    return True
+    return not overwrite
+
+
+def _made_from(folder: Path, kind: str) -> dict[str, Any]:
+    """What a folder of a kind was made from; anything else is somebody's own and refused."""
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
+    made_from = manifest.get("made_from") if isinstance(manifest, dict) and manifest.get("kind") == kind else None
+    if not isinstance(made_from, dict):
+        raise InputError(f"{folder} exists and is not of the kind {kind!r}; choose another name")
+    return made_from

@@ -16,7 +16,7 @@ from eval.command import run
 from eval.files import already_made
 from eval.images import thumbnail
 from index.duplicates import Distinct, OnConflict, distinct
-from index.manifest import Manifest
+from index.manifest import KIND, Manifest
 from index.search import Index
 from index.segment import SegmentWriter
 from index.store import commit, current, next_generation, staging
@@ -65,7 +65,7 @@ def main(
         "on_conflict": on_conflict,
     }
     before = current(out)
-    if before and already_made(out, made_from, overwrite):
+    if before and already_made(out, KIND, made_from, overwrite):
         print(f"{out} is made already", file=sys.stderr)
     else:
         photos = distinct(catalog, on_conflict)

@@ -155,7 +155,7 @@ def current(folder: Path) -> Manifest | None:
     """
     if (folder / MANIFEST).exists():
         return Manifest.read(folder)
-    if folder.exists() and not all(OURS.fullmatch(path.name) for path in folder.iterdir()):
+    if folder.exists() and not (folder.is_dir() and all(OURS.fullmatch(path.name) for path in folder.iterdir())):
         raise InputError(f"{folder} exists and is not an index; choose another name")
     return None
 

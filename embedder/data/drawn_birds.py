@@ -24,6 +24,7 @@ from eval.command import run
 from eval.errors import InputError, unknown
 from eval.files import MANIFEST, already_made, new_folder, replacing, write_json
 
+KIND = "drawn birds"
 VERSION = 1
 PHOTOS_PER_SPECIES = 48
 SIDE = 160
@@ -73,12 +74,12 @@ def draw_photos(
     """
     made_from = {"version": VERSION, "species": list(names), "count": count, "side": side, "seed": seed}
     with _alone(folder):
-        if already_made(folder, made_from, overwrite):
+        if already_made(folder, KIND, made_from, overwrite):
             return
         with new_folder(folder) as beside:
             rows = list(_draw_rows(beside, names, count, side, seed))
             feather.write_feather(_table(rows, names), beside / TABLE)
-            write_json(beside / MANIFEST, {"kind": "drawn birds", "format": 1, "made_from": made_from})
+            write_json(beside / MANIFEST, {"kind": KIND, "format": 1, "made_from": made_from})
 
 
 def individual(name: str, number: int) -> int:

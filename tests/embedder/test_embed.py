@@ -106,6 +106,14 @@ def test_made_once_and_anew_for_other_photos_or_another_part(photos, run_folder,
     assert len(EmbeddingSet.load(out)) == 9
 
 
+def test_other_folders_are_never_overwritten(photos, run_folder):
+    before = sorted(photos.rglob("*"))
+    for out in (photos, photos / "wren" / "0.jpg"):
+        with pytest.raises(InputError, match="exists and is not of the kind 'embeddings'"):
+            main(run_folder, str(photos), out=out, overwrite=True)
+    assert sorted(photos.rglob("*")) == before
+
+
 def test_split_and_protocol_choose_the_part(photos, run_folder, tmp_path):
     """Zero-shot without declared classes: the first half of them (tit) to train on, the other (wren) as the test."""
     out = main(run_folder, str(photos), out=tmp_path / "vectors", split="test", protocol="zero-shot")

@@ -100,33 +100,38 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 def made(folder: Path, made_from: dict[str, object]) -> Path:
     folder.mkdir()
-    files.write_json(folder / files.MANIFEST, {"made_from": made_from})
+    files.write_json(folder / files.MANIFEST, {"kind": "set", "made_from": made_from})
     return folder
 
 
 def test_what_was_made_from_the_same_is_made_already(tmp_path: Path) -> None:
     folder = made(tmp_path / "out", {"embedder": "abc", "size": 128})
-    assert files.already_made(folder, {"size": 128, "embedder": "abc"}, overwrite=False)
-    assert not files.already_made(folder, {"size": 128, "embedder": "abc"}, overwrite=True)
+    assert files.already_made(folder, "set", {"size": 128, "embedder": "abc"}, overwrite=False)
+    assert not files.already_made(folder, "set", {"size": 128, "embedder": "abc"}, overwrite=True)
 
 
 def test_nothing_is_made_in_a_missing_or_empty_folder(tmp_path: Path) -> None:
-    assert not files.already_made(tmp_path / "missing", {}, overwrite=False)
-    assert not files.already_made(tmp_path, {}, overwrite=False)
+    assert not files.already_made(tmp_path / "missing", "set", {}, overwrite=False)
+    assert not files.already_made(tmp_path, "set", {}, overwrite=False)
 
 
 @pytest.mark.parametrize("now", [{"size": 224}, {"size": 128, "split": "test"}, {}])
 def test_something_else_is_an_error_that_names_the_difference(tmp_path: Path, now: dict[str, object]) -> None:
     folder = made(tmp_path / "out", {"size": 128})
     with pytest.raises(InputError, match=r"(size was 128 and is now (224|None)|split was None and is now 'test')"):
-        files.already_made(folder, now, overwrite=False)
-    assert not files.already_made(folder, now, overwrite=True)
+        files.already_made(folder, "set", now, overwrite=False)
+    assert not files.already_made(folder, "set", now, overwrite=True)
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("manifest", [None, '{"kind": "index", "made_from": {}}', "[]", '{"kind": "set"}'])
+def test_what_is_of_another_kind_is_refused_even_to_overwrite(tmp_path: Path, manifest: str | None, overwrite) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"photo")
-    with pytest.raises(InputError, match="was not made by Fieldmark"):
-        files.already_made(tmp_path, {}, overwrite=False)
+    if manifest is not None:
+        (tmp_path / files.MANIFEST).write_text(manifest)
+    for place in (tmp_path, tmp_path / "holiday.jpg"):
+        with pytest.raises(InputError, match="exists and is not of the kind 'set'; choose another name"):
+            files.already_made(place, "set", {}, overwrite)
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):

@@ -220,8 +220,9 @@ def test_a_new_folder_goes_again_where_nothing_was_committed(tmp_path):
 
 def test_a_folder_with_other_things_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(InputError, match="exists and is not an index; choose another name"):
-        current(tmp_path)
+    for place in (tmp_path, tmp_path / "holiday.jpg"):
+        with pytest.raises(InputError, match="exists and is not an index; choose another name"):
+            current(place)
 
 
 def files(folder):

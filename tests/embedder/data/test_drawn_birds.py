@@ -106,7 +106,7 @@ def test_a_drawing_that_is_broken_off_leaves_nothing(few, tmp_path, monkeypatch,
 
 def test_a_folder_of_something_else_is_refused_and_kept(few, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"a photo")
-    with pytest.raises(InputError, match="was not made by Fieldmark"):
+    with pytest.raises(InputError, match="is not of the kind 'drawn birds'"):
         read(tmp_path)
     assert bytes_in(tmp_path) == {room.Path("holiday.jpg"): b"a photo"}
 
