@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from embedder.data.folder import SUFFIXES
+from embedder.data.folder import photos_below
 from eval.command import run
 from eval.contact_sheet import Row, Tile, contact_sheet
 from eval.errors import InputError
@@ -44,11 +44,14 @@ def main(
     """
     if picture and picture.suffix.lower() not in PICTURES:
         raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
+    queries = list(_expanded(photos))
+    if picture and picture.resolve() in {photo.resolve() for photo in queries}:
+        raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
     opened = Index.open(index)
     if not json:
         print(_heading(opened))
     results: list[tuple[Path, Answer | BadImage]] = []
-    for photo in _expanded(photos):
+    for photo in queries:
         result = _answer(opened, photo, k)
         results.append((photo, result))
         if isinstance(result, BadImage):
@@ -68,8 +71,8 @@ def main(
 def _expanded(photos: tuple[Path, ...]) -> Iterator[Path]:
     """The photos, with every folder replaced by the photos below it; an empty one stays, to be told."""
     for photo in photos:
-        below = sorted(path for path in photo.rglob("*") if path.suffix.lower() in SUFFIXES) if photo.is_dir() else []
-        yield from below or [photo]
+        below = sorted(photos_below(photo)) if photo.is_dir() else []
+        yield from [photo.joinpath(*parts) for parts in below] or [photo]
 
 
 def _answer(index: Index, photo: Path, k: int) -> Answer | BadImage:

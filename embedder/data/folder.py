@@ -33,7 +33,7 @@ def read(root: Path) -> Catalog:
         InputError: there are no photos, or they do not lie in one of these ways.
     """
     check_layout(root, "a folder of photos", (), "one folder a class")
-    photos = sorted(_photos(root))
+    photos = sorted(photos_below(root))
     _check_depth(root, photos)
     columns = {"path": pa.array(["/".join(parts) for parts in photos])}
     tops = {parts[0] for parts in photos}
@@ -48,8 +48,16 @@ def read(root: Path) -> Catalog:
     return Catalog(pa.table(columns), root, "folder")
 
 
-def _photos(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Parts]:
-    """The photos below a folder; a link back to one of the folders above it is not followed."""
+def photos_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Parts]:
+    """Yield the photos below a folder, at any depth and in any order; hidden files and folders are left out.
+
+    Args:
+        folder: where to look.
+        above: the folders above it, by device and number: a link back to one of them is not followed.
+
+    Raises:
+        InputError: a name is not UTF-8.
+    """
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
@@ -60,7 +68,7 @@ def _photos(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> It
         if not entry.name.isprintable():
             _check_name(folder, entry.name)
         if entry.is_dir():
-            for parts in _photos(Path(entry.path), above | {here}):
+            for parts in photos_below(Path(entry.path), above | {here}):
                 yield entry.name, *parts
         elif Path(entry.name).suffix.lower() in SUFFIXES:
             yield (entry.name,)

@@ -124,7 +124,7 @@ def test_something_else_is_an_error_that_names_the_difference(tmp_path: Path, no
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("manifest", [None, '{"kind": "index", "made_from": {}}', "[]", '{"kind": "set"}'])
+@pytest.mark.parametrize("manifest", [None, '{"kind": "index", "made_from": {}}', "[1]", '{"kind": "set"}'])
 def test_what_is_of_another_kind_is_refused_even_to_overwrite(tmp_path: Path, manifest: str | None, overwrite) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"photo")
     if manifest is not None:

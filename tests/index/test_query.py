@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -38,6 +39,8 @@ def test_json_keeps_the_order_and_tells_errors(built, photos, tmp_path, capsys):
 def test_a_folder_stands_for_its_photos(built, photos, tmp_path, capsys):
     shutil.copytree(photos / "class-0", tmp_path / "new" / "deep")
     (tmp_path / "new" / "notes.txt").touch()
+    (tmp_path / "new" / "._b.png").touch()
+    (tmp_path / "new" / "folder.jpg").mkdir()
     (tmp_path / "new" / "b.png").write_bytes((photos / "class-0" / "04.png").read_bytes())
     main(built, tmp_path / "new", json=True)
     names = [answer["query"] for answer in json.loads(capsys.readouterr().out)]
@@ -68,6 +71,16 @@ def test_the_picture_shows_every_photo_without_the_references(built, photos, tmp
 def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match=r"out.pdf is no name for a picture; it must end in .png"):
         main(tmp_path / "nothing.index", tmp_path / "a.jpg", picture=tmp_path / "out.pdf")
+
+
+def test_the_picture_never_takes_the_place_of_a_photo(built, photos, tmp_path, monkeypatch):
+    shutil.copy(photos / "class-1" / "05.png", tmp_path)
+    content = (tmp_path / "05.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for query in (Path("05.png"), tmp_path):
+        with pytest.raises(InputError, match=r"05\.png is one of the photos to answer; give the picture another name"):
+            main(tmp_path / "nothing.index", query, picture=tmp_path / "05.png")
+    assert (tmp_path / "05.png").read_bytes() == content
 
 
 def run_command(*arguments):
