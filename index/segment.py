@@ -118,6 +118,9 @@ class MappedSegment:
         self.start = start
         deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
         self._count = segment.count - len(deleted)
+        # faiss.contrib.torch_utils, which metric-learning libraries import, replaces search by one without parameters
+        # for every index of the process, and keeps the original under this name.
+        self._numpy_search = getattr(self._flat, "search_numpy", self._flat.search)
         self._search = _without(deleted, segment.count) if len(deleted) else None
 
     def candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -137,7 +140,7 @@ class MappedSegment:
         rounding = queries.shape[1] * 2.0**-22
         k, wanted = min(k, self._count), min(k + SPARE, self._count)
         while wanted:
-            similarities, rows = self._flat.search(queries, wanted, params=self._search)
+            similarities, rows = self._numpy_search(queries, wanted, params=self._search)
             if (rows < 0).any():
                 raise damaged(self._path, "it holds values that are not numbers")
             if wanted == self._count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():

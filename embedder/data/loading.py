@@ -1,5 +1,7 @@
 """Training photos loaded by processes beside the training."""
 
+import signal
+
 import torch
 from torch.utils.data import DataLoader
 
@@ -24,5 +26,6 @@ def make_loader(photos: TrainingPhotos, batches: EpochBatches, workers: int) -> 
 
 
 def _start_worker(worker: int) -> None:
-    """Leave the cores to the training."""
+    """Leave the cores to the training, and SIGTERM too, which torch makes its workers hear again after they start."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pyarrow as pa
@@ -92,3 +96,22 @@ def test_a_wrong_header(tmp_path, random_vectors):
 def test_vectors_of_another_embedder_are_refused(tmp_path, batch, message):
     with SegmentWriter(tmp_path, 1, "tiny", 8) as writer, pytest.raises(InputError, match=message):
         writer.add(batch, [b""] * len(batch))
+
+
+def test_a_metric_learning_library_in_the_same_process_does_no_harm(tmp_path):
+    """faiss.contrib.torch_utils patches faiss for the whole process; here in one of its own."""
+    script = (
+        "import faiss.contrib.torch_utils, numpy as np, pyarrow as pa\n"
+        "from pathlib import Path\n"
+        "from eval.embeddings import EmbeddingSet\n"
+        "from index.segment import MappedSegment, SegmentWriter\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "vectors = np.eye(4, dtype=np.float32)\n"
+        "table = pa.table({'id': list('abcd'), 'label': list('abcd'), 'path': list('abcd')})\n"
+        "with SegmentWriter(folder, 1, 'f', 4) as writer:\n"
+        "    writer.add(EmbeddingSet(vectors, table, 'f'), [b'x'] * 4)\n"
+        "    segment = writer.finish()\n"
+        "mapped = MappedSegment(folder, segment, 4, 0, np.array([2]))\n"
+        "assert mapped.candidates(vectors[1:2], 1)[0, 0] == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
