@@ -33,9 +33,12 @@ except ImportError:  # Windows, where an index can only be read
 LOCK = "index.lock"
 OURS = re.compile(
     r"(vectors|references|thumbnails)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
-    r"|\.?manifest(-\d{6,})?\.json(\.\d+\.part)?|(new|staging)-\w+|index\.lock"
+    r"|\.?manifest(-\d{6,})?\.json(\.\d+\.part)?|index\.lock"
 )
-"""Names that a commit gives to files and folders: nothing else is ever removed."""
+"""Names that a commit gives to files: no others are ever removed."""
+
+STAGING = re.compile(r"staging-\w{8}")
+"""Names of the folders that a commit's files are made in."""
 
 TRIES = 3
 SMALL = 16 << 20
@@ -132,19 +135,27 @@ def staging(folder: Path) -> Iterator[Path]:
     folder is made where there is none, and taken away again where nothing was committed.
     """
     _need_locks()
-    folder.mkdir(parents=True, exist_ok=True)
-    unlocked = Path(tempfile.mkdtemp(prefix="new-", dir=folder))
-    path = unlocked.with_name(f"staging-{unlocked.name.removeprefix('new-')}")
-    descriptor = os.open(unlocked, os.O_RDONLY)
+    path, descriptor = _own_folder(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.rename(unlocked, path)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(descriptor)
         with suppress(OSError):  # it is not empty: the index is in it
             folder.rmdir()
+
+
+def _own_folder(folder: Path) -> tuple[Path, int]:
+    """Make a staging folder and lock it; once more where a commit took it for an abandoned one in between."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.absolute()))
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists():
+                return path, descriptor
+            os.close(descriptor)
 
 
 def current(folder: Path) -> Manifest | None:
@@ -155,7 +166,7 @@ def current(folder: Path) -> Manifest | None:
     """
     if (folder / MANIFEST).exists():
         return Manifest.read(folder)
-    if folder.exists() and not (folder.is_dir() and all(OURS.fullmatch(path.name) for path in folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
         raise InputError(f"{folder} exists and is not an index; choose another name")
     return None
 
@@ -215,19 +226,22 @@ def _remove_older(folder: Path, *kept: Manifest | None) -> None:
     for generation in filter(None, kept):
         keep |= {_kept(generation), *generation.names()}
     for path in folder.iterdir():
-        if path.name.startswith("staging-"):
-            _remove_abandoned(path)
-        elif path.is_file() and path.name not in keep and OURS.fullmatch(path.name):
-            path.unlink()
+        if path.name not in keep and _is_ours(path):
+            _remove_abandoned(path) if path.is_dir() else path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file or folder of an index folder is called as a commit calls such."""
+    return not path.is_symlink() and bool((STAGING if path.is_dir() else OURS).fullmatch(path.name))
 
 
 def _remove_abandoned(staging_folder: Path) -> None:
-    """Remove the staging folder of a process that has ended."""
-    descriptor = os.open(staging_folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(staging_folder)
-    except BlockingIOError:
-        pass  # its process still lives
-    finally:
-        os.close(descriptor)
+    """Remove the staging folder of a process that has ended, unless it holds what no commit has made."""
+    with suppress(FileNotFoundError, BlockingIOError):  # it has just been removed, or its process still lives
+        descriptor = os.open(staging_folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if all(map(_is_ours, staging_folder.iterdir())):
+                shutil.rmtree(staging_folder)
+        finally:
+            os.close(descriptor)

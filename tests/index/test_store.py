@@ -212,6 +212,40 @@ def test_the_staging_folder_of_a_living_writer_stays(folder, add_vectors, random
     assert not living.exists()
 
 
+def test_what_no_commit_has_made_stays(folder, add_vectors, random_vectors):
+    for name in ("staging-thenotes", "vectors-000000.faiss.bak"):
+        (folder / name).touch()
+    for name in ("staging-ab", "new-pictures", "../elsewhere"):
+        (folder / name).mkdir()
+    (folder / "staging-pictures").mkdir()
+    (folder / "staging-pictures" / "holiday.jpg").touch()
+    (folder / "staging-linktoit").symlink_to(folder.parent / "elsewhere")
+    (folder / "staging-abandone").mkdir()
+    (folder / "staging-abandone" / "vectors-000002.faiss").touch()
+    before = names(folder)
+    add_vectors(folder, random_vectors(5, seed=2))
+    assert before - names(folder) == {"staging-abandone"}
+    assert (folder / "staging-pictures" / "holiday.jpg").exists()
+
+
+def test_a_staging_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
+    import fcntl
+
+    flock, taken = fcntl.flock, []
+
+    def late(descriptor, operation):
+        if not taken:
+            (one,) = tmp_path.glob("staging-*")
+            taken.append(one)
+            one.rmdir()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with staging(tmp_path) as new_files:
+        assert new_files.is_dir()
+        assert new_files not in taken
+
+
 def test_a_new_folder_goes_again_where_nothing_was_committed(tmp_path):
     with pytest.raises(ZeroDivisionError), staging(tmp_path / "a.index"):
         raise ZeroDivisionError
