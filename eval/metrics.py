@@ -119,7 +119,7 @@ def evaluate(
     if len(rows) == 0:
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     parts = []
-    for block, found in _search(queries, references, int(max(*ks, counts.max()))):
+    for block, found in _search(queries, references, min(int(max(*ks, counts.max())), len(targets))):
         relevant = (found >= 0) & (target_codes[found] == query_codes[block, None])
         measurable = counts[block] > 0
         parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
@@ -153,12 +153,13 @@ def _search(
 
 
 def _measure(relevant: Relevance, counts: Counts, ks: Sequence[int]) -> dict[str, PerQuery]:
-    """All metrics of some queries; ``ks`` in ascending order."""
+    """All metrics of some queries; ``ks`` in ascending order. Beyond the last reference there is nothing to find."""
+    width = relevant.shape[1]
     return {
-        **{f"recall@{k}": recall_at_k(relevant, k) for k in ks},
+        **{f"recall@{k}": recall_at_k(relevant, min(k, width)) for k in ks},
         "r_precision": r_precision(relevant, counts),
         "map@r": map_at_r(relevant, counts),
-        f"map@{ks[-1]}": average_precision_at_k(relevant, counts, ks[-1]),
+        f"map@{ks[-1]}": average_precision_at_k(relevant, counts, min(ks[-1], width)),
     }
 
 

@@ -130,6 +130,14 @@ def test_two_sets(ks: list[int]) -> None:
     assert (evaluation.queries, evaluation.left_out, evaluation.same_photo) == (28, 3, 0)
 
 
+def test_more_neighbours_than_references_take_no_memory() -> None:
+    queries, references = embeddings(LABELS), embeddings([*"abcde" * 7], seed=1)
+    for targets in (None, references):
+        many, all_ = evaluate(queries, targets, [1, 10**12]).means(), evaluate(queries, targets, [1, 35]).means()
+        assert [*many] == ["recall@1", f"recall@{10**12}", "r_precision", "map@r", f"map@{10**12}"]
+        assert [*many.values()] == [*all_.values()]
+
+
 def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = embeddings(LABELS)
     whole = evaluate(queries).per_query
