@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import docstring_parser
@@ -68,11 +69,11 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
     options: dict[str, Any] = {}
     for name, parameter in inspect.signature(main).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            positional += values[name]
+            positional += map(_at_home, values[name])
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            options[name] = values[name]
+            options[name] = _at_home(values[name])
         else:
-            positional.append(values[name])
+            positional.append(_at_home(values[name]))
     return positional, options
 
 
@@ -106,6 +107,14 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         else:
             parser.add_argument(name, nargs="?", metavar=name.upper(), default=parameter.default, **settings)
     return parser
+
+
+def _at_home(value: Any) -> Any:
+    """A path with the home folder in the place of ``~``, which a shell leaves in ``--out=~/x``; others as they are."""
+    try:
+        return value.expanduser() if isinstance(value, Path) else value
+    except RuntimeError:
+        raise InputError(f"{value} names the home folder of a user who is not known; write the path out") from None
 
 
 def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:

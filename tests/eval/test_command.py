@@ -70,6 +70,19 @@ def test_a_single_positional_path_is_not_read_as_a_list_of_paths(tmp_path: Path)
     assert parse(query, ["a.index", str(listing)])[0] == [Path("a.index"), str(listing)]
 
 
+def paths(first: Path, *photos: Path, out: Path | None = None, text: str = "") -> None:
+    """Take paths."""
+
+
+def test_the_home_folder_is_put_into_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    positional, options = parse(paths, ["~/a", "~/b.jpg", "c/~.jpg", "--out=~/d", "--text", "~/e"])
+    assert positional == [Path("/home/me/a"), Path("/home/me/b.jpg"), Path("c/~.jpg")]
+    assert options == {"out": Path("/home/me/d"), "text": "~/e"}
+    with pytest.raises(InputError, match="~nobody-knows/a names the home folder of a user who is not known"):
+        parse(paths, ["~nobody-knows/a", "b"])
+
+
 def test_flags_are_plain_and_can_be_switched_off() -> None:
     assert parse(query, ["a", "--json", "b.jpg"])[1]["json"] is True
     assert parse(query, ["a", "b.jpg", "--no-json"])[1]["json"] is False
