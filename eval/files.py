@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -40,6 +41,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     swap two folders in one step; killed between its two renames, this leaves the old one under a name that begins with
     a dot.)
     """
+    folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")

@@ -47,6 +47,19 @@ def test_new_folder_replaces_the_whole_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder"]
 
 
+def test_the_folder_that_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    with files.new_folder(Path()) as beside, files.replacing(beside / "new") as part:
+        assert beside.is_absolute()
+        part.touch()
+    assert names(tmp_path / "folder") == ["new"]
+    monkeypatch.chdir(tmp_path)
+    with files.replacing(Path("file")) as part:
+        assert part.is_absolute()
+        part.touch()
+
+
 def test_new_folder_keeps_the_old_one_when_the_block_fails(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
