@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from eval.errors import InputError
-from eval.files import MANIFEST, new_folder, read_json, write_json
-
-FORMAT = 1
+from eval.files import MANIFEST, new_folder, write_json
+from eval.folders import FORMATS, damaged, map_table, map_vectors, read_index, read_manifest
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class EmbeddingSet:
         """
         manifest = {
             "kind": "embeddings",
-            "format": FORMAT,
+            "format": FORMATS["embeddings"],
             "fingerprint": self.fingerprint,
             "count": len(self),
             "dimension": self.vectors.shape[1],
@@ -100,13 +100,13 @@ class EmbeddingSet:
         Raises:
             InputError: the folder is missing, of another kind or format, or damaged.
         """
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder, "embeddings", "index")
         try:
-            read = _read_index if manifest["kind"] == "index" else _read_embeddings
-            vectors, table = read(folder, manifest)
-            return cls(vectors, table, manifest["fingerprint"])
+            if manifest["kind"] == "index":
+                return cls(*read_index(folder, partial(_read_index, folder)))
+            return cls(*_read_embeddings(folder, manifest))
         except (KeyError, TypeError, IndexError) as error:
-            raise InputError(f"{folder / MANIFEST} is damaged ({error!r}); make the folder anew") from None
+            raise damaged(folder / MANIFEST, repr(error)) from None
 
     def _column(self, name: str) -> pa.ChunkedArray:
         """A column as strings; nulls where the table does not have it."""
@@ -130,65 +130,31 @@ def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str
     return np.split(codes, np.cumsum([len(one) for one in sets])[:-1]), names.to_pylist()
 
 
-def read_segment(folder: Path, entry: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
-    """Read one segment of an index folder.
-
-    Args:
-        folder: the index folder.
-        entry: the segment's entry in the manifest; ``vectors`` and ``references`` name its files, ``count`` its rows.
-
-    Returns:
-        Vectors ``[N, D]`` and the table of ``N`` references.
-
-    Raises:
-        InputError: a file is missing, damaged, or has another number of rows.
-    """
-    import faiss  # noqa: PLC0415 (embeddings folders do without)
-
-    path = folder / entry["vectors"]
-    try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-    except RuntimeError:
-        raise _damaged(path) from None
-    if not isinstance(index, faiss.IndexFlatIP) or index.ntotal != entry["count"]:
-        raise _damaged(path)
-    return index.reconstruct_n(0, index.ntotal), _read_table(folder / entry["references"], entry["count"])
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an embeddings or index folder that this version can read."""
-    if not (folder / MANIFEST).is_file():
-        state = f"holds no {MANIFEST}" if folder.is_dir() else "is not a folder"
-        raise InputError(f"{folder} {state}; give a folder made by embedder.embed or index.build")
-    manifest = read_json(folder / MANIFEST)
-    kind = manifest.get("kind") if isinstance(manifest, dict) else None
-    if kind not in {"embeddings", "index"}:
-        raise InputError(f"{folder} is of the kind {kind!r}; give a folder made by embedder.embed or index.build")
-    if manifest.get("format") != FORMAT:
-        found = manifest.get("format")
-        raise InputError(f"{folder} has format {found!r} and this version reads {FORMAT}; make the folder anew")
-    return manifest
-
-
-def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
-    """The vectors and the table of an embeddings folder."""
+def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str]:
+    """The vectors, the table and the fingerprint of an embeddings folder."""
     path = folder / "vectors.npy"
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise _damaged(path) from None
+        table = _whole(folder / "table.feather", manifest["count"])
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or error} is missing; make {folder} anew") from None
+    except (ValueError, EOFError) as error:
+        raise damaged(path, str(error)) from None
     if vectors.shape != (manifest["count"], manifest["dimension"]):
-        raise _damaged(path)
-    return vectors, _read_table(folder / "table.feather", manifest["count"])
+        raise damaged(path, f"its shape is {list(vectors.shape)}")
+    return vectors, table, manifest["fingerprint"]
 
 
-def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table]:
-    """The vectors and the table of an index folder, all segments in order, as changed since they were written."""
-    segments = [read_segment(folder, entry) for entry in manifest["segments"]]
+def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str]:
+    """The same of an index folder, all segments in order, as changed since they were written."""
+    segments = manifest["segments"]
     if not segments:
         raise InputError(f"{folder} holds no references yet; add some with index.add")
-    vectors = np.concatenate([vectors for vectors, _ in segments])
-    table = pa.concat_tables([table for _, table in segments], promote_options="default")
+    vectors = np.concatenate(
+        [map_vectors(folder / one["vectors"], one["count"], manifest["dimension"]) for one in segments]
+    )
+    tables = [_whole(folder / one["references"], one["count"]) for one in segments]
+    table = pa.concat_tables(tables, promote_options="default")
     if changes := manifest["label_changes"]:
         labels = table["label"].to_pylist()
         for row, label in changes.items():
@@ -196,25 +162,17 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
         table = table.set_column(table.column_names.index("label"), "label", pa.array(labels).dictionary_encode())
     kept = np.ones(len(vectors), bool)
     kept[manifest["deleted"]] = False
-    return vectors[kept], table.filter(kept)
+    return vectors[kept], table.filter(kept), manifest["fingerprint"]
 
 
-def _read_table(path: Path, count: int) -> pa.Table:
-    """Read a table of ``count`` rows."""
+def _whole(path: Path, count: int) -> pa.Table:
+    """A table of ``count`` rows, of which every value can be read."""
+    table = map_table(path, count)
     try:
-        table = feather.read_table(path, memory_map=True)
         table.validate(full=True)
-    except (OSError, pa.ArrowException):
-        raise _damaged(path) from None
-    if table.num_rows != count:
-        raise _damaged(path)
+    except pa.ArrowException as error:
+        raise damaged(path, str(error)) from None
     return table
-
-
-def _damaged(path: Path) -> InputError:
-    """The error for a file that is not what the manifest says."""
-    state = "is damaged" if path.exists() else "is missing"
-    return InputError(f"{path} {state}; make the folder anew, or copy it again from where it came")
 
 
 def _check_lengths(vectors: NDArray[np.float32]) -> None:

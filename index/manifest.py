@@ -1,16 +1,12 @@
 """What an index folder holds: ``manifest.json``, which names every other file and is the point of commit."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.errors import InputError
-from eval.files import MANIFEST, read_json
+from eval.folders import FORMATS, File, checksum, read_manifest
 
-FORMAT = 1
 KIND = "index"
 
 
@@ -34,14 +30,6 @@ class Segment:
     def files(self) -> tuple[str, str, str]:
         """The names of its files."""
         return self.vectors, self.references, self.thumbnails
-
-
-@dataclass(frozen=True)
-class File:
-    """How to tell that a file is whole: its size in bytes and its SHA-256."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +85,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``manifest.json``, with a checksum over all of it."""
-        contents = {"format": FORMAT, "kind": KIND, **asdict(self)}
-        return {**contents, "checksum": _checksum(contents)}
+        contents = {"format": FORMATS[KIND], "kind": KIND, **asdict(self)}
+        return {**contents, "checksum": checksum(contents)}
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -107,36 +95,12 @@ class Manifest:
         Raises:
             InputError: the folder holds no index, or one that is damaged or of a newer version.
         """
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise InputError(f"{folder} is not an index: there is no {path}; make one with python -m index.build")
-        contents = read_json(path)
-        if not isinstance(contents, dict) or "format" not in contents:
-            raise InputError(
-                f"{path} is damaged: it states no format; restore the folder, or remove it and build the index again"
-            )
-        if contents.get("kind") != KIND:
-            raise InputError(f"{folder} is not an index but holds {contents.get('kind')!r}; make one with index.build")
-        if contents["format"] != FORMAT:
-            raise InputError(
-                f"{folder} has format {contents['format']!r}, and this version of Fieldmark reads {FORMAT}; update it"
-            )
-        return cls._from_json(contents, path)
+        return cls.from_json(read_manifest(folder, KIND))
 
     @classmethod
-    def _from_json(cls, contents: dict[str, Any], path: Path) -> "Manifest":
-        """The manifest in a file's contents, whose checksum must be right."""
-        checksum = contents.pop("checksum", None)
-        if checksum != _checksum(contents):
-            raise InputError(
-                f"{path} is damaged: its checksum is wrong; restore the folder, or remove it and build the index again"
-            )
-        del contents["format"], contents["kind"]
+    def from_json(cls, contents: dict[str, Any]) -> "Manifest":
+        """The manifest in what ``eval.folders`` has read."""
+        contents = {name: value for name, value in contents.items() if name not in {"format", "kind"}}
         contents["segments"] = [Segment(**segment) for segment in contents["segments"]]
         contents["files"] = {name: File(**file) for name, file in contents["files"].items()}
         return cls(**contents)
-
-
-def _checksum(contents: dict[str, Any]) -> str:
-    """SHA-256 over JSON values, whatever the order of keys and the white space they were written with."""
-    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

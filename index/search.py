@@ -18,7 +18,7 @@ from eval.vote import vote
 from index.answer import Answer, Neighbour
 from index.manifest import Manifest
 from index.segment import check_same_embedder
-from index.store import Store, check_file
+from index.store import Store
 
 
 class Index:
@@ -78,7 +78,7 @@ class Index:
         """
         path = self.folder / self.manifest.embedder
         try:
-            check_file(path, self.manifest.files[path.name], limit=math.inf)
+            self.manifest.files[path.name].check(path, limit=math.inf)
         except FileNotFoundError:
             raise InputError(f"{path} is gone; if the index has been given another embedder, open it again") from None
         return Embedder.open(path)

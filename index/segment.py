@@ -1,7 +1,6 @@
 """One segment of an index on disk: written once, front to back, then only mapped into memory."""
 
 import mmap
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pyarrow import feather
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
+from eval.folders import damaged, flat_header, map_table, map_vectors
 from index.manifest import Segment
 
 SPARE = 16
@@ -103,17 +103,13 @@ class MappedSegment:
 
     def __init__(self, folder: Path, segment: Segment, dimension: int, start: int, deleted: NDArray[np.int64]) -> None:
         self._path = path = folder / segment.vectors
-        expected = flat_header(segment.count, dimension)
-        with path.open("rb") as file:
-            if file.read(len(expected)) != expected:
-                raise damaged(path, "its header is wrong")
+        self.vectors = map_vectors(path, segment.count, dimension)
         try:
             self._flat = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
             path.stat()  # where the file has just been removed, that is what is wrong
             raise damaged(path, str(error)) from None
-        self.vectors = np.memmap(path, np.float32, "r", len(expected), (segment.count, dimension))
-        self.table = _map_table(folder / segment.references, segment.count)
+        self.table = map_table(folder / segment.references, segment.count)
         self._thumbnails = _map(folder / segment.thumbnails)
         self.start = start
         deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
@@ -169,20 +165,6 @@ def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int)
         raise InputError(f"the vectors have dimension {vectors.vectors.shape[1]}, those of the index {dimension}")
 
 
-def flat_header(count: int, dimension: int) -> bytes:
-    """How the file of a FAISS flat inner-product index begins; the vectors' float32 follow, row by row.
-
-    FAISS itself writes only an index that it holds in memory whole. The fields are: what it is, D, rows, two numbers
-    that FAISS no longer reads, trained, the metric (0 is the inner product), how many float32 follow.
-    """
-    return struct.pack("<4siqqqBiQ", b"IxFI", dimension, count, 1 << 20, 1 << 20, 1, 0, count * dimension)
-
-
-def damaged(path: Path, reason: str) -> InputError:
-    """The error for a file that is not what the manifest says."""
-    return InputError(f"{path} is damaged: {reason}; restore the index, or remove it and build it again")
-
-
 def _without(deleted: NDArray[np.int64], count: int) -> faiss.SearchParameters:
     """Let FAISS search all rows but the deleted ones."""
     kept = np.ones(count, bool)
@@ -196,14 +178,3 @@ def _map(path: Path) -> mmap.mmap | bytes:
     """Map a file into memory, which cannot be done with an empty one."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-
-
-def _map_table(path: Path, count: int) -> pa.Table:
-    """Map the table of references into memory."""
-    try:
-        table = feather.read_table(path, memory_map=True)
-    except pa.ArrowException as error:
-        raise damaged(path, str(error)) from None
-    if table.num_rows != count:
-        raise damaged(path, f"it has {table.num_rows} rows instead of {count}")
-    return table

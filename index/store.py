@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from eval.errors import InputError
-from eval.files import MANIFEST, sha256, sync, write_json
-from index.manifest import File, Manifest
-from index.segment import MappedSegment, damaged
+from eval.files import MANIFEST, sync, write_json
+from eval.folders import File, read_index
+from index.manifest import Manifest
+from index.segment import MappedSegment
 
 try:
     import fcntl
@@ -39,10 +40,6 @@ OURS = re.compile(
 
 STAGING = re.compile(r"staging-\w{8}")
 """Names of the folders that a commit's files are made in."""
-
-TRIES = 3
-SMALL = 16 << 20
-"""Bytes; the checksums of files up to this size are verified at every opening, which takes 10 ms for the largest."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,12 @@ class Store:
         Raises:
             InputError: there is no index, or it is damaged or of a newer version.
         """
-        for _ in range(TRIES):
-            manifest = Manifest.read(folder)
-            try:
-                for name, file in manifest.files.items():
-                    check_file(folder / name, file)
-                return cls(folder, manifest, _map(folder, manifest))
-            except FileNotFoundError as error:
-                missing = error
-        raise InputError(f"{folder} lacks a file ({missing}); restore the index, or remove it and build it again")
+        return read_index(folder, lambda contents: cls._opened(folder, Manifest.from_json(contents)))
+
+    @classmethod
+    def _opened(cls, folder: Path, manifest: Manifest) -> "Store":
+        """Map the files of a generation."""
+        return cls(folder, manifest, _map(folder, manifest))
 
 
 def commit(folder: Path, before: Manifest | None, after: Manifest, new_files: Path) -> None:
@@ -171,20 +165,6 @@ def current(folder: Path) -> Manifest | None:
     return None
 
 
-def check_file(path: Path, expected: File, limit: float = SMALL) -> None:
-    """Verify the size of a file, and its checksum where it has no more than ``limit`` bytes.
-
-    Raises:
-        FileNotFoundError: it is gone.
-        InputError: it is damaged.
-    """
-    size = path.stat().st_size
-    if size != expected.size:
-        raise damaged(path, f"it has {size} bytes instead of {expected.size}")
-    if size <= limit and sha256(path) != expected.sha256:
-        raise damaged(path, "its checksum is wrong")
-
-
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Be the only writer. The kernel gives the lock back when the process ends, however it ends."""
@@ -212,7 +192,7 @@ def _flushed(folder: Path) -> dict[str, File]:
     """Flush the files of a folder to the disk, and describe them by name."""
     for path in folder.iterdir():
         sync(path)
-    return {path.name: File(path.stat().st_size, sha256(path)) for path in folder.iterdir()}
+    return {path.name: File.of(path) for path in folder.iterdir()}
 
 
 def _kept(manifest: Manifest) -> str:

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
-from eval.embeddings import EmbeddingSet, common_codes, read_segment
+from eval import folders
+from eval.embeddings import EmbeddingSet, common_codes
 from eval.errors import InputError
+from eval.folders import File, checksum
 
 LABELS = ["wren", "robin", None, "wren", "10"]
 
@@ -52,14 +55,24 @@ def index(some: EmbeddingSet, tmp_path: Path) -> Path:
         feather.write_feather(some.table[start:stop], folder / entry["references"], compression="uncompressed")
         segments.append({**entry, "count": stop - start})
     manifest = {"kind": "index", "format": 1, "fingerprint": "f" * 64, "segments": segments}
-    manifest |= {"deleted": [1], "label_changes": {"3": "owl"}}
+    manifest |= {"dimension": 6, "deleted": [1], "label_changes": {"3": "owl"}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    seal(folder)
     return folder
 
 
 def change(folder: Path, **entries: Any) -> None:
     path = folder / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def seal(folder: Path, **entries: Any) -> None:
+    """Make the manifest of an index say that everything is as it should be."""
+    described = {path.name: asdict(File.of(path)) for path in folder.iterdir() if path.name != "manifest.json"}
+    change(folder, files=described, **entries)
+    contents = json.loads((folder / "manifest.json").read_text())
+    contents.pop("checksum", None)
+    change(folder, checksum=checksum(contents))
 
 
 def test_columns_by_name(some: EmbeddingSet) -> None:
@@ -147,7 +160,7 @@ def test_an_index_folder_gives_its_references_as_they_are_now(some: EmbeddingSet
 
 @pytest.mark.parametrize("entries", [{"deleted": [5]}, {"label_changes": {"5": "owl"}}, {"deleted": "b"}])
 def test_changes_of_rows_that_are_not_there_are_damage(index: Path, entries: dict[str, Any]) -> None:
-    change(index, **entries)
+    seal(index, **entries)
     with pytest.raises(InputError, match=r"manifest\.json is damaged"):
         EmbeddingSet.load(index)
 
@@ -155,17 +168,38 @@ def test_changes_of_rows_that_are_not_there_are_damage(index: Path, entries: dic
 def test_segments_with_other_columns_come_together(some: EmbeddingSet, index: Path) -> None:
     table = some.table[3:].append_column("genus", [["A", "B"]])
     feather.write_feather(table, index / "references-1.feather", compression="uncompressed")
+    seal(index)
     assert EmbeddingSet.load(index).table["genus"].to_pylist() == [None, None, "A", "B"]
 
 
-def test_one_segment(some: EmbeddingSet, index: Path) -> None:
-    vectors, table = read_segment(index, json.loads((index / "manifest.json").read_text())["segments"][1])
-    assert np.array_equal(vectors, some.vectors[3:])
-    assert table["id"].to_pylist() == ["d", "e"]
+def test_an_index_that_does_not_match_its_checksums_is_refused(index: Path) -> None:
+    content = bytearray((index / "vectors-1.faiss").read_bytes())
+    content[-4] ^= 1  # a vector is still of unit length, nearly
+    (index / "vectors-1.faiss").write_bytes(content)
+    with pytest.raises(InputError, match=r"vectors-1\.faiss is damaged: its checksum is wrong"):
+        EmbeddingSet.load(index)
+    seal(index)
+    EmbeddingSet.load(index)
+    change(index, label_changes={})
+    with pytest.raises(InputError, match=r"manifest\.json is damaged: its checksum is wrong"):
+        EmbeddingSet.load(index)
+
+
+def test_it_starts_again_where_a_writer_has_just_removed_a_file(some: EmbeddingSet, index: Path, monkeypatch) -> None:
+    read, tries = folders.read_manifest, []
+
+    def late(folder: Path, *kinds: str) -> dict[str, Any]:
+        tries.append(folder)
+        contents = read(folder, *kinds)
+        return contents | ({"files": {"gone": {"size": 1, "sha256": ""}}} if len(tries) < 3 else {})
+
+    monkeypatch.setattr(folders, "read_manifest", late)
+    assert len(EmbeddingSet.load(index)) == 4
+    assert len(tries) == 3
 
 
 def test_an_index_without_references_says_so(index: Path) -> None:
-    change(index, segments=[])
+    seal(index, segments=[])
     with pytest.raises(InputError, match="holds no references yet"):
         EmbeddingSet.load(index)
 
@@ -174,7 +208,7 @@ def test_an_index_without_references_says_so(index: Path) -> None:
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"x" * 999])
 def test_damaged_embeddings_are_named(folder: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     (folder / name).write_bytes(damage((folder / name).read_bytes()))
-    with pytest.raises(InputError, match=rf"{name} is damaged; make the folder anew"):
+    with pytest.raises(InputError, match=rf"{name} is damaged: .*; restore the folder, or remove it"):
         EmbeddingSet.load(folder)
 
 
@@ -182,19 +216,20 @@ def test_damaged_embeddings_are_named(folder: Path, name: str, damage: Callable[
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"x" * 999])
 def test_damaged_segments_are_named(index: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     (index / name).write_bytes(damage((index / name).read_bytes()))
-    with pytest.raises(InputError, match=rf"{name} is damaged; make the folder anew"):
+    with pytest.raises(InputError, match=rf"{name} is damaged: .*; restore the folder, or remove it"):
         EmbeddingSet.load(index)
 
 
 def test_missing_files_are_named(folder: Path, index: Path) -> None:
     for place, name in ((folder, "table.feather"), (folder, "vectors.npy"), (index, "vectors-0.faiss")):
         (place / name).unlink()
-        with pytest.raises(InputError, match=f"{name} is missing"):
+        with pytest.raises(InputError, match=f"{name}.* is missing|lacks a file .*{name}"):
             EmbeddingSet.load(place)
 
 
 def test_files_that_do_not_belong_together_are_refused(index: Path, folder: Path) -> None:
     (index / "vectors-0.faiss").write_bytes((index / "vectors-1.faiss").read_bytes())
+    seal(index)
     with pytest.raises(InputError, match=r"vectors-0\.faiss is damaged"):
         EmbeddingSet.load(index)
     (folder / "table.feather").write_bytes((index / "references-1.feather").read_bytes())
@@ -209,6 +244,7 @@ def test_an_index_of_another_metric_is_refused(index: Path) -> None:
     flat = faiss.IndexFlatL2(6)
     flat.add(unit(3))
     faiss.write_index(flat, str(index / "vectors-0.faiss"))
+    seal(index)
     with pytest.raises(InputError, match=r"vectors-0\.faiss is damaged"):
         EmbeddingSet.load(index)
 
@@ -229,18 +265,18 @@ def test_text_that_points_outside_of_its_file_is_refused(folder: Path) -> None:
 
 
 def test_other_folders_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a folder; give a folder made by"):
+    with pytest.raises(InputError, match=r"it is not a folder; give a folder made by embedder\.embed or index\.build"):
         EmbeddingSet.load(tmp_path / "missing")
-    with pytest.raises(InputError, match="holds no manifest"):
+    with pytest.raises(InputError, match=r"there is no .*manifest\.json; give"):
         EmbeddingSet.load(tmp_path)
     change(folder, kind="run")
-    with pytest.raises(InputError, match="is of the kind 'run'"):
+    with pytest.raises(InputError, match="is not of the kind embeddings or index but 'run'"):
         EmbeddingSet.load(folder)
     change(folder, kind="embeddings", format=2)
-    with pytest.raises(InputError, match="has format 2 and this version reads 1"):
+    with pytest.raises(InputError, match="has format 2, and this version of Fieldmark reads 1"):
         EmbeddingSet.load(folder)
     (folder / "manifest.json").write_text("[]")
-    with pytest.raises(InputError, match="is of the kind None"):
+    with pytest.raises(InputError, match="but None; give"):
         EmbeddingSet.load(folder)
 
 

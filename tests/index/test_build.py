@@ -112,7 +112,7 @@ def test_other_folders_are_left_alone(tiny_embedder, photos, tmp_path):
         main(tiny_embedder, str(photos), out=tmp_path, overwrite=True)
     embeddings = embed(tiny_embedder, str(photos), out=tmp_path / "embeddings")
     before = sorted(path.name for path in embeddings.iterdir())
-    with pytest.raises(InputError, match="is not an index but holds 'embeddings'"):
+    with pytest.raises(InputError, match="is not of the kind index but 'embeddings'"):
         main(tiny_embedder, str(photos), out=embeddings, overwrite=True)
     assert sorted(path.name for path in embeddings.iterdir()) == before
 

@@ -59,11 +59,11 @@ def test_a_newer_format_says_to_update(folder):
 
 def test_another_kind_of_folder_is_named(folder):
     rewrite(folder, kind="embeddings")
-    with pytest.raises(InputError, match="is not an index but holds 'embeddings'"):
+    with pytest.raises(InputError, match="is not of the kind index but 'embeddings'"):
         Manifest.read(folder)
 
 
 def test_no_manifest(tmp_path):
     for folder in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(InputError, match=r"is not an index: there is no .*manifest.json; make one with"):
+        with pytest.raises(InputError, match=r"is not of the kind index: .*; give a folder made by index.build"):
             Manifest.read(folder)

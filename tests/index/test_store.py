@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval import folders
 from eval.errors import InputError
+from eval.folders import File
 from index.manifest import Manifest
 from index.store import Store, commit, current, staging
 
@@ -127,11 +129,11 @@ def test_readers_never_fail_while_generations_are_committed(folder, add_vectors,
 
 
 def test_a_reader_starts_again_where_a_file_has_just_gone(folder, random_vectors, monkeypatch):
-    right = Manifest.read(folder)
-    gone = replace(right, files={"vectors-000000.faiss": right.files["embedder-0.onnx"], **right.files})
+    right = folders.read_manifest(folder, "index")
+    gone = {**right, "files": {"vectors-000000.faiss": right["files"]["embedder-0.onnx"], **right["files"]}}
     read = iter([gone, gone, right])
-    monkeypatch.setattr(Manifest, "read", lambda _: next(read))
-    assert Store.open(folder).manifest == right
+    monkeypatch.setattr(folders, "read_manifest", lambda *_: next(read))
+    assert Store.open(folder).manifest == Manifest.from_json(right)
 
 
 def test_a_writer_that_comes_second_is_refused(folder, add_vectors, random_vectors):
@@ -290,7 +292,7 @@ def test_a_flipped_bit_in_a_small_file_is_found(folder, kind):
     whole = path.read_bytes()
     for place in np.linspace(0, len(whole) - 1, 20).astype(int):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong; restore the index"):
+        with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong; restore the folder"):
             Store.open(folder)
     path.write_bytes(whole)
     Store.open(folder)
@@ -298,7 +300,7 @@ def test_a_flipped_bit_in_a_small_file_is_found(folder, kind):
 
 @pytest.mark.parametrize("kind", ["vectors", "references"])
 def test_damage_at_the_start_of_a_big_file_is_found(folder, kind, monkeypatch):
-    monkeypatch.setattr("index.store.check_file", lambda *_: None)
+    monkeypatch.setattr(File, "check", lambda *_: None)
     path = files(folder)[kind]
     path.write_bytes(b"\0" * 60 + path.read_bytes()[60:])
     with pytest.raises(InputError, match=f"{path.name} is damaged"):
