@@ -80,8 +80,14 @@ def main(
     """
     model = Embedder.open(embedder)
     catalog = part(read_catalog(images), split, protocol)
-    made_from = {"embedder": model.fingerprint, "catalog": catalog.digest(), "split": split, "protocol": protocol}
-    if already_made(out, "embeddings", made_from, overwrite):
+    made_from = {
+        "embedder": model.fingerprint,
+        "catalog": catalog.digest(),
+        "images_root": str(catalog.root),
+        "split": split,
+        "protocol": protocol,
+    }
+    if already_made(out, "embeddings", made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
     else:
         batches = list(embed_catalog(model, catalog, on_bad_image))

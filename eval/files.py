@@ -100,7 +100,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def already_made(folder: Path, kind: str, made_from: dict[str, Any], overwrite: bool) -> bool:
+def already_made(
+    folder: Path, kind: str, made_from: dict[str, Any], overwrite: bool, *, complete: bool = False
+) -> bool:
     """Whether ``folder`` already holds what would be made from ``made_from``.
 
     Args:
@@ -108,6 +110,7 @@ def already_made(folder: Path, kind: str, made_from: dict[str, Any], overwrite: 
         kind: the entry of this name in the manifest of what may be overwritten.
         made_from: compared with the entry of the same name; it must hold JSON values.
         overwrite: make it anew even if it is there.
+        complete: what lists photos under ``left_out`` is not enough.
 
     Raises:
         InputError: a file or a folder of another kind is there, or one of this kind that was made from something else
@@ -115,7 +118,8 @@ def already_made(folder: Path, kind: str, made_from: dict[str, Any], overwrite: 
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    before = _made_from(folder, kind)
+    manifest = _manifest(folder, kind)
+    before = manifest["made_from"]
     differences = [
         f"{key} was {before.get(key)!r} and is now {made_from.get(key)!r}"
         for key in sorted({*before, *made_from})
@@ -126,13 +130,14 @@ def already_made(folder: Path, kind: str, made_from: dict[str, Any], overwrite: 
             f"{folder} was made from something else ({'; '.join(differences)}); "
             "give another name, or --overwrite to make it anew"
         )
-    return not overwrite
+    return not overwrite and not (complete and manifest.get("left_out"))
 
 
-def _made_from(folder: Path, kind: str) -> dict[str, Any]:
-    """What a folder of a kind was made from; anything else is somebody's own and refused."""
+def _manifest(folder: Path, kind: str) -> dict[str, Any]:
+    """The manifest of a folder of a kind; anything else is somebody's own and refused."""
     manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
-    made_from = manifest.get("made_from") if isinstance(manifest, dict) and manifest.get("kind") == kind else None
-    if not isinstance(made_from, dict):
+    if not (
+        isinstance(manifest, dict) and manifest.get("kind") == kind and isinstance(manifest.get("made_from"), dict)
+    ):
         raise InputError(f"{folder} exists and is not of the kind {kind!r}; choose another name")
-    return made_from
+    return manifest

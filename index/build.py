@@ -59,13 +59,14 @@ def main(
     made_from = {
         "embedder": model.fingerprint,
         "catalog": catalog.digest(),
+        "images_root": str(catalog.root),
         "split": split,
         "protocol": protocol,
         "kind": kind,
         "on_conflict": on_conflict,
     }
     before = current(out)
-    if before and already_made(out, KIND, made_from, overwrite):
+    if before and already_made(out, KIND, made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
     else:
         photos = distinct(catalog, on_conflict)

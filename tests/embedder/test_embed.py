@@ -80,6 +80,17 @@ def test_an_unreadable_photo_can_stop_the_work(photos, run_folder, tmp_path):
     with pytest.raises(BadImage, match=r"cut\.jpg"):
         main(run_folder, str(photos), out=tmp_path / "vectors", on_bad_image="error")
     assert not (tmp_path / "vectors").exists()
+    main(run_folder, str(photos), out=tmp_path / "vectors")
+    with pytest.raises(BadImage, match=r"cut\.jpg"):
+        main(run_folder, str(photos), out=tmp_path / "vectors", on_bad_image="error")
+    assert len(EmbeddingSet.load(tmp_path / "vectors")) == 8
+
+
+def test_photos_that_have_moved_are_something_else(photos, run_folder, tmp_path):
+    out = main(run_folder, str(photos), out=tmp_path / "vectors")
+    moved = photos.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"images_root was '.*/photos' and is now '.*/moved'"):
+        main(run_folder, str(moved), out=out)
 
 
 def test_no_readable_photo_at_all(run_folder, tmp_path):

@@ -27,6 +27,13 @@ def tiny_embedder(tmp_path_factory):
     return folder / "embedder.onnx"
 
 
+@pytest.fixture
+def other_embedder(tmp_path):
+    """The same network under another fingerprint."""
+    write_embedder(tmp_path / "other.onnx", "other")
+    return tmp_path / "other.onnx"
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Twenty photos of four classes, the classes told apart by a pattern."""

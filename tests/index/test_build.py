@@ -73,6 +73,18 @@ def test_made_from_something_else_needs_overwrite_and_leaves_readers_alone(tiny_
     assert reader.query(own_photos / "class-0" / "00.png").label == "class-0"
 
 
+def test_another_embedder_or_split_is_something_else(tiny_embedder, other_embedder, photos, tmp_path):
+    out = main(tiny_embedder, str(photos), out=tmp_path / "a.index", split="test", protocol="zero-shot")
+    assert sorted(set(Index.open(out).labels)) == ["class-2", "class-3"]
+    with pytest.raises(InputError, match="split was 'test' and is now 'train'"):
+        main(tiny_embedder, str(photos), out=out, split="train", protocol="zero-shot")
+    with pytest.raises(InputError, match="embedder was 'tiny' and is now 'other'"):
+        main(other_embedder, str(photos), out=out, split="test", protocol="zero-shot")
+    main(other_embedder, str(photos), out=out, split="train", protocol="zero-shot", overwrite=True)
+    assert sorted(set(Index.open(out).labels)) == ["class-0", "class-1"]
+    assert Index.open(out).fingerprint == "other"
+
+
 def test_unreadable_photos_are_left_out_and_listed(tiny_embedder, own_photos, tmp_path, capsys):
     (own_photos / "class-0" / "broken.jpg").write_text("no photo")
     out = main(tiny_embedder, str(own_photos), out=tmp_path / "a.index")
@@ -82,6 +94,11 @@ def test_unreadable_photos_are_left_out_and_listed(tiny_embedder, own_photos, tm
     with pytest.raises(BadImage, match=r"broken.jpg"):
         main(tiny_embedder, str(own_photos), out=tmp_path / "b.index", on_bad_image="error")
     assert not (tmp_path / "b.index").exists()
+    with pytest.raises(BadImage, match=r"broken.jpg"):
+        main(tiny_embedder, str(own_photos), out=out, on_bad_image="error")
+    moved = own_photos.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"images_root was .* and is now"):
+        main(tiny_embedder, str(moved), out=out)
 
 
 def test_photos_without_labels(tiny_embedder, photos, tmp_path):
