@@ -22,7 +22,11 @@ from index.search import Index
 WIDEST = 6
 """References beside each other in a picture."""
 
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+MOST_PHOTOS, MOST_REFERENCES = 50, 30
+"""Photos in a picture, and references of each: more can be neither seen nor held in memory."""
+
+PICTURES = {".png": ("PNG", 100_000), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG", 65_500), ".webp": ("WEBP", 16_383)}
+"""The formats of pictures, with the greatest side in pixels."""
 
 
 def main(
@@ -42,11 +46,8 @@ def main(
     Returns:
         An answer for each photo, or why there is none.
     """
-    if picture and picture.suffix.lower() not in PICTURES:
-        raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
     queries = list(_expanded(photos))
-    if picture and picture.resolve() in {photo.resolve() for photo in queries}:
-        raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
+    _check(queries, k, picture)
     opened = Index.open(index)
     if not json:
         print(_heading(opened))
@@ -66,6 +67,16 @@ def main(
     if all(isinstance(result, BadImage) for result in answers):
         raise InputError(f"none of {len(answers)} photos could be answered; the first: {answers[0]}")
     return answers
+
+
+def _check(queries: list[Path], k: int, picture: Path | None) -> None:
+    """Refuse what cannot be done before any of it is."""
+    if k < 1:
+        raise InputError(f"k is {k}; it must be at least 1")
+    if picture and picture.suffix.lower() not in PICTURES:
+        raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
+    if picture and picture.resolve() in {photo.resolve() for photo in queries}:
+        raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
 
 
 def _expanded(photos: tuple[Path, ...]) -> Iterator[Path]:
@@ -117,12 +128,19 @@ def _line(neighbour: Neighbour, width: int) -> str:
 
 def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: Path) -> None:
     """Write the contact sheet; the references come from the index, so that their photos need not be there."""
-    shown = max((len(result.neighbours) for _, result in results if isinstance(result, Answer)), default=1)
-    lines = ceil(shown / WIDEST)
-    sheet = contact_sheet([_row(index, photo, result) for photo, result in results], columns=ceil(shown / lines))
+    rows = [_row(index, photo, result) for photo, result in results[:MOST_PHOTOS]]
+    shown = max(1, *(len(row.tiles) for row in rows))
+    sheet = contact_sheet(rows, columns=ceil(shown / ceil(shown / WIDEST)))
+    name, side = PICTURES[picture.suffix.lower()]
+    sheet.thumbnail((side, side))
     with replacing(picture) as beside:
-        sheet.save(beside, PICTURES[picture.suffix.lower()])
+        sheet.save(beside, name)
     print(f"drawn: {picture}", file=sys.stderr)
+    if len(results) > MOST_PHOTOS:
+        print(f"left out of the picture: {len(results) - MOST_PHOTOS} of {len(results)} photos", file=sys.stderr)
+    references = max((len(result.neighbours) for _, result in results if isinstance(result, Answer)), default=0)
+    if references > MOST_REFERENCES:
+        print(f"left out of the picture: all but {MOST_REFERENCES} references of each photo", file=sys.stderr)
 
 
 def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
@@ -136,7 +154,7 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
             similarity=neighbour.similarity,
             frame="same" if neighbour.label == result.label else "other",
         )
-        for neighbour in result.neighbours
+        for neighbour in result.neighbours[:MOST_REFERENCES]
     ]
     small = Image.open(io.BytesIO(thumbnail(open_image(photo))))
     name = "/".join(photo.parts[-2:])

@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import subprocess
@@ -7,7 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from eval.contact_sheet import contact_sheet
 from eval.errors import InputError
+from eval.images import open_image, thumbnail
+from index import query
 from index.query import main
 
 HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
@@ -77,10 +81,49 @@ def test_the_picture_never_takes_the_place_of_a_photo(built, photos, tmp_path, m
     shutil.copy(photos / "class-1" / "05.png", tmp_path)
     content = (tmp_path / "05.png").read_bytes()
     monkeypatch.chdir(tmp_path)
-    for query in (Path("05.png"), tmp_path):
+    for asked in (Path("05.png"), tmp_path):
         with pytest.raises(InputError, match=r"05\.png is one of the photos to answer; give the picture another name"):
-            main(tmp_path / "nothing.index", query, picture=tmp_path / "05.png")
+            main(tmp_path / "nothing.index", asked, picture=tmp_path / "05.png")
     assert (tmp_path / "05.png").read_bytes() == content
+
+
+def test_the_picture_has_the_right_photos_in_the_right_order_and_frames(built, photos, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        query, "contact_sheet", lambda rows, columns: drawn.extend(rows) or contact_sheet(rows, columns)
+    )
+    asked = [photos / "class-1" / "05.png", photos / "class-2" / "06.png"]
+    answers = main(built, *asked, k=12, picture=tmp_path / "out.png")
+    for photo, answer, row in zip(asked, answers, drawn, strict=True):
+        assert (row.title, row.query.tobytes()) == (answer.label, decoded(thumbnail(open_image(photo))))
+        for tile, one in zip(row.tiles, answer.neighbours, strict=True):
+            assert tile.image.tobytes() == decoded(thumbnail(open_image(photos / one.path)))
+            assert (tile.similarity, tile.caption.split()[0]) == (one.similarity, one.label)
+            assert tile.frame == ("same" if one.label == answer.label else "other")
+        assert {tile.frame for tile in row.tiles} == {"same", "other"}
+
+
+def decoded(jpeg):
+    return Image.open(io.BytesIO(jpeg)).tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_picture_of_many_photos_leaves_some_out_and_says_so(built, photos, tmp_path, monkeypatch, capsys, suffix):
+    monkeypatch.setattr(query, "MOST_PHOTOS", 2)
+    monkeypatch.setattr(query, "MOST_REFERENCES", 7)
+    monkeypatch.setattr(query, "PICTURES", {suffix: (query.PICTURES[suffix][0], 400)})
+    main(built, photos / "class-1", k=9, picture=tmp_path / f"out{suffix}")
+    told = capsys.readouterr().err
+    assert "left out of the picture: 3 of 5 photos\n" in told
+    assert "left out of the picture: all but 7 references of each photo\n" in told
+    with Image.open(tmp_path / f"out{suffix}") as picture:
+        assert max(picture.size) == 400
+
+
+def test_a_k_below_one_is_refused_before_anything_is_said(built, photos, capsys):
+    with pytest.raises(InputError, match="k is 0; it must be at least 1"):
+        main(built, photos, k=0)
+    assert capsys.readouterr().out == ""
 
 
 def run_command(*arguments):
