@@ -106,8 +106,8 @@ def evaluate(
         ks: the numbers of neighbours that recall is measured at; mAP@k is measured at the largest.
 
     Raises:
-        InputError: the two sets come from different embedders or are the same, no query can be evaluated, or a k is
-            below 1.
+        InputError: the two sets come from different embedders, every query is itself among the references, no query
+            can be evaluated, or a k is below 1.
     """
     if not ks or min(ks) < 1:
         raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
@@ -198,8 +198,11 @@ def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool
     for name, one in (("queries", queries), ("references", targets)):
         if not any(label is not None for label in one.labels):
             raise InputError(f"the {name} have no labels; embed a source that has some, such as one folder a class")
-    if not itself and set(queries.ids) == set(targets.ids):
-        raise InputError("queries and references are the same photos; give the set once, and each searches the others")
+    if not itself and set(queries.ids) <= set(targets.ids):
+        raise InputError(
+            "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
+            "the set once, and each searches the others"
+        )
 
 
 def _same_photo(queries: EmbeddingSet, references: EmbeddingSet | None, rows: NDArray[np.int64]) -> int:

@@ -178,10 +178,13 @@ def test_the_same_photo_is_counted_and_not_hidden() -> None:
     assert evaluate(queries, references).same_photo == 1
 
 
-def test_one_set_given_twice_is_an_error() -> None:
+def test_queries_that_are_all_among_the_references_are_an_error() -> None:
     queries = embeddings([*"aabb"])
     backwards = EmbeddingSet(queries.vectors[::-1].copy(), queries.table.take([3, 2, 1, 0]), "f")
-    for references in (queries, backwards):
+    more = EmbeddingSet(
+        np.eye(8, dtype=np.float32), pa.table({"id": [*queries.ids, *"wxyz"], "label": [*"aabbaabb"]}), "f"
+    )
+    for references in (queries, backwards, more):
         with pytest.raises(InputError, match="give the set once"):
             evaluate(queries, references)
 
