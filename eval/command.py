@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -36,6 +37,8 @@ def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
     The status is 0 when ``main`` returns, 2 after a user's mistake (one line on standard error), 130 after Ctrl-C, and
     141, with nothing said, where the reader of standard output has gone.
     """
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may lack the letters of a label
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         positional, options = parse(main, sys.argv[1:] if arguments is None else arguments)
         main(*positional, **options)
@@ -59,6 +62,9 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
     Raises:
         InputError: an unknown name or a value of the wrong type, told in one sentence.
     """
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise InputError(f"the name {argument!a} is not UTF-8; rename it")
     parser = build_parser(main)
     types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
     try:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -174,6 +175,23 @@ def test_a_bug_keeps_its_traceback() -> None:
 def test_what_a_command_returns_is_no_option() -> None:
     with pytest.raises(InputError, match="--config"):
         parse(measure, ["--config", "c.yaml"])
+
+
+def test_letters_that_the_terminal_lacks(tmp_path: Path) -> None:
+    script = tmp_path / "talk.py"
+    script.write_text(
+        "from eval.command import run\ndef main(label: str) -> None:\n    '''Talk.'''\n    print(label)\nrun(main)\n",
+        encoding="utf-8",
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, script, "Zaunkönig"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "Zaunk\\xf6nig\n"
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_one_sentence() -> None:
+    with pytest.raises(InputError, match=r"the name 'a\\udcff\.jpg' is not UTF-8; rename it"):
+        parse(query, ["a.index", "a\udcff.jpg"])
 
 
 def test_help_shows_what_the_docstring_says(tmp_path: Path) -> None:
