@@ -60,7 +60,7 @@ def main(
         elif not json:
             print(f"\n{_text(result)}")
     if json:
-        print(dumps([_to_json(photo, result) for photo, result in results], indent=2, ensure_ascii=False))
+        print(dumps([_to_json(photo, result) for photo, result in results], indent=2))
     if picture:
         _draw(opened, results, picture)
     answers = [result for _, result in results]

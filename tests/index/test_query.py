@@ -112,12 +112,15 @@ def test_a_picture_of_many_photos_leaves_some_out_and_says_so(built, photos, tmp
     monkeypatch.setattr(query, "MOST_PHOTOS", 2)
     monkeypatch.setattr(query, "MOST_REFERENCES", 7)
     monkeypatch.setattr(query, "PICTURES", {suffix: (query.PICTURES[suffix][0], 400)})
+    drawn = []
+    monkeypatch.setattr(query, "contact_sheet", lambda rows, **more: drawn.extend(rows) or contact_sheet(rows, **more))
     main(built, photos / "class-1", k=9, picture=tmp_path / f"out{suffix}")
     told = capsys.readouterr().err
     assert "left out of the picture: 3 of 5 photos\n" in told
     assert "left out of the picture: all but 7 references of each photo\n" in told
     with Image.open(tmp_path / f"out{suffix}") as picture:
         assert max(picture.size) == 400
+    assert [len(row.tiles) for row in drawn] == [7, 7]
 
 
 def test_a_k_below_one_is_refused_before_anything_is_said(built, photos, capsys):
