@@ -39,7 +39,7 @@ def distinct(catalog: Catalog, on_conflict: OnConflict = "error") -> Distinct:
             its rows, or keep one row a label (both), which then share an id.
 
     Raises:
-        InputError: a photo stands under several labels and ``on_conflict`` is ``error``.
+        InputError: a photo stands under several labels and ``on_conflict`` is ``error``, or nothing is left.
     """
     kept: list[int] = []
     copies = conflicts = 0
@@ -51,6 +51,11 @@ def distinct(catalog: Catalog, on_conflict: OnConflict = "error") -> Distinct:
         copies += len(rows) - len(firsts)
         conflicts += len(firsts) > 1
         kept += firsts if len(firsts) == 1 else _resolve(catalog, firsts, on_conflict)
+    if not kept:
+        raise InputError(
+            f"all {conflicts} photos in {catalog.root} stand under several labels, and --on-conflict skip leaves none; "
+            "correct them, or say --on-conflict first or both"
+        )
     return Distinct(catalog.select(sorted(kept)), copies, conflicts)
 
 

@@ -45,6 +45,13 @@ def test_two_labels_are_an_error_that_names_both(catalog):
         distinct(catalog)
 
 
+def test_skipping_everything_is_an_error(catalog):
+    with pytest.raises(
+        InputError, match=r"all 1 photos in .* stand under several labels, and --on-conflict skip leaves"
+    ):
+        distinct(catalog.select([0, 2]), "skip")
+
+
 def test_the_same_photo_with_another_box_is_another_subject(tmp_path, photos):
     content = (photos / "class-0" / "00.png").read_bytes()
     for name in ("a.png", "b.png", "c.png"):
