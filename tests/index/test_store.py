@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval import files as files_room
 from eval import folders
 from eval.errors import InputError
 from eval.folders import File
+from index import store
 from index.manifest import Manifest
 from index.store import Store, commit, current, staging
 
@@ -87,6 +89,21 @@ def test_a_commit_keeps_the_generation_before_and_no_older(folder, add_vectors, 
     assert {name for name in names(folder) if "manifest" in name} == {"manifest.json", "manifest-000002.json"}
     assert json.loads((folder / "manifest-000002.json").read_text())["generation"] == 2
     assert Manifest.read(folder).count == 15
+
+
+def test_everything_is_on_the_disk_before_the_manifest_names_it(folder, add_vectors, random_vectors, monkeypatch):
+    events, replacing = [], os.replace
+    for room in (store, files_room):
+        monkeypatch.setattr(room, "sync", lambda path: events.append(("sync", path.name.split(".")[0] or path.name)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append(("replace", new.name)), replacing(old, new)))
+    add_vectors(folder, random_vectors(5, seed=2))
+    new = ["vectors-000002", "references-000002", "thumbnails-000002"]
+    assert sorted(events[:3]) == sorted(("sync", name) for name in new)
+    assert sorted(name.split(".")[0] for _, name in events[3:6]) == sorted(new)
+    assert [kind for kind, _ in events[3:6]] == ["replace"] * 3
+    assert ("sync", "a") in events[6:-3]
+    assert [kind for kind, _ in events[-3:]] == ["sync", "replace", "sync"]
+    assert [name for _, name in events[-2:]] == ["manifest.json", "a"]
 
 
 def test_files_that_only_older_generations_need_are_removed(folder, add_vectors, random_vectors):
