@@ -1,8 +1,9 @@
 """The exact k nearest, by inner product of unit vectors (cosine).
 
 A matrix product in float32 gives copies of one vector similarities that differ in the last bit, depending on where
-they stand in the matrix. So it only finds candidates, with a bound on its error. Their similarities are then computed
-without any rounding before the end: the same for every copy, block size and machine, and ties can be broken by row.
+they stand in the matrix. So it only finds candidates, with a bound on its error. Their similarities are then those of
+vectors rounded to multiples of 2^-26, computed without any rounding before the end: the same for every copy, block size
+and machine, and ties can be broken by row.
 """
 
 from collections.abc import Iterator

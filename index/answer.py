@@ -16,7 +16,8 @@ class Neighbour:
         label: its class.
         path: its photo, relative to the index's ``images_root``.
         similarity: cosine with the query, in [-1, 1].
-        same_photo: whether it is the query's own photo, byte for byte.
+        same_photo: whether it is the query's own photo, byte for byte. A reference that is a box of a photo is another
+            subject (the box is part of its id), so it is never the same photo as a whole one.
         row: its place in the index, to find its thumbnail.
     """
 
