@@ -96,14 +96,13 @@ def test_everything_is_on_the_disk_before_the_manifest_names_it(folder, add_vect
     for room in (store, files_room):
         monkeypatch.setattr(room, "sync", lambda path: events.append(("sync", path.name.split(".")[0] or path.name)))
     monkeypatch.setattr(os, "replace", lambda old, new: (events.append(("replace", new.name)), replacing(old, new)))
-    add_vectors(folder, random_vectors(5, seed=2))
-    new = ["vectors-000002", "references-000002", "thumbnails-000002"]
-    assert sorted(events[:3]) == sorted(("sync", name) for name in new)
-    assert sorted(name.split(".")[0] for _, name in events[3:6]) == sorted(new)
-    assert [kind for kind, _ in events[3:6]] == ["replace"] * 3
-    assert ("sync", "a") in events[6:-3]
-    assert [kind for kind, _ in events[-3:]] == ["sync", "replace", "sync"]
-    assert [name for _, name in events[-2:]] == ["manifest.json", "a"]
+    add_vectors(folder.with_name("b.index"), random_vectors(5))
+    new = ["embedder-0", "references-000001", "thumbnails-000001", "vectors-000001"]
+    assert sorted(events[:4]) == [("sync", name) for name in new]
+    assert sorted((kind, name.split(".")[0]) for kind, name in events[4:8]) == [("replace", name) for name in new]
+    assert events[8] == ("sync", "b")
+    assert [kind for kind, _ in events[9:]] == ["sync", "replace", "sync"]
+    assert [name for _, name in events[10:]] == ["manifest.json", "b"]
 
 
 def test_files_that_only_older_generations_need_are_removed(folder, add_vectors, random_vectors):
