@@ -24,7 +24,7 @@ from eval.errors import InputError, unknown
 
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 MISSPELT_KEYS = (
-    r"Group '([\w.]+)' does not accept option '(\w+)'",
+    r"Group '([\w.]+)' does not accept option '([\w.]+)'",
     r"Option '([\w.]+)' is not accepted",
     r"Key '([\w.]+)' is not expected",
 )
@@ -136,7 +136,7 @@ def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
             continue
         name, equals, value = argument[2:].partition("=")
         name = name.replace("-", "_")
-        off = re.sub(r"(^|\.)no_([^.]*)$", r"\1\2", name)
+        off = re.sub(r"^no_|\.no_(?=[^.]*$)", lambda found: "." * found.group().startswith("."), name)
         if name not in types and types.get(off) is bool:
             yield f"--{off}=false"
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):

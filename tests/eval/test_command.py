@@ -89,7 +89,8 @@ def test_flags_are_plain_and_can_be_switched_off() -> None:
     assert parse(query, ["a", "b.jpg", "--no-json"])[1]["json"] is False
     assert parse(train, ["--shape.filled"])[1]["shape"] == Shape(filled=True)
     assert parse(train, ["--shape.filled", "false"])[1]["shape"] == Shape(filled=False)
-    assert parse(train, ["--shape.no-filled"])[1]["shape"] == Shape(filled=False)
+    for off in ("--shape.no-filled", "--no-shape.filled"):
+        assert parse(train, ["--shape.filled", off])[1]["shape"] == Shape(filled=False)
 
 
 def test_hyphens_and_underscores_are_equal_and_optional_positionals_stay_optional() -> None:
@@ -134,6 +135,13 @@ def test_a_misspelt_group_in_a_file_names_the_nearest(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("shap:\n  sides: 5\n")
     with pytest.raises(InputError, match=r"'shap.sides'.*'shape.sides'"):
+        parse(train, ["--config", str(config)])
+
+
+def test_a_misspelt_mapping_in_a_file_names_the_nearest(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("shape: {opitons: {margin: 0.1}}\n")
+    with pytest.raises(InputError, match=r"'shape\.opitons\.margin'.*'shape\.options'"):
         parse(train, ["--config", str(config)])
 
 
