@@ -66,9 +66,10 @@ def read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     advice = f"give a folder made by {' or '.join(_MAKERS[kind] for kind in kinds)}"
+    if not folder.is_dir():
+        raise InputError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}; {advice}")
     if not path.is_file():
-        state = f"there is no {path}" if folder.is_dir() else "it is not a folder"
-        raise InputError(f"{folder} is not of the kind {' or '.join(kinds)}: {state}; {advice}")
+        raise InputError(f"{folder} is not of the kind {' or '.join(kinds)}: there is no {path}; {advice}")
     contents = read_json(path)
     kind = contents.get("kind") if isinstance(contents, dict) else None
     if kind not in kinds:
