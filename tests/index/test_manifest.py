@@ -64,6 +64,7 @@ def test_another_kind_of_folder_is_named(folder):
 
 
 def test_no_manifest(tmp_path):
-    for folder in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(InputError, match=r"is not of the kind index: .*; give a folder made by index.build"):
-            Manifest.read(folder)
+    with pytest.raises(InputError, match=r"is not of the kind index: .*; give a folder made by index.build"):
+        Manifest.read(tmp_path)
+    with pytest.raises(InputError, match=r"nothing does not exist; give a folder made by index.build"):
+        Manifest.read(tmp_path / "nothing")
