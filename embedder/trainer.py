@@ -25,7 +25,7 @@ from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
-from embedder.data.splits import split
+from embedder.data.splits import is_zero_shot, split
 from embedder.export import export
 from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
@@ -68,6 +68,7 @@ class Trainer:
         """Read the catalog and split it; leave out what cannot be decoded."""
         data = self.config.data
         catalog = read_source(data.name, data.root)
+        self.protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
         parts = split(catalog, data.protocol, data.validation, self.config.seed)
         self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
         self.validation, held_out_ids, also_left_out = check_photos(parts.validation, data.on_bad_image)
@@ -246,13 +247,13 @@ class Trainer:
         self.network.load_state_dict(best["network"])
         with replacing(self.folder / TRAINED_ON) as beside, beside.open("wb") as file:
             np.save(file, np.array(self.ids if self.step else [], dtype="U32"), allow_pickle=False)
-        model, data = self.config.model, self.config.data
+        model = self.config.model
         summary = {
             "backbone": model.backbone,
             "pooling": model.pooling,
             "loss": self.config.loss.name if self.step else None,
             "data": self.photos.name,
-            "protocol": data.protocol,
+            "protocol": self.protocol,
             "photos": len(self.ids) if self.step else 0,
             "classes": len(self.photos.classes) if self.step else 0,
             "epochs": self.step // self.sampler.steps,

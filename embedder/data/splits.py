@@ -54,7 +54,7 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
     catalog.check_labelled("training")
     trainable, test = _sides(catalog, protocol)
     held_out = np.zeros(len(catalog), dtype=bool)
-    if validation == "classes" or (validation == "auto" and _is_zero_shot(catalog, protocol)):
+    if validation == "classes" or (validation == "auto" and is_zero_shot(catalog, protocol)):
         held_out = _held_out_classes(catalog, protocol, trainable)
     elif validation in {"photos", "auto"}:
         held_out = _held_out_photos(catalog, trainable, seed)
@@ -96,14 +96,14 @@ def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
     return catalog.select(mask)
 
 
-def _is_zero_shot(catalog: Catalog, protocol: Protocol) -> bool:
+def is_zero_shot(catalog: Catalog, protocol: Protocol) -> bool:
     """Whether the test classes are apart."""
     return protocol == "zero-shot" or (protocol == "auto" and catalog.class_split is not None)
 
 
 def _sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Which rows may be trained on, and which are the test: two masks [N]."""
-    if not _is_zero_shot(catalog, protocol):
+    if not is_zero_shot(catalog, protocol):
         test = np.zeros(len(catalog), dtype=bool)
         if "split" in catalog.table.column_names:
             test = np.array([name == "test" for name in catalog.table["split"].to_pylist()])
@@ -118,7 +118,7 @@ def _sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray
 
 def _held_out_classes(catalog: Catalog, protocol: Protocol, trainable: np.ndarray) -> np.ndarray:
     """Which rows are of held-out training classes: a mask [N]. Never one class alone, whose recall@k is always 1."""
-    if catalog.class_split is not None and _is_zero_shot(catalog, protocol):
+    if catalog.class_split is not None and is_zero_shot(catalog, protocol):
         return _of_classes(catalog, catalog.class_split.validation)
     codes = np.unique(catalog.codes[trainable])
     return trainable & np.isin(catalog.codes, codes[-max(2, round(HELD_OUT_CLASSES * len(codes))) :])

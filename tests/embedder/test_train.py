@@ -81,6 +81,15 @@ def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, phot
     rows = list(csv.DictReader((whole / "log.csv").open()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     assert {"loss", "triplet", "arcface", "recall@1", "map@r", "positive_distance", "active_triplets"} <= rows[1].keys()
+    summary = Embedder.open(whole).summary
+    assert {name: summary[name] for name in ("loss", "protocol", "photos", "classes", "epochs", "seed")} == {
+        "loss": "triplet+arcface",
+        "protocol": "closed-set",
+        "photos": 36,
+        "classes": 6,
+        "epochs": 2,
+        "seed": 3,
+    }
     trained_on = set(np.load(whole / "trained_on.npy"))
     assert trained_on == Embedder.open(whole).trained_on
     held_out = {"kind6", "kind7"}
