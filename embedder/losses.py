@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from embedder.batch_memory import BatchMemory
-from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import LossSettings
 from embedder.loss_contracts import LOSSES, LossContract, Value
 from embedder.loss_options import resolve_options, split_names
@@ -18,9 +17,7 @@ __all__ = [
     "LossContract",
     "LossResult",
     "MetricLoss",
-    "batch_statistics",
     "build_loss",
-    "looks_collapsed",
 ]
 
 
