@@ -134,12 +134,12 @@ def embed_catalog(
         raise InputError(f"none of the {len(catalog)} photos in {catalog.root} can be read (first: {first_bad})")
 
 
-def report_left_out(left_out: Sequence[dict[str, str]], folder: Path) -> None:
+def report_left_out(left_out: Sequence[dict[str, str]], folder: Path | None = None) -> None:
     """Say on standard error how many photos were left out and why, the first few by name.
 
     Args:
         left_out: photos as ``Embedded`` has them.
-        folder: where the manifest lists all of them.
+        folder: where the manifest lists all of them; none where nothing does.
     """
     if not left_out:
         return
@@ -147,7 +147,8 @@ def report_left_out(left_out: Sequence[dict[str, str]], folder: Path) -> None:
     for photo in left_out[:NAMED]:
         print(f"  {photo['path']}: {photo['reason']}", file=sys.stderr)
     if len(left_out) > NAMED:
-        print(f"  and {len(left_out) - NAMED} more, listed in {folder / MANIFEST}", file=sys.stderr)
+        listed = f", listed in {folder / MANIFEST}" if folder else ""
+        print(f"  and {len(left_out) - NAMED} more{listed}", file=sys.stderr)
 
 
 def _prepare(embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, row: int) -> _Prepared | BadImage:

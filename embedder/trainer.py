@@ -26,6 +26,7 @@ from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import is_zero_shot, split
+from embedder.embed import report_left_out
 from embedder.export import export
 from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
@@ -40,9 +41,6 @@ from eval.errors import InputError
 from eval.files import replacing
 
 LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
-NAMED = 10
-"""Photos that are named when they are left out."""
-
 SELECTION = "map@r"
 """What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, section 3.2)."""
 
@@ -72,7 +70,7 @@ class Trainer:
         parts = split(catalog, data.protocol, data.validation, self.config.seed)
         self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
         self.validation, held_out_ids, also_left_out = check_photos(parts.validation, data.on_bad_image)
-        self._report([*left_out, *also_left_out])
+        report_left_out([*left_out, *also_left_out])
         seen = [self.ids, self.photos.labels, held_out_ids, self.validation.labels]
         self.photos_digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
@@ -262,13 +260,6 @@ class Trainer:
             "validation": {name: value for name, value in best["row"].items() if "@" in name or name == "r_precision"},
         }
         export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
-
-    def _report(self, left_out: list[dict[str, str]]) -> None:
-        """Say how many photos were left out, and the first of them by name."""
-        if left_out:
-            names = "; ".join(f"{photo['path']} ({photo['reason']})" for photo in left_out[:NAMED])
-            more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-            self._say(f"left out, because they cannot be read: {len(left_out)} photos: {names}{more}")
 
     def _say(self, text: str) -> None:
         """Tell the user, beside the progress bar."""
