@@ -78,15 +78,7 @@ def main(
     Returns:
         The embeddings folder.
     """
-    model = Embedder.open(embedder)
-    catalog = part(read_catalog(images), split, protocol)
-    made_from = {
-        "embedder": model.fingerprint,
-        "catalog": catalog.digest(),
-        "images_root": str(catalog.root),
-        "split": split,
-        "protocol": protocol,
-    }
+    model, catalog, made_from = open_inputs(embedder, images, split, protocol)
     if already_made(out, "embeddings", made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
     else:
@@ -99,6 +91,26 @@ def main(
         report_left_out(left_out, out)
     print(out)
     return out
+
+
+def open_inputs(
+    embedder: Path, images: str, split: Part, protocol: Protocol
+) -> tuple[Embedder, Catalog, dict[str, Any]]:
+    """Open what a command is given: the embedder, the asked part of the photos, and what names the two in a manifest.
+
+    Raises:
+        InputError: either is missing or damaged, or the part is empty.
+    """
+    model = Embedder.open(embedder)
+    catalog = part(read_catalog(images), split, protocol)
+    made_from = {
+        "embedder": model.fingerprint,
+        "catalog": catalog.digest(),
+        "images_root": str(catalog.root),
+        "split": split,
+        "protocol": protocol,
+    }
+    return model, catalog, made_from
 
 
 def embed_catalog(

@@ -67,9 +67,15 @@ class Embedder:
         """The ids of the photos that the network was trained on; empty where no ``trained_on.npy`` lies beside it.
 
         Beside ``embedder-<hash>.onnx`` the list is called ``trained_on-<hash>.npy``.
+
+        Raises:
+            InputError: the list is damaged.
         """
         file = self.path.with_name(f"trained_on{self.path.stem.removeprefix('embedder')}.npy")
-        return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else frozenset()
+        try:
+            return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else frozenset()
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{file} is damaged ({error}); train the run anew with --overwrite, or copy it") from None
 
     def embed(self, photos: Iterable[Photo]) -> NDArray[np.float32]:
         """Turn photos into vectors.

@@ -23,13 +23,15 @@ def validate(network: Network, photos: Catalog, preprocessing: Preprocessing) ->
         preprocessing: how a photo becomes the network's input.
 
     Returns:
+        ``queries`` and ``left_out``, the photos that were measured and those without another one of their class; and
         recall@1, r_precision, map@r and the rest, shares in [0, 1].
     """
     if len(set(photos.labels)) == len(photos):
         return {}
     vectors = embed(network, photos, preprocessing)
     table = pa.table({"id": list(map(str, range(len(photos)))), "label": photos.labels, "path": photos.paths})
-    return evaluate(EmbeddingSet(vectors, table, "")).means()
+    evaluation = evaluate(EmbeddingSet(vectors, table, ""))
+    return {"queries": evaluation.queries, "left_out": evaluation.left_out, **evaluation.means()}
 
 
 @torch.no_grad()

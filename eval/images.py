@@ -170,6 +170,8 @@ def _reason(error: Exception, source: Any) -> str:
     """What an exception of the decoder means for the photo."""
     if isinstance(error, Image.DecompressionBombError):
         return f"has more than {MAX_PIXELS // 1_000_000} million pixels, too many to decode safely; make it smaller"
+    if isinstance(error, MemoryError):
+        return "takes more memory to decode than there is; make it smaller, or free some"
     if not isinstance(error, UnidentifiedImageError):
         return f"not an image that can be read ({' '.join(str(error).split()) or type(error).__name__})"
     source.seek(0)

@@ -1,18 +1,17 @@
 """The command ``python -m index.build EMBEDDER IMAGES --out NAME.index``: labelled photos become an index."""
 
 import hashlib
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from embedder.data.catalog import read_catalog
-from embedder.data.splits import Part, Protocol, part
-from embedder.embed import OnBadImage, embed_catalog, report_left_out
+from embedder.data.splits import Part, Protocol
+from embedder.embed import OnBadImage, embed_catalog, open_inputs, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
+from eval.errors import InputError
 from eval.files import already_made
 from eval.images import thumbnail
 from index.duplicates import Distinct, OnConflict, distinct
@@ -53,18 +52,9 @@ def main(
     Returns:
         The index folder.
     """
-    model = Embedder.open(embedder)
-    catalog = part(read_catalog(images), split, protocol)
+    model, catalog, made_from = open_inputs(embedder, images, split, protocol)
     catalog.check_labelled("an index")
-    made_from = {
-        "embedder": model.fingerprint,
-        "catalog": catalog.digest(),
-        "images_root": str(catalog.root),
-        "split": split,
-        "protocol": protocol,
-        "kind": kind,
-        "on_conflict": on_conflict,
-    }
+    made_from |= {"kind": kind, "on_conflict": on_conflict}
     before = current(out)
     if before and already_made(out, KIND, made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
@@ -87,11 +77,11 @@ def _build(
     """Embed the photos and commit them as the next generation, in the place of all that was there before."""
     number = next_generation(before)
     with staging(out) as new_files, SegmentWriter(new_files, number, model.fingerprint, model.dimension) as writer:
+        embedder, trained_on = _copy_embedder(model, new_files)
         left_out = []
         for batch in embed_catalog(model, photos.catalog, on_bad_image, on_photo=thumbnail):
             writer.add(batch.embeddings, batch.extras)
             left_out += batch.left_out
-        embedder, trained_on = _copy_embedder(model, new_files)
         after = Manifest(
             fingerprint=model.fingerprint,
             dimension=model.dimension,
@@ -107,14 +97,21 @@ def _build(
 
 
 def _copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
-    """Copy the network and the ids of the photos that it was trained on; named by their contents."""
-    ids = sorted(model.trained_on)
-    name = hashlib.sha256(model.path.read_bytes() + "".join(ids).encode()).hexdigest()[:16]
-    shutil.copyfile(model.path, folder / f"embedder-{name}.onnx")
+    """Copy the network and the ids of the photos that it was trained on; named by their contents.
+
+    Raises:
+        InputError: another network lies in the file by now, such as that of a training that has just ended.
+    """
+    ids, content = sorted(model.trained_on), model.path.read_bytes()
+    name = hashlib.sha256(content + "".join(ids).encode()).hexdigest()[:16]
+    copy = folder / f"embedder-{name}.onnx"
+    copy.write_bytes(content)
+    if Embedder.open(copy).fingerprint != model.fingerprint:
+        raise InputError(f"{model.path} was replaced while it was read; give the same command again")
     if not ids:
-        return f"embedder-{name}.onnx", None
+        return copy.name, None
     np.save(folder / f"trained_on-{name}.npy", np.array(ids), allow_pickle=False)
-    return f"embedder-{name}.onnx", f"trained_on-{name}.npy"
+    return copy.name, f"trained_on-{name}.npy"
 
 
 def _report(photos: Distinct, out: Path) -> None:

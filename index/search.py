@@ -74,14 +74,20 @@ class Index:
         """The network that made the vectors.
 
         Raises:
-            InputError: its file is gone or damaged.
+            InputError: its file is gone, damaged, or of another network.
         """
         path = self.folder / self.manifest.embedder
         try:
             self.manifest.files[path.name].check(path, limit=math.inf)
         except FileNotFoundError:
             raise InputError(f"{path} is gone; if the index has been given another embedder, open it again") from None
-        return Embedder.open(path)
+        embedder = Embedder.open(path)
+        if embedder.fingerprint != self.fingerprint:
+            raise InputError(
+                f"{path} is the embedder {embedder.fingerprint}, but the references were made by {self.fingerprint}; "
+                "build the index again"
+            )
+        return embedder
 
     def query(self, photo: Photo, k: int = 10) -> Answer:
         """Answer one photo by the similarity-weighted vote of its nearest references.

@@ -185,3 +185,11 @@ def test_the_real_network_with_both_views_has_the_same_vectors_for_odd_photos(tm
     with torch.no_grad():
         expected = network(torch.from_numpy(pixels)).vector.numpy()
     assert ((embedder.embed(ODD.values()) * expected).sum(axis=1) >= 0.9999).all()
+
+
+def test_a_damaged_list_of_training_photos_is_said_to_be_so(run_folder, tmp_path):
+    shutil.copy(run_folder / "embedder.onnx", tmp_path)
+    (tmp_path / "trained_on.npy").write_bytes(b"no array")
+    embedder = Embedder.open(tmp_path)
+    with pytest.raises(InputError, match=r"trained_on.npy is damaged"):
+        _ = embedder.trained_on

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from embedder import Embedder, checkpoint
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
@@ -25,8 +26,6 @@ from eval.images import photo_id
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     """Eight classes of six small photos; the colour is the class, the noise is the photo."""
-    from PIL import Image
-
     root = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
     for label in range(8):
@@ -338,3 +337,44 @@ def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> 
     model = replace(config.model, frozen_stages="all", head="none", norm="none")
     with pytest.raises(InputError, match="nothing can be trained"):
         fit(replace(config, model=model, loss=LossSettings("triplet")), tmp_path / "run")
+
+
+def test_no_test_class_is_trained_on_or_chosen_by(config: Config, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, data=replace(config.data, protocol="zero-shot")), tmp_path / "run")
+    assert set(trainer.photos.labels) == {"kind0", "kind1"}
+    assert set(trainer.validation.labels) == {"kind2", "kind3"}  # 4 to 7 are the test
+
+
+def test_the_best_weights_are_exported(config: Config, whole: Path, tmp_path: Path) -> None:
+    network = Trainer(config, tmp_path / "again").network.eval()
+    network.load_state_dict(weights(whole, "best.ckpt"))
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).vector.numpy()
+    np.testing.assert_allclose(Embedder.open(whole).vectors(images), expected, atol=1e-4)
+
+
+def test_a_collapse_is_called_so(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Photos that are all alike lie in one place, whatever the network."""
+    for number in range(24):
+        path = tmp_path / "photos" / f"kind{number % 4}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 48), "grey").save(path)
+    alike = replace(
+        config,
+        data=replace(config.data, root=str(tmp_path / "photos")),
+        augment=AugmentSettings(brightness=0, contrast=0, saturation=0),
+        model=replace(config.model, dropout=0.0),
+    )
+    fit(alike, tmp_path / "run")
+    assert "the vectors have collapsed" in capsys.readouterr().err
+
+
+def test_the_loss_s_own_weights_are_trained_at_their_own_rate(config: Config, whole: Path, tmp_path: Path) -> None:
+    trainer = Trainer(config, tmp_path / "run")
+    (own,) = trainer.loss.parameters()
+    (group,) = [g for g in trainer.optimizer.param_groups if any(p is own for p in g["params"])]
+    assert group["peak"] == pytest.approx(100 * config.train.learning_rate)
+    assert group["weight_decay"] == 0
+    trained = checkpoint.load(whole / "last.ckpt")["loss"]
+    assert any(not torch.equal(value, trained[name]) for name, value in trainer.loss.state_dict().items())

@@ -40,3 +40,11 @@ def test_it_is_what_plain_formulas_give(photos: Path) -> None:
 def test_nothing_held_out_gives_no_metrics(photos: Path) -> None:
     network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
     assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32)) == {}
+
+
+def test_photos_without_another_of_their_class_are_counted(photos: Path) -> None:
+    network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
+    catalog = read_catalog(str(photos))
+    found = validate(network, catalog.select([0, 1, 20]), Preprocessing(32))
+    assert (found["queries"], found["left_out"]) == (2, 1)
+    assert validate(network, catalog.select([0, 20]), Preprocessing(32)) == {}

@@ -65,14 +65,14 @@ def test_one_and_several_positional_values() -> None:
     assert options == {"k": 3, "json": False, "picture": Path("p.png")}
 
 
+def paths(first: Path, *photos: Path, out: Path | None = None, text: str = "") -> None:
+    """Take paths."""
+
+
 def test_a_single_positional_path_is_not_read_as_a_list_of_paths(tmp_path: Path) -> None:
     listing = tmp_path / "photos.txt"
     listing.write_text("one.jpg\ntwo.jpg\n")
-    assert parse(query, ["a.index", str(listing)])[0] == [Path("a.index"), str(listing)]
-
-
-def paths(first: Path, *photos: Path, out: Path | None = None, text: str = "") -> None:
-    """Take paths."""
+    assert parse(paths, ["a.index", str(listing)])[0] == [Path("a.index"), listing]
 
 
 def test_the_home_folder_is_put_into_every_path(monkeypatch: pytest.MonkeyPatch) -> None:

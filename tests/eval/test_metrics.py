@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -211,3 +213,13 @@ def test_sets_without_labels_are_refused() -> None:
 def test_wrong_numbers_of_neighbours_are_refused(ks: list[int]) -> None:
     with pytest.raises(InputError, match="give numbers of neighbours"):
         evaluate(embeddings([*"aabb"]), None, ks)
+
+
+def test_the_neighbours_of_all_queries_are_never_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = embeddings([*"ab" * 1000], np.random.default_rng(0).standard_normal((2000, 8)))
+    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 20_000)
+    tracemalloc.start()
+    evaluate(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6  # their rows alone: 2,000 x 999 x 8 bytes = 16 MB

@@ -1,3 +1,4 @@
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -181,3 +182,12 @@ def test_wrong_requests_are_refused() -> None:
         nearest(unit(2, 3), None, 0)
     with pytest.raises(InputError, match="queries have dimension 3 and references 4"):
         nearest(unit(2, 3), unit(2, 4), 1)
+
+
+def test_pairs_of_vectors_are_held_a_few_at_once() -> None:
+    queries, references = unit(512, 1024), unit(512, 1024, seed=1)
+    tracemalloc.start()
+    nearest(queries, references, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # all 2,560 pairs: 2 x 21 MB; all products before they are summed: 1 GB

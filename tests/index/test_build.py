@@ -13,8 +13,9 @@ from embedder.runtime import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage
-from index import Index
+from index import Index, build
 from index.build import main
+from index.duplicates import distinct
 
 
 def build_process(*arguments, **options):
@@ -173,3 +174,18 @@ def test_a_full_disk_leaves_the_old_index(tiny_embedder, photos, tmp_path):
     assert "File too large" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     assert (Index.open(out).generation, Index.open(out).count) == (1, 20)
+
+
+def test_an_embedder_that_is_replaced_is_refused(tiny_embedder, other_embedder, photos, tmp_path, monkeypatch):
+    """Its vectors would lie beside another network: a training that ends in the run folder does this."""
+    model = shutil.copy(tiny_embedder, tmp_path / "embedder.onnx")
+
+    def slow(*arguments):
+        found = distinct(*arguments)
+        shutil.copy(other_embedder, model)
+        return found
+
+    monkeypatch.setattr(build, "distinct", slow)
+    with pytest.raises(InputError, match="was replaced while"):
+        main(model, str(photos), out=tmp_path / "a.index")
+    assert not (tmp_path / "a.index" / "manifest.json").exists()

@@ -231,3 +231,22 @@ def test_opening_an_index_does_not_open_its_network(built, tmp_path, photos):
     network.unlink()
     with pytest.raises(InputError, match=r"onnx is gone; if the index has been given another embedder, open it again"):
         index.query(photos / "class-0" / "00.png")
+
+
+def test_an_answer_does_not_depend_on_the_way_that_faiss_takes(tmp_path, add_vectors, random_vectors):
+    """From 128,000 numbers of queries on FAISS multiplies matrices, which sums in another order."""
+    vectors = random_vectors(1, 512) + np.float32(1e-6) * random_vectors(300, 512, seed=1)  # apart by its rounding
+    index = Index.open(add_vectors(tmp_path / "a.index", vectors))
+    queries = random_vectors(256, 512, seed=2)
+    together = index.search(queries, 7)
+    for row, query in enumerate(queries):
+        alone = index.search(query[None], 7)
+        np.testing.assert_array_equal(alone.rows[0], together.rows[row])
+        np.testing.assert_array_equal(alone.similarities[0], together.similarities[row])
+
+
+def test_a_network_that_did_not_make_the_vectors_is_refused(built, photos, tmp_path):
+    shutil.copytree(built, tmp_path / "a.index")
+    index = change(tmp_path / "a.index", fingerprint="another")
+    with pytest.raises(InputError, match="another"):
+        index.query(photos / "class-0" / "00.png")
