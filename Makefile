@@ -15,7 +15,7 @@ install: $(INSTALLED)  ## Make the virtual environment and install Fieldmark int
 $(INSTALLED): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Fieldmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 ..."; exit 1; }
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
@@ -36,7 +36,7 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	echo "  $(DEMO)/birds.index       the index: one folder that answers on any machine"
 
 test: $(INSTALLED)  ## Run the whole test suite
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED)  ## Check style
 	$(RUN) -m ruff check .

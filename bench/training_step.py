@@ -3,7 +3,8 @@
     python bench/training_step.py [--size 224] [--batch 32] [--steps 12] [--rounds 3]
 
 Each way runs in a process of its own (the allocator setting is a process's), the ways take turns, and the first three
-steps of each are not counted. Same backbone, same loss, same optimiser, photos already in memory.
+steps of each are not counted. Same backbone, same loss, same optimiser, photos already in memory; Fieldmark's step
+is the trainer's own, with clipping, log and signs of collapse.
 """
 
 import argparse
@@ -11,11 +12,17 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from embedder.data.drawing.field_guide import SPECIES
+from embedder.data.drawn_birds import draw_photos
 
 WAYS = ("plain", "fieldmark, batch norm trained", "fieldmark")
 WARM_UP = 3
+CLASSES, PHOTOS_PER_CLASS = 48, 4
 
 
 def main() -> None:
@@ -47,7 +54,7 @@ def images_per_second(way: str, size: int, batch: int, steps: int) -> float:
 
     torch.manual_seed(0)
     images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
-    labels = torch.arange(batch) // 4
+    labels = torch.arange(batch) // PHOTOS_PER_CLASS
     step = plain_step(images, labels) if way == "plain" else fieldmark_step(images, labels, way == "fieldmark")
     for _ in range(WARM_UP):
         step()
@@ -64,7 +71,7 @@ def plain_step(images, labels) -> Callable[[], None]:  # noqa: ANN001 - torch is
     from pytorch_metric_learning.losses import ProxyAnchorLoss
 
     network = timm.create_model("tf_efficientnet_lite0", num_classes=256).train()
-    loss = ProxyAnchorLoss(100, 256)
+    loss = ProxyAnchorLoss(CLASSES, 256)
     optimizer = torch.optim.AdamW([*network.parameters(), *loss.parameters()], lr=1e-4)
     pixels = images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
@@ -77,26 +84,23 @@ def plain_step(images, labels) -> Callable[[], None]:  # noqa: ANN001 - torch is
 
 
 def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None]:  # noqa: ANN001
-    """One step as ``embedder.trainer`` takes it."""
-    import torch
+    """The trainer's own step, with everything that it does in one."""
+    from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+    from embedder.log import RunLog
+    from embedder.trainer import Trainer
 
-    from embedder.config import LossSettings, ModelSettings
-    from embedder.losses import build_loss
-    from embedder.memory import keep_freed_memory
-    from embedder.model.network import build_network, parameter_groups
-
-    keep_freed_memory()
-    network = build_network(ModelSettings(freeze_batch_norm=freeze_batch_norm))
-    network.to(memory_format=torch.channels_last).train()
-    loss = build_loss(LossSettings(), 100, network.dimension)
-    optimizer = torch.optim.AdamW([*parameter_groups(network, 1e-4, 1.0, 1e-4), {"params": list(loss.parameters())}])
-
-    def step() -> None:
-        loss(network(images).vector, labels).value.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
+    folder = Path(tempfile.mkdtemp())
+    draw_photos(folder / "photos", list(SPECIES)[:CLASSES], 1, 32)
+    config = Config(
+        DataSettings(root=str(folder / "photos"), size=images.shape[1], validation="none"),
+        AugmentSettings(),
+        ModelSettings(freeze_batch_norm=freeze_batch_norm),
+        LossSettings(),
+        TrainSettings(batch_size=len(labels), photos_per_class=PHOTOS_PER_CLASS),
+    )
+    trainer = Trainer(config, folder)
+    trainer.log = RunLog(folder, [], 0)
+    return lambda: trainer._step(images, labels)
 
 
 if __name__ == "__main__":

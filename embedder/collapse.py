@@ -12,7 +12,7 @@ _COLLAPSED = 0.02  # cosine distance: vectors of different classes lie within ab
 
 
 @torch.no_grad()
-def batch_statistics(vectors: Tensor, labels: Tensor, margin: float = 0.1) -> dict[str, Tensor]:
+def batch_statistics(vectors: Tensor, labels: Tensor, margin: float) -> dict[str, Tensor]:
     """Mean distances within and between the classes of a batch, and the share of triplets that are not yet apart.
 
     Args:
@@ -30,7 +30,7 @@ def batch_statistics(vectors: Tensor, labels: Tensor, margin: float = 0.1) -> di
     # Each row's negatives in order, so that one binary search a positive counts those nearer than it, plus the margin.
     negatives = distances.masked_fill(same, torch.inf).sort(dim=1).values
     nearer = torch.searchsorted(negatives, distances + margin)
-    triplets = positive.sum(1) @ (~same).sum(1)
+    triplets = (positive.sum(1) * (~same).sum(1)).sum()
     return {
         "active_triplets": (nearer * positive).sum() / triplets.clamp(min=1),
         "positive_distance": (distances * positive).sum() / positive.sum().clamp(min=1),

@@ -18,10 +18,10 @@ from embedder.data.splits import Part, Protocol, part
 from embedder.prefetch import batched, prefetched
 from embedder.runtime import BATCH, Embedder, available_cores
 from eval.command import run
-from eval.embeddings import EmbeddingSet
+from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, already_made
-from eval.images import BadImage, open_image, photo_id
+from eval.images import BadImage, open_photo
 
 OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]
@@ -35,7 +35,8 @@ class Embedded:
     """One batch of a catalog, in the catalog's order.
 
     Attributes:
-        embeddings: the vectors of the photos that could be read; its table is the catalog's with ``id`` first.
+        embeddings: the vectors of the photos that could be read; its table is the catalog's with ``id`` first and
+            ``trained_on``, whether the embedder was trained on the photo, last.
         extras: what ``on_photo`` gave for each of them.
         left_out: the others, each as ``{"path": ..., "reason": ...}``.
     """
@@ -79,7 +80,7 @@ def main(
         The embeddings folder.
     """
     model, catalog, made_from = open_inputs(embedder, images, split, protocol)
-    if already_made(out, "embeddings", made_from, overwrite, complete=on_bad_image == "error"):
+    if already_made(out, "embeddings", made_from, overwrite, complete=on_bad_image == "error", names=FILES):
         print(f"{out} is made already", file=sys.stderr)
     else:
         batches = list(embed_catalog(model, catalog, on_bad_image))
@@ -165,19 +166,20 @@ def report_left_out(left_out: Sequence[dict[str, str]], folder: Path | None = No
 
 def _prepare(embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, row: int) -> _Prepared | BadImage:
     """Decode one photo, or return why that cannot be done."""
-    file, box = catalog.file(row), catalog.box(row)
     try:
-        image = open_image(file, box)
+        name, image = open_photo(catalog.file(row), catalog.box(row))
     except BadImage as error:
         return error
-    extra = on_photo(image) if on_photo else None
-    return _Prepared(photo_id(file.read_bytes(), box), embedder.preprocessing(image), extra)
+    return _Prepared(name, embedder.preprocessing(image), on_photo(image) if on_photo else None)
 
 
 def _embeddings(embedder: Embedder, catalog: Catalog, photos: dict[int, _Prepared]) -> EmbeddingSet:
     """Run the network on prepared photos, given by their row in the catalog."""
     table = catalog.table.take(pa.array(photos, pa.int64()))
-    table = table.add_column(0, "id", pa.array([photo.id for photo in photos.values()], pa.string()))
+    ids = [photo.id for photo in photos.values()]
+    seen = embedder.trained_on
+    trained_on = pa.array([None if seen is None else name in seen for name in ids], pa.bool_())
+    table = table.add_column(0, "id", pa.array(ids, pa.string())).append_column("trained_on", trained_on)
     vectors = np.empty((0, embedder.dimension), np.float32)
     if photos:
         vectors = embedder.vectors(np.stack([photo.pixels for photo in photos.values()]))

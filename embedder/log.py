@@ -22,7 +22,7 @@ class RunLog:
 
         self.folder = folder
         self.rows = rows
-        self._events = SummaryWriter(str(folder), purge_step=step + 1 if rows else None)
+        self._events = SummaryWriter(str(folder), purge_step=step + 1 if rows else 0)
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Add one training step's values to the events."""

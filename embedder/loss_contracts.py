@@ -58,6 +58,11 @@ class LossContract:
         """Whether it has parameters of its own, which the optimiser must train and a checkpoint must keep."""
         return self.rate is not None
 
+    @property
+    def labels_from_0(self) -> bool:
+        """Whether labels must run from 0 to the number of classes less 1: each names a class vector of the loss."""
+        return self.has_parameters
+
 
 def _triplet(classes: int, dimension: int, *, margin: float) -> nn.Module:
     """Hinge on the cosines of a photo with a positive and a negative, averaged over the triplets that violate it."""

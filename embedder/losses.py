@@ -50,11 +50,14 @@ class MetricLoss(nn.Module):
 
     Attributes:
         rate: learning rate of the loss's own parameters, as a multiple of the network's.
+        margin: cosine by which it wants positives nearer than negatives; that of the triplet loss where there is one.
     """
 
-    def __init__(self, classes: int, losses: dict[str, nn.Module], weights: dict[str, float], rate: float) -> None:
+    def __init__(
+        self, classes: int, losses: dict[str, nn.Module], weights: dict[str, float], rate: float, margin: float
+    ) -> None:
         super().__init__()
-        self.classes, self.weights, self.rate = classes, weights, rate
+        self.classes, self.weights, self.rate, self.margin = classes, weights, rate, margin
         self.losses = nn.ModuleDict(losses)
 
     def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
@@ -62,12 +65,13 @@ class MetricLoss(nn.Module):
 
         Args:
             vectors: [B, D], of unit length.
-            labels: int64 [B], from 0 to the number of classes less 1.
+            labels: int64 [B], from 0 to the number of classes less 1 where a loss declares that it needs that.
 
         Raises:
             InputError: a label outside that range.
         """
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+        needs_range = any(LOSSES[name].labels_from_0 for name in self.losses)
+        if needs_range and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
             raise InputError(
                 f"labels run from {int(labels.min())} to {int(labels.max())}, but the loss was made for "
                 f"{self.classes} classes, 0 to {self.classes - 1}"
@@ -97,7 +101,9 @@ def build_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLo
     if not any(LOSSES[name].pairs for name in names):
         _refuse_pair_settings(settings)
     losses = {name: _build_one(name, settings, classes, dimension, options[name]) for name in names}
-    return MetricLoss(classes, losses, weights, max(LOSSES[name].rate or 1.0 for name in names))
+    rate = max(LOSSES[name].rate or 1.0 for name in names)
+    margin = options.get("triplet", {}).get("margin", LOSSES["triplet"].options["margin"].default)
+    return MetricLoss(classes, losses, weights, rate, float(margin))
 
 
 def _build_one(name: str, settings: LossSettings, classes: int, dimension: int, options: dict[str, Value]) -> nn.Module:

@@ -63,8 +63,8 @@ class Embedder:
         return cls(file, session, _metadata(file, session))
 
     @cached_property
-    def trained_on(self) -> frozenset[str]:
-        """The ids of the photos that the network was trained on; empty where no ``trained_on.npy`` lies beside it.
+    def trained_on(self) -> frozenset[str] | None:
+        """The ids of the photos that the network was trained on; None, unknown, where no ``trained_on.npy`` is there.
 
         Beside ``embedder-<hash>.onnx`` the list is called ``trained_on-<hash>.npy``.
 
@@ -73,7 +73,7 @@ class Embedder:
         """
         file = self.path.with_name(f"trained_on{self.path.stem.removeprefix('embedder')}.npy")
         try:
-            return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else frozenset()
+            return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else None
         except (ValueError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}); train the run anew with --overwrite, or copy it") from None
 

@@ -6,23 +6,25 @@ where a run was stopped; given again after the run is done, it does nothing.
 
 import dataclasses
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
-from embedder.runtime import EMBEDDER
+from embedder.data.catalog import read_source
+from embedder.runtime import EMBEDDER, Embedder
 from eval.command import run as run_command
 from eval.errors import InputError
-from eval.files import replacing
+from eval.files import alone, at_home, replacing
 
 CONFIG = "config.yaml"
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
 
 PROGRESS = ("log.csv", "last.ckpt", EMBEDDER)
-WRITTEN = (*PROGRESS, CONFIG, "best.ckpt", "trained_on.npy", "curves.png", "events.out.tfevents.*", ".*.part")
+WRITTEN = (*PROGRESS, "best.ckpt", "trained_on.npy", "curves.png", "events.out.tfevents.*", ".*.part", CONFIG)
 
 
 def main(
@@ -49,7 +51,7 @@ def main(
         overwrite: delete what the run folder holds and start anew.
     """
     config = Config(data, augment, model, loss, train, seed)
-    folder = run.expanduser() if run else Path("runs") / default_name(data)
+    folder = at_home(run) if run else Path("runs") / default_name(data)
     fit(config, folder, overwrite=overwrite)
     print(folder)
     return folder
@@ -65,17 +67,25 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
         The run folder, with ``embedder.onnx`` in it.
 
     Raises:
-        InputError: the folder holds a run of other settings, or the settings or photos cannot be used.
+        InputError: the folder holds a run of other settings or photos, another process trains there, or the settings or
+            photos cannot be used.
         KeyboardInterrupt: stopped by Ctrl-C (or SIGTERM), after saving.
     """
     config = settled(config)
     config.check()
     check_folder(run)
-    if not overwrite:
-        check_same(config, run)
-        if (run / EMBEDDER).exists():
-            print(f"{run} is trained already; --overwrite trains it anew", file=sys.stderr)
-            return run
+    try:
+        with alone(run, f"{run} is being trained by another process; wait for it, or give another --run"):
+            if overwrite or not is_finished(config, run):
+                _train(config, run, overwrite)
+    finally:
+        with suppress(OSError):  # something is in it, as it should be
+            run.rmdir()
+    return run
+
+
+def _train(config: Config, run: Path, overwrite: bool) -> None:
+    """Write the settings into the run folder, and train there."""
     from embedder.trainer import Trainer  # noqa: PLC0415 - torch, which --help and a finished run do without
 
     trainer = Trainer(config, run)
@@ -84,7 +94,24 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     with replacing(run / CONFIG) as beside:
         beside.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False), encoding="utf-8")
     trainer.train()
-    return run
+
+
+def is_finished(config: Config, run: Path) -> bool:
+    """Whether the run folder holds what this training would give; says so.
+
+    Raises:
+        InputError: it is a run of other settings, or of photos that have changed since.
+    """
+    check_same(config, run)
+    if not (run / EMBEDDER).exists():
+        return False
+    trained_by = Embedder.open(run).summary.get("catalog")
+    if trained_by != read_source(config.data.name, config.data.root).digest():
+        raise InputError(
+            f"{run} was trained on other photos than there are now; give another --run, or --overwrite to train anew"
+        )
+    print(f"{run} is trained already; --overwrite trains it anew", file=sys.stderr)
+    return True
 
 
 def settled(config: Config) -> Config:
@@ -93,12 +120,12 @@ def settled(config: Config) -> Config:
     Where nothing is trained the head would be random, so the frozen network ends with its pooled features. A folder is
     named from the root, so that the run can be gone on with from anywhere.
     """
-    if config.train.epochs == 0 and config.model.head != "none":
+    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0)
+    if config.train.epochs == 0 and config.model != bare:
         print("nothing is trained, so the network ends with its pooled features (head: none)", file=sys.stderr)
-        model = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0)
-        config = dataclasses.replace(config, model=model)
-    if config.data.root and Path(config.data.root).expanduser().exists():
-        root = str(Path(config.data.root).expanduser().resolve())
+        config = dataclasses.replace(config, model=bare)
+    if config.data.root and at_home(config.data.root).exists():
+        root = str(at_home(config.data.root).resolve())
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
     return config
 
@@ -109,8 +136,17 @@ def check_folder(run: Path) -> None:
     Raises:
         InputError: it is a file, or a folder of something else.
     """
-    if run.exists() and not (run / CONFIG).exists() and (run.is_file() or any(run.iterdir())):
+    if run.is_file() or (run.exists() and any(run.iterdir()) and not _is_run(run)):
         raise InputError(f"{run} exists and is no training run; give another --run")
+
+
+def _is_run(run: Path) -> bool:
+    """Whether a folder's ``config.yaml`` is one of ours; other programs have files of that name too."""
+    try:
+        settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(settings, dict) and settings.keys() == {key.name for key in dataclasses.fields(Config)}
 
 
 def check_same(config: Config, run: Path) -> None:
@@ -135,7 +171,7 @@ def check_same(config: Config, run: Path) -> None:
 
 
 def clear(run: Path) -> None:
-    """Delete what a training has written into its folder, and nothing else."""
+    """Delete what a training has written into its folder, and nothing else; last the file by which it is known."""
     for pattern in WRITTEN:
         for path in run.glob(pattern):
             path.unlink()
@@ -143,7 +179,7 @@ def clear(run: Path) -> None:
 
 def default_name(data: DataSettings) -> str:
     """What to call a run: the data set, or the folder or table of photos."""
-    return data.name or (Path(data.root).expanduser().resolve().stem if data.root else "drawn_birds")
+    return data.name or (at_home(data.root).resolve().stem if data.root else "drawn_birds")
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings, TrainSettings
-from embedder.data.catalog import Catalog, read_catalog
+from embedder.data.catalog import read_source
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
@@ -71,6 +71,9 @@ class Trainer:
         self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
         self.validation, held_out_ids, also_left_out = check_photos(parts.validation, data.on_bad_image)
         report_left_out([*left_out, *also_left_out])
+        if not len(self.validation) and data.validation == "auto" and self.config.train.epochs:
+            self._say("no class has photos to spare for validation, so the last epoch is exported, not the best")
+        self.catalog_digest = catalog.digest()
         seen = [self.ids, self.photos.labels, held_out_ids, self.validation.labels]
         self.photos_digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
@@ -79,6 +82,7 @@ class Trainer:
         config, train = self.config, self.config.train
         self.sampler = ClassBalancedSampler(self.photos.codes, train.batch_size, train.photos_per_class, config.seed)
         self.steps = train.epochs * self.sampler.steps
+        self._check_settings()
         self.dataset = TrainingPhotos(self.photos, self.ids, config.augment, config.data.size, config.seed)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
@@ -97,6 +101,22 @@ class Trainer:
             self.forward, self.optimizer = self.fabric.setup(self.network, torch.optim.AdamW(groups))
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
+
+    def _check_settings(self) -> None:
+        """Refuse settings that could do nothing in this run."""
+        loss, steps = self.config.loss, self.steps
+        if loss.memory and steps and loss.memory_start >= steps:
+            raise InputError(
+                f"loss.memory_start is {loss.memory_start}, but the run has {steps} steps, so the memory would never "
+                "be used; lower it"
+            )
+        if 0 < loss.memory < self.sampler.batch_size:
+            raise InputError(f"loss.memory is {loss.memory}, less than a batch of {self.sampler.batch_size} photos")
+        if self.config.train.patience and not len(self.validation):
+            raise InputError(
+                f"train.patience is {self.config.train.patience}, but nothing is held out to look at; set it to 0, or "
+                "data.validation to classes or photos"
+            )
 
     @property
     def evaluated(self) -> Network:
@@ -166,7 +186,8 @@ class Trainer:
         if self.average:
             self.average.update_parameters(self.network)
         self.step += 1
-        values = {"loss": result.value.detach(), **result.parts, **batch_statistics(vectors.detach(), labels)}
+        values = {"loss": result.value.detach(), **result.parts}
+        values |= batch_statistics(vectors.detach(), labels, self.loss.margin)
         for name, value in values.items():
             self.seen[name] = self.seen.get(name, 0.0) + value
         self.log.step(self.step, {"loss": values["loss"], "learning_rate_share": share})
@@ -178,6 +199,7 @@ class Trainer:
         seconds = float(self.seen.pop("seconds", 0.0))
         row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items()}
         if seconds:
+            row["seconds"] = seconds
             row["images_per_second"] = self.sampler.steps * self.sampler.batch_size / seconds
         self.seen = {}
         if not math.isfinite(row.get("loss", 0.0)):
@@ -251,6 +273,7 @@ class Trainer:
             "pooling": model.pooling,
             "loss": self.config.loss.name if self.step else None,
             "data": self.photos.name,
+            "catalog": self.catalog_digest,
             "protocol": self.protocol,
             "photos": len(self.ids) if self.step else 0,
             "classes": len(self.photos.classes) if self.step else 0,
@@ -264,13 +287,6 @@ class Trainer:
     def _say(self, text: str) -> None:
         """Tell the user, beside the progress bar."""
         tqdm.write(text, file=sys.stderr)
-
-
-def read_source(name: str | None, root: str | None) -> Catalog:
-    """The catalog that ``data.name`` and ``data.root`` name; drawn birds where neither is given."""
-    if name:
-        return read_catalog(f"{name}:{root}" if root else name)
-    return read_catalog(root or "drawn_birds")
 
 
 def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
@@ -288,8 +304,7 @@ def make_fabric(train: TrainSettings) -> Fabric:
     on_cuda = fabric.device.type == "cuda"
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    if train.deterministic:
-        torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(train.deterministic)
     if train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported()):
         fabric = Fabric(accelerator=train.accelerator, devices=1, precision="bf16-mixed")
     return fabric

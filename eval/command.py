@@ -21,6 +21,7 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 
 from eval.errors import InputError, unknown
+from eval.files import at_home
 
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 MISSPELT_KEYS = (
@@ -117,10 +118,7 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
 
 def _at_home(value: Any) -> Any:
     """A path with the home folder in the place of ``~``, which a shell leaves in ``--out=~/x``; others as they are."""
-    try:
-        return value.expanduser() if isinstance(value, Path) else value
-    except RuntimeError:
-        raise InputError(f"{value} names the home folder of a user who is not known; write the path out") from None
+    return at_home(value) if isinstance(value, Path) else value
 
 
 def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
@@ -135,7 +133,7 @@ def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
             yield argument
             continue
         name, equals, value = argument[2:].partition("=")
-        name = name.replace("-", "_")
+        name = _key(name, types)
         off = re.sub(r"^no_|\.no_(?=[^.]*$)", lambda found: "." * found.group().startswith("."), name)
         if name not in types and types.get(off) is bool:
             yield f"--{off}=false"
@@ -144,6 +142,13 @@ def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
         else:
             _check_known(name, types)
             yield f"--{name}{equals}{value}"
+
+
+def _key(name: str, types: dict[str, Any]) -> str:
+    """An option's name with ``-`` as ``_``; a key inside a mapping (``loss.weights.proxy-anchor``) stays as it is."""
+    group, key, *rest = [*name.split("."), ""]
+    head = f"{group}.{key}".replace("-", "_")
+    return ".".join([head, *rest[:-1]]) if rest and _is_mapping(types.get(head)) else name.replace("-", "_")
 
 
 def _check_known(name: str, types: dict[str, Any]) -> None:

@@ -16,6 +16,10 @@ from eval.errors import InputError
 from eval.files import MANIFEST, new_folder, write_json
 from eval.folders import FORMATS, damaged, map_table, map_vectors, read_index, read_manifest
 
+VECTORS, TABLE = "vectors.npy", "table.feather"
+FILES = (VECTORS, TABLE, MANIFEST)
+"""What an embeddings folder holds."""
+
 
 @dataclass(frozen=True)
 class EmbeddingSet:
@@ -89,8 +93,8 @@ class EmbeddingSet:
             "made_from": made_from,
         }
         with new_folder(folder) as beside:
-            np.save(beside / "vectors.npy", self.vectors, allow_pickle=False)
-            feather.write_feather(self.table, beside / "table.feather", compression="uncompressed")
+            np.save(beside / VECTORS, self.vectors, allow_pickle=False)
+            feather.write_feather(self.table, beside / TABLE, compression="uncompressed")
             write_json(beside / MANIFEST, manifest)
 
     @classmethod
@@ -132,10 +136,10 @@ def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str
 
 def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str]:
     """The vectors, the table and the fingerprint of an embeddings folder."""
-    path = folder / "vectors.npy"
+    path = folder / VECTORS
     try:
         vectors = np.load(path, allow_pickle=False)
-        table = _whole(folder / "table.feather", manifest["count"])
+        table = _whole(folder / TABLE, manifest["count"])
     except FileNotFoundError as error:
         raise InputError(f"{error.filename or error} is missing; make {folder} anew") from None
     except (ValueError, EOFError) as error:
@@ -149,7 +153,7 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
     """The same of an index folder, all segments in order, as changed since they were written."""
     segments = manifest["segments"]
     if not segments:
-        raise InputError(f"{folder} holds no references yet; add some with index.add")
+        raise InputError(f"{folder} holds no references; build it again with index.build")
     vectors = np.concatenate(
         [map_vectors(folder / one["vectors"], one["count"], manifest["dimension"]) for one in segments]
     )

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,18 @@ from typing import Any
 from eval.errors import InputError
 
 MANIFEST = "manifest.json"
+
+
+def at_home(path: Path | str) -> Path:
+    """A path with the home folder in the place of ``~``.
+
+    Raises:
+        InputError: it names the home folder of somebody who is not known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path} names the home folder of a user who is not known; write the path out") from None
 
 
 @contextmanager
@@ -63,6 +76,35 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+@contextmanager
+def alone(folder: Path, busy: str | None = None) -> Iterator[None]:
+    """Let no other process into such a block for the same folder, which is made where it is missing.
+
+    The kernel frees the folder when the process ends, however it ends. Windows has no such locks: there nobody waits.
+
+    Args:
+        folder: what is locked, as a whole.
+        busy: what to say where another process is in; none waits for it.
+
+    Raises:
+        InputError: another process is in, and ``busy`` is given.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        yield
+    except BlockingIOError:
+        raise InputError(str(busy)) from None
+    finally:
+        os.close(descriptor)
+
+
 def sync(path: Path) -> None:
     """Flush a file's contents, or a folder's list of names, to the disk."""
     if os.name == "nt" and path.is_dir():
@@ -101,7 +143,13 @@ def sha256(path: Path) -> str:
 
 
 def already_made(
-    folder: Path, kind: str, made_from: dict[str, Any], overwrite: bool, *, complete: bool = False
+    folder: Path,
+    kind: str,
+    made_from: dict[str, Any],
+    overwrite: bool,
+    *,
+    complete: bool = False,
+    names: Collection[str] | None = None,
 ) -> bool:
     """Whether ``folder`` already holds what would be made from ``made_from``.
 
@@ -111,10 +159,11 @@ def already_made(
         made_from: compared with the entry of the same name; it must hold JSON values.
         overwrite: make it anew even if it is there.
         complete: what lists photos under ``left_out`` is not enough.
+        names: what the whole folder will be replaced with; none where only some of its files are.
 
     Raises:
         InputError: a file or a folder of another kind is there, or one of this kind that was made from something else
-            and ``overwrite`` is off.
+            and ``overwrite`` is off, or that would be replaced although somebody has put something else into it.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -130,7 +179,12 @@ def already_made(
             f"{folder} was made from something else ({'; '.join(differences)}); "
             "give another name, or --overwrite to make it anew"
         )
-    return not overwrite and not (complete and manifest.get("left_out"))
+    if not overwrite and not (complete and manifest.get("left_out")):
+        return True
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in names) if names is not None else []
+    if strangers:
+        raise InputError(f"{folder} would be made anew, and {strangers[0]} in it would be lost; move it out")
+    return False
 
 
 def _manifest(folder: Path, kind: str) -> dict[str, Any]:

@@ -72,6 +72,19 @@ def open_image(source: Path | str | bytes | Image.Image, box: Box | None = None)
     return image if box is None else _cut(image, box, path)
 
 
+def open_photo(file: Path, box: Box | None = None) -> tuple[str, Image.Image]:
+    """Open a photo together with its id.
+
+    Raises:
+        BadImage: as for ``open_image``.
+    """
+    with _open_file(file) as stream:
+        image = _decode(stream, file)
+        stream.seek(0)
+        name = photo_id(stream.read(), box)
+    return name, image if box is None else _cut(image, box, file)
+
+
 def photo_id(content: bytes, box: Box | None = None) -> str:
     """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits."""
     place = b"" if box is None else struct.pack("<4d", *box)

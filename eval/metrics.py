@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.embeddings import EmbeddingSet, common_codes
@@ -78,12 +79,14 @@ class Evaluation:
         rows: ``[Q]`` int64, the rows of the queries that the values belong to.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
         same_photo: queries, among the Q, that have a reference with their own id (besides themselves).
+        trained_on: queries, among the Q, that are photos which the embedder was trained on; None where that is unknown.
     """
 
     per_query: dict[str, PerQuery]
     rows: NDArray[np.int64]
     left_out: int
     same_photo: int
+    trained_on: int | None
 
     @property
     def queries(self) -> int:
@@ -128,6 +131,7 @@ def evaluate(
         rows=rows,
         left_out=len(queries) - len(rows),
         same_photo=_same_photo(queries, references, rows),
+        trained_on=_trained_on(queries, rows),
     )
 
 
@@ -210,3 +214,11 @@ def _same_photo(queries: EmbeddingSet, references: EmbeddingSet | None, rows: ND
     ids = queries.ids
     found = Counter(ids if references is None else references.ids)
     return sum(found[ids[row]] > (references is None) for row in rows)
+
+
+def _trained_on(queries: EmbeddingSet, rows: NDArray[np.int64]) -> int | None:
+    """How many of some queries the embedder was trained on, as far as the table says."""
+    if "trained_on" not in queries.table.column_names:
+        return None
+    known = queries.table["trained_on"].take(pa.array(rows))
+    return None if known.null_count else known.to_pylist().count(True)

@@ -29,10 +29,13 @@ def main(queries: Path, references: Path | None = None, *, k: str = "1,2,4,8", j
     """
     targets = None if references is None else EmbeddingSet.load(references)
     evaluation = evaluate(EmbeddingSet.load(queries), targets, _numbers(k))
-    counts = {name: getattr(evaluation, name) for name in ("queries", "left_out", "same_photo")}
+    counts = {name: getattr(evaluation, name) for name in ("queries", "left_out", "same_photo", "trained_on")}
     if evaluation.same_photo:
         share = f"{evaluation.same_photo} of {evaluation.queries}"
         print(f"warning: {share} queries are themselves among the references: too easy for them", file=sys.stderr)
+    if evaluation.trained_on:
+        share = f"{evaluation.trained_on} of {evaluation.queries}"
+        print(f"warning: {share} queries are photos that the embedder was trained on: too easy for it", file=sys.stderr)
     print(dumps(counts | evaluation.means()) if json else _table(counts, evaluation.means()))
     return evaluation
 
@@ -45,9 +48,9 @@ def _numbers(k: str) -> list[int]:
         raise InputError(f"k is {k!r}; give numbers separated by commas, such as 1,2,4,8") from None
 
 
-def _table(counts: dict[str, int], means: dict[str, float]) -> str:
+def _table(counts: dict[str, int | None], means: dict[str, float]) -> str:
     """The results for people: a name and a number a line."""
-    lines = [(name.replace("_", " "), str(count)) for name, count in counts.items()]
+    lines = [(name.replace("_", " "), "unknown" if count is None else str(count)) for name, count in counts.items()]
     lines += [(_NAMES.get(name, name.replace("map", "mAP")), f"{mean:.4f}") for name, mean in means.items()]
     return "\n".join(f"{name:<12}{number:>8}" for name, number in lines)
 

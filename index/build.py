@@ -102,15 +102,15 @@ def _copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
     Raises:
         InputError: another network lies in the file by now, such as that of a training that has just ended.
     """
-    ids, content = sorted(model.trained_on), model.path.read_bytes()
-    name = hashlib.sha256(content + "".join(ids).encode()).hexdigest()[:16]
+    ids, content = model.trained_on, model.path.read_bytes()
+    name = hashlib.sha256(content + "".join(sorted(ids or ())).encode()).hexdigest()[:16]
     copy = folder / f"embedder-{name}.onnx"
     copy.write_bytes(content)
     if Embedder.open(copy).fingerprint != model.fingerprint:
         raise InputError(f"{model.path} was replaced while it was read; give the same command again")
-    if not ids:
+    if ids is None:
         return copy.name, None
-    np.save(folder / f"trained_on-{name}.npy", np.array(ids), allow_pickle=False)
+    np.save(folder / f"trained_on-{name}.npy", np.array(sorted(ids), dtype="U32"), allow_pickle=False)
     return copy.name, f"trained_on-{name}.npy"
 
 

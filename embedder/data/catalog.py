@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eval.errors import InputError, unknown
-
-Box = tuple[float, float, float, float]
+from eval.files import at_home
+from eval.images import Box
 
 READERS = {
     "birds100": "embedder.data.birds100",
@@ -25,6 +25,9 @@ READERS = {
     "folder": "embedder.data.folder",
     "table": "embedder.data.table",
 }
+RESERVED = {"id", "trained_on", "thumbnail_offset", "thumbnail_size"}
+"""Columns that embedding and indexing add."""
+
 ROOTLESS = {"drawn_birds"}
 """Readers with a default place."""
 TYPES = {
@@ -169,6 +172,8 @@ class Catalog:
         for name in ("path", "label"):
             if name not in self.table.column_names:
                 raise InputError(f"{self.root}: the column {name!r} is missing; found: {self.table.column_names}")
+        if reserved := RESERVED & {*self.table.column_names}:
+            raise InputError(f"{self.root}: the column {min(reserved)!r} is one that Fieldmark adds; call it otherwise")
         for field in self.table.schema:
             expected = TYPES.get(field.name, pa.string())
             if field.type != expected:
@@ -229,7 +234,7 @@ def read_catalog(spec: str | Path) -> Catalog:
     """
     text = str(spec)
     name, colon, root = text.partition(":")
-    path = Path(text).expanduser()
+    path = at_home(text)
     if _key(name) in READERS and (root or _key(name) in ROOTLESS):
         return read_named(name, Path(root) if root else None)
     if path.exists():
@@ -240,6 +245,17 @@ def read_catalog(spec: str | Path) -> Catalog:
         f"{text} does not exist; give a folder of photos, a .csv or .parquet table, or NAME:ROOT with one of the names "
         f"{', '.join(READERS)}"
     )
+
+
+def read_source(name: str | None, root: str | None) -> Catalog:
+    """The catalog that the settings ``data.name`` and ``data.root`` name; drawn birds where neither is given.
+
+    Raises:
+        InputError: as for ``read_catalog``.
+    """
+    if name:
+        return read_catalog(f"{name}:{root}" if root else name)
+    return read_catalog(root or "drawn_birds")
 
 
 def read_named(name: str, root: Path | None) -> Catalog:
@@ -257,7 +273,7 @@ def read_named(name: str, root: Path | None) -> Catalog:
     if root is None and _key(name) not in ROOTLESS:
         raise InputError(f"{name} needs the place where it lies: {name}:ROOT")
     reader = import_module(READERS[_key(name)])
-    return reader.read(root and root.expanduser())
+    return reader.read(root and at_home(root))
 
 
 def _key(name: str) -> str:

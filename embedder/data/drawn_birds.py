@@ -8,7 +8,6 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATIO
 from embedder.data.drawing.plate import plate as draw_plate
 from eval.command import run
 from eval.errors import InputError, unknown
-from eval.files import MANIFEST, already_made, new_folder, replacing, write_json
+from eval.files import MANIFEST, alone, already_made, new_folder, replacing, write_json
 
 KIND = "drawn birds"
 VERSION = 1
@@ -73,8 +72,9 @@ def draw_photos(
         InputError: the folder holds something else.
     """
     made_from = {"version": VERSION, "species": list(names), "count": count, "side": side, "seed": seed}
-    with _alone(folder):
-        if already_made(folder, KIND, made_from, overwrite):
+    with alone(folder.parent):  # wait for another process that draws them
+        ours = {*map(_file_name, SPECIES), TABLE, MANIFEST}
+        if already_made(folder, KIND, made_from, overwrite, names=ours):
             return
         with new_folder(folder) as beside:
             rows = list(_draw_rows(beside, names, count, side, seed))
@@ -97,6 +97,7 @@ def _draw_rows(folder: Path, names: Sequence[str], count: int, side: int, seed: 
                 bird = draw_bird(SPECIES[name], individual(name, number), side, seed=seed)
                 path = f"{_file_name(name)}/{number:04d}.jpg"
                 bird.image.save(folder / path, quality=92, subsampling=0)
+                os.utime(folder / path, (0, 0))  # drawn again, it is the same photo to whoever goes by its time
                 yield _row(name, path, number, bird)
                 progress.update()
 
@@ -120,23 +121,6 @@ def _table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> pa.Table:
 def _file_name(name: str) -> str:
     """A species' name as a folder."""
     return name.replace(" ", "_")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process draws beside ``folder``; on Windows, which has no such lock, the last one wins."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl  # noqa: PLC0415
-
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def main(

@@ -96,6 +96,13 @@ def _check_depth(root: Path, photos: list[Parts]) -> None:
         )
     if shallow:
         return
+    parts = sorted({parts[0] for parts in photos if _are_splits({parts[0]}) and len(parts) > 2})
+    strays = sorted(name for name in tops if not _are_splits({name}))
+    if parts and strays:
+        raise InputError(
+            f"{root} holds {parts[0]}, with folders of classes in it, beside {strays[0]}, which is no part of a data "
+            f"set (parts are {', '.join(SPLIT_NAMES)}); move {strays[0]} out, or give {root / parts[0]}"
+        )
     if _are_splits(tops):
         stray = [parts for parts in photos if len(parts) == 2]
         if stray:

@@ -1,6 +1,5 @@
 """A catalog as a PyTorch data set, and finding out which of its photos can be read."""
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from embedder.data.catalog import Catalog
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.prefetch import prefetched
 from embedder.randomness import keyed_generator
+from embedder.runtime import available_cores
 from eval.errors import InputError
-from eval.images import BadImage, open_image, photo_id
+from eval.images import BadImage, open_image, open_photo
 
 Key = tuple[int, int, int]
 """Epoch, row and view: what a training photo is asked for by."""
@@ -117,7 +117,7 @@ def check_photos(
     Raises:
         InputError: no photo can be read, or one cannot and ``on_bad_image`` is ``error``.
     """
-    threads = os.cpu_count() or 1
+    threads = available_cores()
     outcomes = prefetched(lambda row: _identify(catalog, row), range(len(catalog)), threads, ahead=8 * threads)
     bar = tqdm(outcomes, "checking photos", len(catalog), unit="photo", delay=2, file=sys.stderr, dynamic_ncols=True)
     ids: list[str] = []
@@ -140,9 +140,7 @@ def check_photos(
 
 def _identify(catalog: Catalog, row: int) -> str | BadImage:
     """The id of one photo, or why it cannot be read."""
-    file, box = catalog.file(row), catalog.box(row)
     try:
-        open_image(file, box)
+        return open_photo(catalog.file(row), catalog.box(row))[0]
     except BadImage as error:
         return error
-    return photo_id(file.read_bytes(), box)

@@ -82,10 +82,16 @@ def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
         protocol: as for ``split``.
 
     Raises:
-        InputError: the part is empty.
+        InputError: the part is empty, or it is the ``validation`` of the closed-set protocol, where each run holds out
+            photos of its own.
     """
     if which == "all":
         return catalog
+    if which == "validation" and not is_zero_shot(catalog, protocol):
+        raise InputError(
+            f"{catalog.root} has no validation part of its own: under the closed-set protocol each training run holds "
+            "out photos by its seed; take --split test, or --protocol zero-shot for held-out classes"
+        )
     trainable, test = _sides(catalog, protocol)
     masks = {"train": trainable, "test": test}
     mask = masks[which] if which in masks else _held_out_classes(catalog, protocol, trainable)

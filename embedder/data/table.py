@@ -2,7 +2,8 @@
 
 Columns: ``path`` (needed), ``label``, ``split`` (train, test or validation), ``box`` (left, top, right, bottom in
 pixels of the upright photo: in a CSV four numbers with spaces between them, in Parquet a list), ``group`` (photos of
-one individual or burst), in Parquet also ``keypoints``. Other columns of text or whole numbers are carried along.
+one individual or burst), in Parquet also ``keypoints``. Other columns of text or whole numbers are carried along; one
+that is called ``id`` as ``source_id``, because an ``id`` here names the photo by its contents.
 """
 
 import csv
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
 from embedder.data.layout import SPLIT_NAMES, check_listed, official_splits
 from eval.errors import InputError
+from eval.files import at_home
 
 Values = list[str | None]
 
@@ -69,6 +71,7 @@ def read(root: Path) -> Catalog:
         for name in rows.columns
     }
     columns |= {"path": pa.array(paths, pa.string()), "label": _labels(rows)}
+    columns = {("source_id" if name == "id" else name): values for name, values in columns.items()}
     order = sorted(columns, key=lambda name: [*TYPES, name].index(name))
     return Catalog(pa.table({name: columns[name] for name in order}), root.parent, "table")
 
@@ -133,7 +136,7 @@ def _paths(rows: Rows) -> list[str]:
     for row, text in enumerate(_texts(rows, "path")):
         if text is None:
             raise rows.fault(row, "the path is empty")
-        path = Path(text).expanduser()
+        path = at_home(text)
         paths.append(Path(os.path.relpath(path, folder)).as_posix() if path.is_absolute() else path.as_posix())
     return paths
 

@@ -31,7 +31,7 @@ def test_statistics_agree_with_loops(margin: float) -> None:
 @pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0], [0]])
 def test_batch_without_pairs_of_a_kind_gives_zeros_and_no_nan(labels: list[int]) -> None:
     vectors = F.normalize(torch.randn(len(labels), 4, generator=torch.Generator().manual_seed(1)), dim=1)
-    statistics = batch_statistics(vectors, torch.tensor(labels))
+    statistics = batch_statistics(vectors, torch.tensor(labels), 0.1)
     assert float(statistics["active_triplets"]) == 0
     assert all(torch.isfinite(value) for value in statistics.values())
 
@@ -39,8 +39,8 @@ def test_batch_without_pairs_of_a_kind_gives_zeros_and_no_nan(labels: list[int])
 def test_vectors_in_one_place_have_collapsed_and_spread_ones_have_not() -> None:
     generator = torch.Generator().manual_seed(2)
     noise, labels = torch.randn(16, 8, generator=generator), torch.arange(16) // 4
-    together = batch_statistics(F.normalize(torch.ones(8) + 0.01 * noise, dim=1), labels)
+    together = batch_statistics(F.normalize(torch.ones(8) + 0.01 * noise, dim=1), labels, 0.1)
     assert together["active_triplets"] == 1
     assert looks_collapsed({name: float(value) for name, value in together.items()})
-    assert not looks_collapsed(batch_statistics(F.normalize(noise, dim=1), labels))
+    assert not looks_collapsed(batch_statistics(F.normalize(noise, dim=1), labels, 0.1))
     assert not looks_collapsed({"epoch": 0})

@@ -124,7 +124,7 @@ def test_a_renamed_pair_of_files_stays_a_pair(run_folder, tmp_path):
     shutil.copy(run_folder / "trained_on.npy", tmp_path / "trained_on-1a2b.npy")
     assert len(Embedder.open(tmp_path / "embedder-1a2b.onnx").trained_on) == 2
     shutil.copy(run_folder / "embedder.onnx", tmp_path / "embedder-3c4d.onnx")
-    assert Embedder.open(tmp_path / "embedder-3c4d.onnx").trained_on == frozenset()
+    assert Embedder.open(tmp_path / "embedder-3c4d.onnx").trained_on is None
 
 
 def test_what_is_not_there(tmp_path):

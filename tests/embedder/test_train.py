@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from embedder.config import AugmentSettings, Config, DataSettings, LossSettings,
 from embedder.train import default_name, fit, settled
 from embedder.trainer import Trainer, learning_rate_share
 from eval.errors import InputError
+from eval.files import alone
 from eval.images import photo_id
 
 
@@ -116,7 +118,7 @@ def test_a_run_killed_at_any_step_and_resumed_has_the_same_bits(
     assert_same(weights(whole), weights(tmp_path / "stopped"))
     assert_same(weights(whole, "best.ckpt"), weights(tmp_path / "stopped", "best.ckpt"))
     assert Embedder.open(whole).fingerprint == Embedder.open(tmp_path / "stopped").fingerprint
-    times = {"images_per_second"}
+    times = {"images_per_second", "seconds"}
     logs = [list(csv.DictReader((run / "log.csv").open())) for run in (whole, tmp_path / "stopped")]
     assert [{k: v for k, v in row.items() if k not in times} for row in logs[0]] == [
         {k: v for k, v in row.items() if k not in times} for row in logs[1]
@@ -172,8 +174,10 @@ def test_changed_photos_are_noticed(config: Config, photos: Path, tmp_path: Path
     copy = shutil.copytree(photos, tmp_path / "copy")
     config = replace(config, data=replace(config.data, root=str(copy)))
     run = fit(config, tmp_path / "run")
-    (run / "embedder.onnx").unlink()
     shutil.copy(copy / "kind1" / "0.png", copy / "kind0" / "9.png")
+    with pytest.raises(InputError, match="was trained on other photos than there are now"):
+        fit(config, run)
+    (run / "embedder.onnx").unlink()
     with pytest.raises(InputError, match="photos have changed"):
         fit(config, run)
 
@@ -183,6 +187,46 @@ def test_a_folder_that_is_no_run_is_not_touched(config: Config, tmp_path: Path) 
     with pytest.raises(InputError, match="no training run"):
         fit(config, tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+    (tmp_path / "config.yaml").write_text("of: another program")
+    with pytest.raises(InputError, match="no training run"):
+        fit(config, tmp_path, overwrite=True)
+
+
+def test_one_process_trains_in_a_folder(config: Config, tmp_path: Path) -> None:
+    with alone(tmp_path / "run"), pytest.raises(InputError, match="is being trained by another process"):
+        fit(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": LossSettings("triplet", memory=64)}, "memory_start is 500, but the run has"),
+        ({"loss": LossSettings("triplet", memory=4, memory_start=1)}, "less than a batch of 8"),
+        ({"validation": "none"}, "nothing is held out to look at"),
+    ],
+)
+def test_settings_that_could_do_nothing_are_refused(
+    config: Config, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    loss, validation = settings.get("loss", config.loss), settings.get("validation", "classes")
+    config = replace(
+        config, loss=loss, data=replace(config.data, validation=validation), train=replace(config.train, patience=2)
+    )
+    with pytest.raises(InputError, match=message):
+        fit(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_print_config_prints_what_config_reads(config: Config, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "embedder.train", "--loss.name", "cosface", "--data.size=96"]
+    (tmp_path / "all.yaml").write_text(
+        subprocess.run([*command, "--print_config"], capture_output=True, text=True, check=True).stdout
+    )
+    settings = yaml.safe_load((tmp_path / "all.yaml").read_text())
+    assert (settings["loss"]["name"], settings["data"]["size"]) == ("cosface", 96)
+    again = [*command[:3], "--config", str(tmp_path / "all.yaml"), "--print_config"]
+    assert yaml.safe_load(subprocess.run(again, capture_output=True, text=True, check=True).stdout) == settings
 
 
 def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Path) -> None:

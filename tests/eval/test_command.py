@@ -108,6 +108,12 @@ def test_a_yaml_file_sets_keys_and_the_command_line_wins(tmp_path: Path) -> None
     assert parse(train, ["--shape.options.arcface.margin", "0.5"])[1]["shape"].options == {"arcface": {"margin": 0.5}}
 
 
+@pytest.mark.parametrize("key", ["proxy-anchor", "proxy_anchor"])
+def test_hyphens_in_the_keys_of_a_mapping_stay(key: str) -> None:
+    assert parse(train, [f"--shape.options.{key}=0.5"])[1]["shape"].options == {key: 0.5}
+    assert parse(train, [f"--shape.options.{key}.a-b", "0.5"])[1]["shape"].options == {key: {"a-b": 0.5}}
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [

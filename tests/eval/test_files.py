@@ -1,5 +1,7 @@
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,28 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
         (beside / "new").write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "old").read_text() == "old"
+
+
+def test_what_somebody_put_into_a_folder_is_not_overwritten(tmp_path: Path) -> None:
+    folder = made(tmp_path / "out", {"size": 128})
+    assert not files.already_made(folder, "set", {}, overwrite=True, names=[files.MANIFEST])
+    (folder / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"notes\.txt in it would be lost"):
+        files.already_made(folder, "set", {}, overwrite=True, names=[files.MANIFEST])
+    assert files.already_made(folder, "set", {"size": 128}, overwrite=False, names=[files.MANIFEST])
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    script = "from pathlib import Path; from eval.files import alone\nwith alone(Path('here'), 'busy'): print('in')"
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with files.alone(tmp_path / "here"):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert "InputError: busy" in done.stderr
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "in\n"
+
+
+def test_a_home_folder_of_nobody() -> None:
+    with pytest.raises(InputError, match="a user who is not known"):
+        files.at_home("~nobody-of-that-name/x")

@@ -37,10 +37,10 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     returned = main(queries, k="1,2,4", json=True)
     output = capsys.readouterr()
     printed = json.loads(output.out)
-    names = ["queries", "left_out", "same_photo", "recall@1", "recall@2", "recall@4", "r_precision", "map@r", "map@4"]
-    assert list(printed) == names
+    counts, recalls = ["queries", "left_out", "same_photo", "trained_on"], ["recall@1", "recall@2", "recall@4"]
+    assert list(printed) == [*counts, *recalls, "r_precision", "map@r", "map@4"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
-    assert printed == {"queries": 10, "left_out": 1, "same_photo": 0, **expected.means()}
+    assert printed == {"queries": 10, "left_out": 1, "same_photo": 0, "trained_on": None, **expected.means()}
     assert returned.means() == expected.means()
     assert output.err == ""
 
@@ -50,9 +50,9 @@ def test_the_table_for_people(queries: Path, references: Path, capsys: pytest.Ca
     output = capsys.readouterr()
     lines = [line.rsplit(maxsplit=1) for line in output.out.splitlines()]
     values = [f"{value:.4f}" for value in returned.means().values()]
-    assert [value for _, value in lines] == ["10", "1", "1", *values]
+    assert [value for _, value in lines] == ["10", "1", "1", "unknown", *values]
     recalls = [f"recall@{k}" for k in (1, 2, 4, 8)]
-    names = ["queries", "left out", "same photo", *recalls, "R-precision", "MAP@R", "mAP@8"]
+    names = ["queries", "left out", "same photo", "trained on", *recalls, "R-precision", "MAP@R", "mAP@8"]
     assert [name for name, _ in lines] == names
     assert len({len(line) for line in output.out.splitlines()}) == 1
     assert "1 of 10 queries are themselves among the references" in output.err
@@ -82,3 +82,13 @@ def test_a_mistake_is_one_line(queries: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_queries_that_were_trained_on_are_counted(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = EmbeddingSet.load(queries)
+    table = found.table.append_column("trained_on", pa.array([True, False] * 5 + [True]))
+    EmbeddingSet(found.vectors, table, "f").save(queries, made_from={}, images_root=None, left_out=[])
+    assert main(queries, json=True).trained_on == 5  # the eleventh, a lone one, is left out
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["trained_on"] == 5
+    assert "5 of 10 queries are photos that the embedder was trained on" in printed.err

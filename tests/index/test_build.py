@@ -50,6 +50,15 @@ def test_an_embedder_that_does_not_say_what_it_was_trained_on(tiny_embedder, pho
     alone = shutil.copy(tiny_embedder, tmp_path / "embedder.onnx")
     index = Index.open(main(alone, str(photos), out=tmp_path / "a.index"))
     assert index.manifest.trained_on is None
+    assert EmbeddingSet.load(index.folder).table["trained_on"].null_count == index.count
+
+
+def test_trained_on_nothing_is_not_the_same_as_unknown(tiny_embedder, photos, tmp_path):
+    frozen = shutil.copy(tiny_embedder, tmp_path / "embedder.onnx")
+    np.save(tmp_path / "trained_on.npy", np.array([], dtype="U32"))
+    index = Index.open(main(frozen, str(photos), out=tmp_path / "a.index"))
+    assert index.embedder.trained_on == frozenset()
+    assert not any(EmbeddingSet.load(index.folder).table["trained_on"].to_pylist())
 
 
 def test_made_from_the_same_is_skipped(tiny_embedder, photos, tmp_path, capsys):

@@ -97,6 +97,7 @@ def test_the_order_is_that_of_code_points_whatever_the_file_system_says(touch, m
         (["a.jpg", "b.jpg", "wren/c.jpg"], r"holds 2 photos beside its class folders \(first: a.jpg\)"),
         (["train/a.jpg", "test/wren/b.jpg"], r"train holds photos outside class folders \(first: a.jpg\)"),
         (["birds/wren/a.jpg", "birds/auk/b.jpg"], "is one level too high: its only folder birds .* give .*/birds$"),
+        (["train/wren/a.jpg", "test/wren/b.jpg", "new/c.jpg"], "holds test, with folders of classes in it, beside new"),
         (["cifar/train/wren/a.jpg", "cifar/train/auk/a.jpg"], "is one level too high: .* give .*/cifar$"),
     ],
 )

@@ -169,12 +169,15 @@ def test_parts_for_the_commands(declared, make_catalog):
     assert part(make_catalog([("a.jpg", None)]), "train").paths == ["a.jpg"]
     with pytest.raises(InputError, match="has no test photos; a folder marks them by test/CLASS/"):
         part(make_catalog(classes(2)), "test")
+    with pytest.raises(InputError, match="has no validation part of its own"):
+        part(declared, "validation", "closed-set")
 
 
 def test_parts_are_those_of_training(declared, make_catalog):
     for catalog in (declared, make_catalog(classes(9))):
         for protocol in ("zero-shot", "closed-set"):
             parts = split(catalog, protocol, "classes")
-            assert part(catalog, "validation", protocol).paths == parts.validation.paths
+            if protocol == "zero-shot":
+                assert part(catalog, "validation", protocol).paths == parts.validation.paths
             both = sorted([*parts.training.paths, *parts.validation.paths])
             assert sorted(part(catalog, "train", protocol).paths) == both

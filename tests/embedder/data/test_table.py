@@ -44,6 +44,14 @@ def test_paths_alone(write):
     assert catalog.labels == [None, None]
 
 
+def test_a_column_called_id_is_carried_along_under_another_name(write):
+    catalog = read(write("id,path\n17,1.jpg\n18,2.jpg\n"))
+    assert catalog.table["source_id"].to_pylist() == ["17", "18"]
+    assert "id" not in catalog.table.column_names
+    with pytest.raises(InputError, match="'trained_on' is one that Fieldmark adds"):
+        read(write("path,trained_on\n1.jpg,no\n"))
+
+
 def test_a_byte_order_mark_and_windows_line_ends(write):
     assert read(write("path,label\r\n1.jpg,wren\r\n", "utf-8-sig")).labels == ["wren"]
 
