@@ -16,8 +16,9 @@ from tqdm import tqdm
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.prefetch import batched, prefetched
-from embedder.runtime import BATCH, Embedder, available_cores
+from embedder.runtime import BATCH, Embedder
 from eval.command import run
+from eval.cores import available_cores
 from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, already_made

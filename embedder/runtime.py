@@ -1,7 +1,6 @@
 """From photos to vectors without torch: Pillow, NumPy and ONNX Runtime."""
 
 import json
-import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 
 from embedder.prefetch import batched, prefetched
 from embedder.preprocess import Preprocessing
+from eval.cores import available_cores
 from eval.errors import InputError
 from eval.images import Box, open_image
 
@@ -128,11 +128,6 @@ def open_session(file: Path) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors have no base class in common
         raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _embedder_file(path: Path) -> Path:

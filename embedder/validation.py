@@ -8,7 +8,8 @@ from embedder.data.catalog import Catalog
 from embedder.model.network import Network
 from embedder.prefetch import batched, prefetched
 from embedder.preprocess import Preprocessing
-from embedder.runtime import BATCH, available_cores
+from embedder.runtime import BATCH
+from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet
 from eval.images import open_image
 from eval.metrics import evaluate

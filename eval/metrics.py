@@ -122,7 +122,8 @@ def evaluate(
     if len(rows) == 0:
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     parts = []
-    for block, found in _search(queries, references, min(int(max(*ks, counts.max())), len(targets))):
+    wanted = np.minimum(np.maximum(counts, max(ks)), len(targets))
+    for block, found in _search(queries, references, wanted):
         relevant = (found >= 0) & (target_codes[found] == query_codes[block, None])
         measurable = counts[block] > 0
         parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
@@ -145,9 +146,9 @@ def _reference_counts(query_codes: Counts, target_codes: Counts, itself: bool) -
 
 
 def _search(
-    queries: EmbeddingSet, references: EmbeddingSet | None, k: int
+    queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts
 ) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Yield blocks of queries with the rows of their k nearest references."""
+    """Yield blocks of queries with the rows of their ``k`` [Q] nearest references."""
     start = 0
     targets = None if references is None else references.vectors
     for neighbours in nearest_in_blocks(queries.vectors, targets, k):

@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from eval.errors import InputError
 
 Vectors = NDArray[np.float32]
+Numbers = NDArray[np.int64]
 
 BLOCK_VALUES = 1 << 23
 """Similarities held at once when no block size is given: 32 MB."""
+
+LARGE = 1 << 26
+"""Similarities from which on compiled code is loaded: 8,000 rows that search each other."""
+
+HEAP_VALUES = 1 << 25
+"""Neighbours in all that compiled code keeps at once: 270 MB."""
 
 _ROWS_AT_ONCE = 1 << 14
 _PAIRS_AT_ONCE = 256  # few enough for the processor's cache
@@ -58,21 +65,59 @@ def nearest(
 
 
 def nearest_in_blocks(
-    queries: Vectors, references: Vectors | None = None, k: int = 10, *, block: int | None = None
+    queries: Vectors, references: Vectors | None = None, k: int | Numbers = 10, *, block: int | None = None
 ) -> Iterator[Neighbours]:
-    """Yield what ``nearest`` returns, one block of queries after the other, so that a large k fits into memory."""
+    """Yield what ``nearest`` returns, one block of queries after the other, so that a large k fits into memory.
+
+    Args:
+        queries: as for ``nearest``.
+        references: likewise.
+        k: neighbours of every query, or ``[Q]``, of each; a block has as many columns as its largest.
+        block: as for ``nearest``.
+    """
     targets = queries if references is None else references
-    if k < 1:
-        raise InputError(f"k is {k}; it must be at least 1")
+    wanted = np.broadcast_to(np.asarray(k, np.int64), len(queries))
+    if (wanted < 1).any() or np.any(np.asarray(k) < 1):
+        raise InputError(f"k is {np.min(k)}; it must be at least 1")
     if queries.shape[1] != targets.shape[1]:
         raise InputError(f"queries have dimension {queries.shape[1]} and references {targets.shape[1]}; embed one anew")
+    if block is None and len(queries) * len(targets) >= LARGE and wanted.sum() <= HEAP_VALUES:
+        yield from _tiled(queries, references, wanted)
+        return
     block = block or max(1, BLOCK_VALUES // max(1, len(targets)))
     for start in range(0, max(1, len(queries)), block):
-        part = queries[start : start + block]
-        rough = part @ targets.T
+        few = slice(start, start + block)
+        rough = queries[few] @ targets.T
         if references is None:
             np.fill_diagonal(rough[:, start:], -np.inf)
-        yield _k_best(rough, part, targets, k)
+        yield _cut(
+            _k_best(rough, queries[few], targets, int(wanted[few].max(initial=k if isinstance(k, int) else 1))),
+            wanted[few],
+        )
+
+
+def _tiled(queries: Vectors, references: Vectors | None, k: Numbers) -> Iterator[Neighbours]:
+    """The same for large sets: a tile of similarities at a time, scanned by compiled code."""
+    from eval.tiles import nearest_in_tiles  # noqa: PLC0415 - numba takes seconds, which a small set does not need
+
+    heaps = nearest_in_tiles(queries, references, k)
+    start = 0
+    while start < len(queries):
+        stop = start + max(1, BLOCK_VALUES // int(k[start:].max()))
+        counts = k[start:stop]
+        places = np.arange(counts.max()) < counts[:, None]
+        part = slice(heaps.first[start], heaps.first[min(stop, len(queries))])
+        found = Neighbours(np.full(places.shape, -1), np.full(places.shape, -np.inf, np.float32))
+        found.rows[places], found.similarities[places] = heaps.rows[part], heaps.similarities[part]
+        yield found
+        start = stop
+
+
+def _cut(found: Neighbours, k: Numbers) -> Neighbours:
+    """Neighbours ``[Q, K]`` of which each query keeps its first ``k`` [Q]."""
+    beyond = np.arange(found.rows.shape[1]) >= k[:, None]
+    found.rows[beyond], found.similarities[beyond] = -1, -np.inf
+    return found
 
 
 def _k_best(rough: NDArray[np.float32], queries: Vectors, references: Vectors, k: int) -> Neighbours:

@@ -16,7 +16,7 @@ from embedder.data.catalog import Catalog
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.prefetch import prefetched
 from embedder.randomness import keyed_generator
-from embedder.runtime import available_cores
+from eval.cores import available_cores
 from eval.errors import InputError
 from eval.images import BadImage, open_image, open_photo
 

@@ -184,6 +184,27 @@ def test_wrong_requests_are_refused() -> None:
         nearest(unit(2, 3), unit(2, 4), 1)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_each_query_has_its_own_k(alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = grid(60)
+    references = None if alone else grid(50, seed=1)
+    k = np.random.default_rng(2).integers(1, 40, 60)
+    rows, similarities = naive(queries, references, 39)
+    for large in (neighbours.LARGE, 0):
+        monkeypatch.setattr(neighbours, "LARGE", large)
+        monkeypatch.setattr(neighbours, "BLOCK_VALUES", 500)
+        start = 0
+        for part in nearest_in_blocks(queries, references, k):
+            for row in range(len(part.rows)):
+                query, width = start + row, part.rows.shape[1]
+                found = [*rows[query][: k[query]], *[-1] * (width - k[query])]
+                assert part.rows[row].tolist() == found
+                assert np.array_equal(part.similarities[row][: k[query]], similarities[query][: k[query]])
+            assert width == k[start : start + len(part.rows)].max()
+            start += len(part.rows)
+        assert start == 60
+
+
 def test_pairs_of_vectors_are_held_a_few_at_once() -> None:
     queries, references = unit(512, 1024), unit(512, 1024, seed=1)
     tracemalloc.start()

@@ -1,0 +1,45 @@
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from eval import neighbours
+from eval.metrics import evaluate
+from eval.neighbours import nearest
+from eval.tiles import nearest_in_tiles
+from tests.eval.test_metrics import embeddings
+from tests.eval.test_neighbours import grid, unit
+
+
+@pytest.mark.parametrize("vectors", [unit, lambda count, _, seed=0: grid(count, seed)], ids=["distinct", "ties"])
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("side", [37, 64, 4096])
+@pytest.mark.parametrize("k", [1, 5, 40, 299])
+def test_tiles_give_what_whole_rows_give(vectors, alone: bool, side: int, k: int) -> None:
+    queries = vectors(300, 16)
+    references = None if alone else vectors(200, 16, 5)
+    heaps = nearest_in_tiles(queries, references, np.full(300, k), side)
+    expected = nearest(queries, references, k)
+    assert np.array_equal(heaps.rows.reshape(300, k), expected.rows)
+    assert np.array_equal(heaps.similarities.reshape(300, k), expected.similarities)
+
+
+def test_copies_of_one_vector_are_found_by_row() -> None:
+    vectors = np.repeat(unit(3, 32), 100, axis=0)
+    heaps = nearest_in_tiles(vectors, None, np.full(300, 4), 64)
+    for row, found in enumerate(heaps.rows.reshape(300, 4)):
+        others = [other for other in range(row // 100 * 100, row // 100 * 100 + 100) if other != row]
+        assert found.tolist() == others[:4]
+
+
+def test_a_large_set_is_measured_as_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [f"class {number}" for number in np.random.default_rng(3).geometric(0.05, 600)]
+    assert {1, 2, 20} < set(Counter(Counter(labels).values()))  # lone classes and a long tail
+    queries = embeddings(labels)
+    expected = evaluate(queries)
+    monkeypatch.setattr(neighbours, "LARGE", 0)
+    found = evaluate(queries)
+    for name, values in expected.per_query.items():
+        assert np.array_equal(found.per_query[name], values), name
+    assert "numba" in sys.modules
