@@ -90,10 +90,8 @@ def nearest_in_blocks(
         rough = queries[few] @ targets.T
         if references is None:
             np.fill_diagonal(rough[:, start:], -np.inf)
-        yield _cut(
-            _k_best(rough, queries[few], targets, int(wanted[few].max(initial=k if isinstance(k, int) else 1))),
-            wanted[few],
-        )
+        most = int(wanted[few].max(initial=k if isinstance(k, int) else 1))
+        yield _cut(_k_best(rough, queries[few], targets, most), wanted[few])
 
 
 def _tiled(queries: Vectors, references: Vectors | None, k: Numbers) -> Iterator[Neighbours]:

@@ -94,10 +94,10 @@ def nearest_in_tiles(queries: Vectors, references: Vectors | None, k: Numbers, s
             seen_twice = shape if itself and above != left else (0, 0)
             tile = Tile(_shaped(rough, shape), above, left, itself, _shaped(hits, seen_twice), counts[: len(few)])
             np.matmul(few, others.T, out=tile.rough)
-            _share(pool, len(few), lambda part, tile=tile: _scan_rows(tile, heaps, queries, targets, *part))
+            _share(pool, len(few), _scan_rows, tile, heaps, queries, targets)
             if tile.hits.size:
-                _share(pool, len(others), lambda part, tile=tile: _scan_hits(tile, heaps, queries, *part))
-        _share(pool, len(queries), lambda part: _sort(heaps, *part))
+                _share(pool, len(others), _scan_hits, tile, heaps, queries)
+        _share(pool, len(queries), _sort, heaps)
     return heaps
 
 
@@ -129,10 +129,10 @@ def _shaped(memory: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     return memory[: shape[0] * shape[1]].reshape(shape)
 
 
-def _share(pool: ThreadPoolExecutor, count: int, work: Callable[[tuple[int, int]], None]) -> None:
-    """Share a range among all cores."""
+def _share(pool: ThreadPoolExecutor, count: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Call ``work`` with the arguments and a part of the range up to ``count``, on all cores."""
     bounds = np.linspace(0, count, available_cores() + 1).astype(int).tolist()
-    list(pool.map(work, pairwise(bounds)))
+    list(pool.map(lambda part: work(*arguments, *part), pairwise(bounds)))
 
 
 @_compiled
@@ -224,7 +224,7 @@ def _sink(heaps: Heaps, start: int, size: int, row: int, similarity: np.float32)
 @_compiled
 def _worse(similarity: np.float32, row: int, other_similarity: np.float32, other_row: int) -> bool:
     """Whether one entry comes behind another: it is less similar, or as similar and a later row."""
-    return similarity < other_similarity or (similarity == other_similarity and row > other_row)
+    return bool(similarity < other_similarity or (similarity == other_similarity and row > other_row))
 
 
 @_compiled
