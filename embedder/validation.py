@@ -11,8 +11,8 @@ from embedder.preprocess import Preprocessing
 from embedder.runtime import BATCH
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet
+from eval.evaluation import evaluate
 from eval.images import open_image
-from eval.metrics import evaluate
 
 
 def validate(network: Network, photos: Catalog, preprocessing: Preprocessing) -> dict[str, float]:

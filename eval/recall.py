@@ -7,7 +7,7 @@ from pathlib import Path
 from eval.command import run
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.metrics import Evaluation, evaluate
+from eval.evaluation import Evaluation, evaluate
 
 _NAMES = {"r_precision": "R-precision", "map@r": "MAP@R"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.metrics import evaluate
+from eval.evaluation import evaluate
 from eval.recall import main
 
 ROOT = Path(__file__).parents[2]

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from eval import neighbours
-from eval.metrics import evaluate
+from eval.evaluation import evaluate
 from eval.neighbours import nearest
 from eval.tiles import nearest_in_tiles
-from tests.eval.test_metrics import embeddings
+from tests.eval.test_evaluation import embeddings
 from tests.eval.test_neighbours import grid, unit
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
+from eval.evaluation import evaluate
 from eval.images import BadImage, photo_id
-from eval.metrics import evaluate
 from index import Index
 from index.manifest import Manifest
 from index.store import commit, staging

@@ -1,0 +1,158 @@
+import tracemalloc
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+from eval import neighbours
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.evaluation import evaluate
+from tests.eval.test_metrics import naive_average_precision
+
+
+def embeddings(labels: list, vectors: np.ndarray | None = None, ids: str | None = None, seed: int = 0) -> EmbeddingSet:
+    """Vectors that lie near one another where labels are equal."""
+    if vectors is None:
+        draw = np.random.default_rng(seed)
+        kinds = sorted({str(label) for label in labels})
+        centres = np.random.default_rng(99).standard_normal((len(kinds), 8))
+        vectors = centres[[kinds.index(str(label)) for label in labels]] + 1.2 * draw.standard_normal((len(labels), 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    names = list(ids) if ids else [f"{seed}-{row}" for row in range(len(labels))]
+    return EmbeddingSet(vectors, pa.table({"id": names, "label": labels}), "f")
+
+
+def naive_means(queries: EmbeddingSet, references: EmbeddingSet | None, ks: list[int]) -> dict[str, float]:
+    """Rank every query by itself, in float64."""
+    rows: dict[str, list[float]] = {}
+    targets = references or queries
+    for own, (query, label) in enumerate(zip(queries.vectors, queries.labels, strict=True)):
+        order = np.argsort(-(targets.vectors.astype(float) @ query.astype(float)), kind="stable")
+        order = [row for row in order if references is not None or row != own]
+        relevant = np.array([targets.labels[row] == label and label is not None for row in order], bool)
+        total = int(relevant.sum())
+        if total == 0:
+            continue
+        scores = {f"recall@{k}": float(any(relevant[:k])) for k in ks}
+        scores["r_precision"] = sum(relevant[:total]) / total
+        scores["map@r"] = naive_average_precision(relevant, total, total)
+        scores[f"map@{max(ks)}"] = naive_average_precision(relevant, min(max(ks), len(order)), min(total, max(ks)))
+        for name, score in scores.items():
+            rows.setdefault(name, []).append(score)
+    return {name: float(np.mean(values)) for name, values in rows.items()}
+
+
+LABELS = [None, *"aaaabbbbbbbbccccccccccccdde"[::-1], None, "a"]  # a is last, where -1 would point
+
+
+@pytest.mark.parametrize("ks", [[1], [1, 2, 4, 8], [3, 40]])
+def test_a_set_that_searches_itself(ks: list[int]) -> None:
+    queries = embeddings(LABELS)
+    evaluation = evaluate(queries, None, ks)
+    assert evaluation.means() == pytest.approx(naive_means(queries, None, ks))
+    assert (evaluation.queries, evaluation.left_out) == (27, 3)  # e is alone in its class, two have no label
+    assert evaluation.rows.tolist() == [*range(2, 28), 29]
+    assert all(len(values) == 27 for values in evaluation.per_query.values())
+
+
+@pytest.mark.parametrize("ks", [[1], [1, 2, 4, 8], [50]])
+def test_two_sets(ks: list[int]) -> None:
+    queries, references = embeddings([*LABELS, "x"]), embeddings([None, *"abcde" * 7], seed=1)
+    evaluation = evaluate(queries, references, ks)
+    assert evaluation.means() == pytest.approx(naive_means(queries, references, ks))
+    assert (evaluation.queries, evaluation.left_out, evaluation.same_photo) == (28, 3, 0)
+
+
+def test_more_neighbours_than_references_take_no_memory() -> None:
+    queries, references = embeddings(LABELS), embeddings([*"abcde" * 7], seed=1)
+    for targets in (None, references):
+        many, all_ = evaluate(queries, targets, [1, 10**12]).means(), evaluate(queries, targets, [1, 35]).means()
+        assert [*many] == ["recall@1", f"recall@{10**12}", "r_precision", "map@r", f"map@{10**12}"]
+        assert [*many.values()] == [*all_.values()]
+
+
+def test_many_blocks_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = embeddings(LABELS)
+    whole = evaluate(queries).per_query
+    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 60)
+    for name, values in evaluate(queries).per_query.items():
+        assert np.array_equal(values, whole[name])
+
+
+def test_it_agrees_with_pytorch_metric_learning() -> None:
+    queries, references = embeddings([*"abcd" * 9]), embeddings([*"abcd" * 14], seed=1)
+    theirs = AccuracyCalculator(k=14).get_accuracy(
+        queries.vectors, queries.label_codes()[0], references.vectors, references.label_codes()[0]
+    )
+    ours = evaluate(queries, references).means()
+    assert ours["recall@1"] == pytest.approx(theirs["precision_at_1"])
+    assert ours["r_precision"] == pytest.approx(theirs["r_precision"])
+    assert ours["map@r"] == pytest.approx(theirs["mean_average_precision_at_r"])
+
+
+def test_no_row_retrieves_itself_even_among_copies() -> None:
+    vectors = np.repeat(np.eye(4), 2, axis=0)
+    evaluation = evaluate(embeddings([*"abababab"], vectors))  # each copy has the other label
+    assert evaluation.means()["recall@1"] == 0
+
+
+def test_labels_are_not_numbers() -> None:
+    vectors = np.eye(4)[[0, 0, 1, 1]]
+    large = [2**24, 2**24 + 1, 2**53, 2**53 + 1]  # the same in float32, or in float64
+    with pytest.raises(InputError, match="none of the 4 queries has a reference of its class"):
+        evaluate(embeddings(large, vectors))
+    assert evaluate(embeddings(["1", "1.0", "1", "01"], vectors)).queries == 2
+
+
+def test_the_same_photo_is_counted_and_not_hidden() -> None:
+    alone = evaluate(embeddings([*"aabb"], np.eye(4), ids="ppqr"))
+    assert alone.same_photo == 2
+    queries, references = embeddings([*"aab"], ids="pqr"), embeddings([*"aab"], ids="pxy")
+    assert evaluate(queries, references).same_photo == 1
+
+
+def test_queries_that_are_all_among_the_references_are_an_error() -> None:
+    queries = embeddings([*"aabb"])
+    backwards = EmbeddingSet(queries.vectors[::-1].copy(), queries.table.take([3, 2, 1, 0]), "f")
+    more = EmbeddingSet(
+        np.eye(8, dtype=np.float32), pa.table({"id": [*queries.ids, *"wxyz"], "label": [*"aabbaabb"]}), "f"
+    )
+    for references in (queries, backwards, more):
+        with pytest.raises(InputError, match="give the set once"):
+            evaluate(queries, references)
+
+
+def test_sets_that_cannot_be_compared_are_refused() -> None:
+    queries = embeddings([*"aabb"])
+    other = EmbeddingSet(queries.vectors, queries.table, "g")
+    with pytest.raises(InputError, match="queries were embedded by f and references by g"):
+        evaluate(queries, other)
+    with pytest.raises(InputError, match="queries have dimension 8 and references 4"):
+        evaluate(queries, embeddings([*"aabb"], np.eye(4), ids="wxyz"))
+
+
+def test_sets_without_labels_are_refused() -> None:
+    with pytest.raises(InputError, match="the queries have no labels"):
+        evaluate(embeddings([None, None]))
+    with pytest.raises(InputError, match="the references have no labels"):
+        evaluate(embeddings([*"aabb"]), embeddings([None, None], seed=1))
+    with pytest.raises(InputError, match="none of the 3 queries"):
+        evaluate(embeddings([*"abc"]))
+
+
+@pytest.mark.parametrize("ks", [[], [0, 1], [-1]])
+def test_wrong_numbers_of_neighbours_are_refused(ks: list[int]) -> None:
+    with pytest.raises(InputError, match="give numbers of neighbours"):
+        evaluate(embeddings([*"aabb"]), None, ks)
+
+
+def test_the_neighbours_of_all_queries_are_never_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = embeddings([*"ab" * 1000], np.random.default_rng(0).standard_normal((2000, 8)))
+    monkeypatch.setattr(neighbours, "BLOCK_VALUES", 20_000)
+    tracemalloc.start()
+    evaluate(queries)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6  # their rows alone: 2,000 x 999 x 8 bytes = 16 MB
