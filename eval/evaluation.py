@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from eval.bootstrap import Interval, class_intervals
 from eval.embeddings import EmbeddingSet, common_codes
 from eval.errors import InputError
 from eval.metrics import (
@@ -29,6 +30,7 @@ class Evaluation:
     Attributes:
         per_query: ``[Q]`` values of each metric: recall@k for each k, r_precision, map@r, map@k for the largest k.
         rows: ``[Q]`` int64, the rows of the queries that the values belong to.
+        codes: ``[Q]`` int64, their classes.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
         same_photo: queries, among the Q, that have a reference with their own id (besides themselves).
         trained_on: queries, among the Q, that are photos which the embedder was trained on; None where that is unknown.
@@ -36,6 +38,7 @@ class Evaluation:
 
     per_query: dict[str, PerQuery]
     rows: NDArray[np.int64]
+    codes: NDArray[np.int64]
     left_out: int
     same_photo: int
     trained_on: int | None
@@ -48,6 +51,10 @@ class Evaluation:
     def means(self) -> dict[str, float]:
         """The mean of each metric over the queries; in [0, 1]."""
         return {name: float(values.mean()) for name, values in self.per_query.items()}
+
+    def intervals(self) -> dict[str, Interval]:
+        """The mean of each metric with its 95 % interval, over other classes against the same references."""
+        return class_intervals(self.per_query, self.codes)
 
 
 def evaluate(
@@ -82,6 +89,7 @@ def evaluate(
     return Evaluation(
         per_query={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         rows=rows,
+        codes=query_codes[rows],
         left_out=len(queries) - len(rows),
         same_photo=_same_photo(queries, references, rows),
         trained_on=_trained_on(queries, rows),

@@ -38,23 +38,26 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     output = capsys.readouterr()
     printed = json.loads(output.out)
     counts, recalls = ["queries", "left_out", "same_photo", "trained_on"], ["recall@1", "recall@2", "recall@4"]
-    assert list(printed) == [*counts, *recalls, "r_precision", "map@r", "map@4"]
+    assert list(printed) == [*counts, *recalls, "r_precision", "map@r", "map@4", "intervals"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
-    assert printed == {"queries": 10, "left_out": 1, "same_photo": 0, "trained_on": None, **expected.means()}
+    intervals = {name: [one.low, one.high] for name, one in expected.intervals().items()}
+    counted = {"queries": 10, "left_out": 1, "same_photo": 0, "trained_on": None}
+    assert printed == {**counted, **expected.means(), "intervals": intervals}
     assert returned.means() == expected.means()
-    assert output.err == ""
+    assert output.err == "warning: only 3 classes: take the intervals as hints\n"
 
 
 def test_the_table_for_people(queries: Path, references: Path, capsys: pytest.CaptureFixture[str]) -> None:
     returned = main(queries, references)
     output = capsys.readouterr()
-    lines = [line.rsplit(maxsplit=1) for line in output.out.splitlines()]
+    lines = [line[:20].rsplit(maxsplit=1) for line in output.out.splitlines()]
     values = [f"{value:.4f}" for value in returned.means().values()]
     assert [value for _, value in lines] == ["10", "1", "1", "unknown", *values]
+    ends = [line[20:] for line in output.out.splitlines()]
+    assert ends == ["", "", "", "", *(f"  [{one.low:.4f}, {one.high:.4f}]" for one in returned.intervals().values())]
     recalls = [f"recall@{k}" for k in (1, 2, 4, 8)]
     names = ["queries", "left out", "same photo", "trained on", *recalls, "R-precision", "MAP@R", "mAP@8"]
     assert [name for name, _ in lines] == names
-    assert len({len(line) for line in output.out.splitlines()}) == 1
     assert "1 of 10 queries are themselves among the references" in output.err
 
 

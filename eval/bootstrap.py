@@ -1,0 +1,131 @@
+"""How far a mean may be from the truth: intervals that resample whole classes.
+
+Queries of one class succeed and fail together, so the unit that is drawn is the class, with all its queries; the
+references stay as they are. What an interval covers is therefore other classes against these references.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.errors import InputError
+
+FEW_CLASSES = 20
+"""Below this many classes an interval is no more than a hint."""
+
+RESAMPLES = 2000
+_DRAWS_AT_ONCE = 1 << 22
+
+Scores = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where the truth is likely to lie.
+
+    Attributes:
+        mean: over all queries.
+        low: lower end.
+        high: upper end.
+        classes: how many classes were resampled.
+    """
+
+    mean: float
+    low: float
+    high: float
+    classes: int
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether there are too few classes to take the ends at their word."""
+        return self.classes < FEW_CLASSES
+
+
+def class_intervals(
+    per_query: Mapping[str, Scores],
+    codes: Codes,
+    *,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """The bootstrap-t interval of each mean over queries, resampling classes.
+
+    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5, for the ratio of a sum of scores to a
+    number of queries, with the error of a ratio by linearisation (Cochran, "Sampling Techniques", 1977, section 2.11).
+
+    Args:
+        per_query: scores ``[Q]`` by name: a metric's values, or the differences of two embedders' values.
+        codes: ``[Q]``, the class of each query.
+        confidence: how often such intervals hold the truth, in (0, 1).
+        bounds: least and greatest score that there can be; the intervals stay within.
+        resamples: how often classes are drawn.
+        seed: of the draws, which are the same for all names.
+
+    Raises:
+        InputError: there are no scores, not as many as codes, or one that is not finite.
+    """
+    _, classes = np.unique(codes, return_inverse=True)
+    for name, scores in per_query.items():
+        _check(name, scores, codes)
+    counts = np.bincount(classes).astype(np.float64)
+    sums = {name: np.bincount(classes, scores) for name, scores in per_query.items()}
+    means = {name: float(total.sum() / counts.sum()) for name, total in sums.items()}
+    if len(counts) < 2:
+        return {name: Interval(mean, *bounds, classes=1) for name, mean in means.items()}
+    pivots: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in sums}
+    for drawn in _draws(len(counts), resamples, seed):
+        for name, total in sums.items():
+            pivots[name].append(_ratio(drawn, total, counts))
+    intervals = {}
+    for name, mean in means.items():
+        error = float(_ratio(np.ones((1, len(counts))), sums[name], counts)[1][0])
+        tail = (1.0 - confidence) / 2
+        below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
+        low, high = np.clip([mean - above * error, mean - below * error], *bounds)
+        intervals[name] = Interval(mean, float(low), float(high), len(counts))
+    return intervals
+
+
+def _check(name: str, scores: Scores, codes: Codes) -> None:
+    """Refuse scores that have no mean."""
+    if len(scores) == 0 or len(scores) != len(codes):
+        raise InputError(
+            f"{name}: {len(scores)} scores for {len(codes)} queries; each query needs one, and one query is the least"
+        )
+    if not np.isfinite(scores).all():
+        raise InputError(f"{name}: score {np.flatnonzero(~np.isfinite(scores))[0]} is not finite")
+
+
+def _draws(classes: int, resamples: int, seed: int) -> Iterator[Scores]:
+    """How often each class is drawn, ``[B, C]``, for some resamples at a time."""
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _DRAWS_AT_ONCE // classes)
+    for start in range(0, resamples, at_once):
+        few = min(at_once, resamples - start)
+        yield generator.multinomial(classes, np.full(classes, 1 / classes), few).astype(np.float64)
+
+
+def _ratio(drawn: Scores, sums: Scores, counts: Scores) -> tuple[Scores, Scores]:
+    """The mean over queries [B] and its standard error [B], where each class is drawn ``drawn`` [B, C] times."""
+    moments = drawn @ np.stack([sums, counts, sums**2, sums * counts, counts**2], axis=1)
+    total, queries, squares, products, sizes = moments.T
+    means = total / queries
+    residual = np.maximum(squares - 2 * means * products + means**2 * sizes, 0)
+    residual[residual < 1e-12 * np.maximum(squares, 1)] = 0  # what rounding leaves where all classes are alike
+    classes = len(counts)
+    return means, np.sqrt(classes / max(classes - 1, 1) * residual) / queries
+
+
+def _pivot(resampled: list[tuple[Scores, Scores]], mean: float) -> Scores:
+    """How many standard errors each resample's mean lies from ``mean``.
+
+    A resample that misses every class that differs sees no error at all; it is given the least that any other sees.
+    """
+    means, errors = (np.concatenate(parts) for parts in zip(*resampled, strict=True))
+    seen = errors[errors > 0]
+    return (means - mean) / np.maximum(errors, seen.min() if len(seen) else 1.0)

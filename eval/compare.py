@@ -1,0 +1,137 @@
+"""The command ``python -m eval.compare A B``: is one embedder better than another on the same photos?"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from json import dumps
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.bootstrap import Interval, class_intervals
+from eval.command import run
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.evaluation import Evaluation, evaluate
+from eval.recall import title, whole_numbers
+
+METRICS = ("recall@1", "r_precision", "map@r")
+FLIPS = "recall@1"
+SHOWN = 10
+"""How many of the queries that flip are listed for people; JSON has all."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two embedders on the same queries.
+
+    Attributes:
+        means: of each metric, of the first and of the second.
+        differences: second less first, with intervals that are paired by query and resample whole classes.
+        won: paths (or ids) of the queries whose nearest reference the second gets right and the first does not.
+        lost: the other way round.
+        queries: how many were compared.
+    """
+
+    means: dict[str, tuple[float, float]]
+    differences: dict[str, Interval]
+    won: list[str]
+    lost: list[str]
+    queries: int
+
+
+def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -> Comparison:
+    """Compare two embedders on the same photos, each of which searches for its class among the others.
+
+    The difference is paired: the same queries, one by one. Its interval resamples whole classes and covers other
+    classes. It does not say that another training by the same recipe would come out alike: several seeds say that.
+
+    Args:
+        first: embeddings folder or index folder by one embedder.
+        second: the same photos by the other one, in any order.
+        k: numbers of neighbours for recall@k, separated by commas.
+        json: print one JSON object instead of a table.
+
+    Returns:
+        The comparison.
+    """
+    comparison = compare(EmbeddingSet.load(first), EmbeddingSet.load(second), whole_numbers(k))
+    rough = next(iter(comparison.differences.values()))
+    if rough.is_rough:
+        print(f"warning: only {rough.classes} classes: take the intervals as hints", file=sys.stderr)
+    print(dumps(asdict(comparison)) if json else _table(comparison))
+    return comparison
+
+
+def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2, 4, 8)) -> Comparison:
+    """Measure both sets, each searching itself, and pair their queries.
+
+    Raises:
+        InputError: the sets hold other photos or other labels, or a set cannot be evaluated.
+    """
+    second = _in_order_of(first, second)
+    evaluations = evaluate(first, None, ks), evaluate(second, None, ks)
+    one, two = ({**evaluation.per_query} for evaluation in evaluations)
+    names = [name for name in one if name.startswith("recall@") or name in METRICS]
+    codes = first.label_codes()[0][evaluations[0].rows]
+    differences = class_intervals({name: two[name] - one[name] for name in names}, codes, bounds=(-1.0, 1.0))
+    right, left = (per_query[names[0]] > 0 for per_query in (two, one))
+    return Comparison(
+        means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
+        differences=differences,
+        won=_named(first, evaluations[0], right & ~left),
+        lost=_named(first, evaluations[0], left & ~right),
+        queries=evaluations[0].queries,
+    )
+
+
+def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
+    """The second set's rows in the order of the first one's photos.
+
+    Raises:
+        InputError: they do not hold the same photos with the same labels.
+    """
+    orders = [np.argsort(np.array(one.ids), kind="stable") for one in (first, second)]
+    ids = [np.array(one.ids)[order] for one, order in zip((first, second), orders, strict=True)]
+    if not np.array_equal(*ids):
+        alone = set(first.ids) ^ set(second.ids)
+        raise InputError(
+            f"the two sets hold other photos ({len(first)} and {len(second)}, {len(alone)} of them in one only); embed "
+            "the same photos with both embedders"
+        )
+    rows = np.empty(len(first), np.int64)
+    rows[orders[0]] = orders[1]
+    second = EmbeddingSet(second.vectors[rows], second.table.take(rows), second.fingerprint)
+    differing = [row for row, pair in enumerate(zip(first.labels, second.labels, strict=True)) if pair[0] != pair[1]]
+    if differing:
+        row = differing[0]
+        raise InputError(
+            f"{len(differing)} photos are labelled otherwise in the second set (first: {first.ids[row]} is "
+            f"{first.labels[row]!r} and {second.labels[row]!r}); embed the same photos with both embedders"
+        )
+    return second
+
+
+def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.bool_]) -> list[str]:
+    """The paths of some evaluated queries; the ids of those without."""
+    return [queries.paths[row] or queries.ids[row] for row in evaluation.rows[chosen]]
+
+
+def _table(comparison: Comparison) -> str:
+    """The comparison for people."""
+    lines = [f"{comparison.queries} queries", f"{'':<12}{'first':>8}{'second':>8}  second less first, 95 % interval"]
+    for name, interval in comparison.differences.items():
+        one, two = comparison.means[name]
+        ends = f"{interval.mean:+.4f}  [{interval.low:+.4f}, {interval.high:+.4f}]"
+        lines.append(f"{title(name):<12}{one:>8.4f}{two:>8.4f}  {ends}")
+    for text, paths in (("right by the second alone", comparison.won), ("right by the first alone", comparison.lost)):
+        lines.append(f"{text}: {len(paths)}")
+        lines += [f"  {path}" for path in paths[:SHOWN]]
+        if len(paths) > SHOWN:
+            lines.append(f"  and {len(paths) - SHOWN} more; --json lists all")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)

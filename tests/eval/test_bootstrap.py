@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from eval.bootstrap import class_intervals
+from eval.errors import InputError
+
+
+def one(scores, codes, **options):
+    return class_intervals({"recall@1": np.asarray(scores, float)}, np.asarray(codes), **options)["recall@1"]
+
+
+def naive_pivots(scores: np.ndarray, codes: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """The pivot of each resample, from the definitions: draw the classes, list their queries, linearise the ratio."""
+    classes = np.unique(codes)
+    pivots = []
+    for times in drawn:
+        chosen = [scores[codes == name] for name, often in zip(classes, times, strict=True) for _ in range(often)]
+        mean = np.concatenate(chosen).mean()
+        residuals = np.array([(part - mean).sum() for part in chosen])
+        error = np.sqrt(len(classes) / (len(classes) - 1) * (residuals**2).sum()) / sum(map(len, chosen))
+        pivots.append((mean - scores.mean()) / error)
+    return pivots
+
+
+def test_it_is_what_the_definitions_give() -> None:
+    draw = np.random.default_rng(0)
+    codes = np.repeat([3, 7, 8, 9, 11, 12, 13, 20], [4, 1, 6, 9, 2, 3, 3, 2])
+    scores = draw.random(30)
+    found = one(scores, codes, resamples=200, seed=5)
+    drawn = np.random.default_rng(5).multinomial(8, [1 / 8] * 8, 200)
+    pivots = naive_pivots(scores, codes, drawn)
+    residuals = np.array([(scores[codes == name] - scores.mean()).sum() for name in np.unique(codes)])
+    error = np.sqrt(8 / 7 * (residuals**2).sum()) / 30
+    assert np.abs(pivots).max() < 1e6  # no resample is of one class alone, which would have no error
+    low, high = scores.mean() - error * np.quantile(pivots, [0.975, 0.025])
+    assert (found.mean, found.classes) == (pytest.approx(scores.mean()), 8)
+    assert (found.low, found.high) == (pytest.approx(max(low, 0)), pytest.approx(min(high, 1)))
+    assert found.is_rough
+
+
+def test_classes_are_drawn_and_not_queries() -> None:
+    """Forty queries of two classes that are each all right or all wrong tell as much as two queries."""
+    draw = np.random.default_rng(1)
+    right = draw.random(40) < 0.5
+    few = one(np.repeat(right, 25), np.repeat(np.arange(40), 25))
+    alone = one(right, np.arange(40))
+    assert few.high - few.low == pytest.approx(alone.high - alone.low)
+    many = one(np.repeat(right, 25), np.arange(1000))
+    assert many.high - many.low < (few.high - few.low) / 3
+
+
+def test_all_names_share_the_draws_and_the_order_of_queries_does_not_matter() -> None:
+    draw = np.random.default_rng(2)
+    codes, scores = draw.integers(0, 30, 200), draw.random(200)
+    both = class_intervals({"a": scores, "b": 1 - scores}, codes)
+    assert both["a"].low == pytest.approx(1 - both["b"].high)
+    order = draw.permutation(200)
+    shuffled, found = one(scores[order], codes[order]), one(scores, codes)
+    assert (shuffled.low, shuffled.high) == (pytest.approx(found.low), pytest.approx(found.high))
+    assert one(scores, codes, seed=1).low != pytest.approx(found.low)
+    assert not both["a"].is_rough
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, 0.25])
+def test_scores_that_are_all_alike_have_an_interval_of_one_point(score: float) -> None:
+    found = one([score] * 90, np.repeat(np.arange(30), 3))
+    assert (found.low, found.mean, found.high) == (pytest.approx(score), pytest.approx(score), pytest.approx(score))
+
+
+def test_one_class_tells_nothing_about_others() -> None:
+    found = one([1, 0, 1], [4, 4, 4])
+    assert (found.low, found.high) == (0.0, 1.0)
+    assert one([0.5, 0.1], [1, 1], bounds=(-1.0, 1.0)).low == -1.0
+
+
+def test_the_interval_stays_within_what_scores_can_be() -> None:
+    scores = np.ones(100)
+    scores[:3] = 0
+    found = one(scores, np.repeat(np.arange(25), 4))
+    assert 0 <= found.low < found.mean <= found.high == 1
+
+
+def test_it_holds_the_truth_as_often_as_it_says() -> None:
+    """300 sets of 40 classes, whose true mean over all classes that there could be is 0.7."""
+    draw = np.random.default_rng(3)
+    held = 0
+    for number in range(300):
+        rates = draw.beta(3.5, 1.5, 40)
+        codes = np.repeat(np.arange(40), draw.poisson(15, 40) + 1)
+        found = one(draw.random(len(codes)) < rates[codes], codes, resamples=400, seed=number)
+        held += found.low <= 0.7 <= found.high
+    assert 0.91 <= held / 300 <= 0.985
+
+
+def test_what_has_no_mean_is_refused() -> None:
+    with pytest.raises(InputError, match="0 scores for 0 queries"):
+        one([], [])
+    with pytest.raises(InputError, match="2 scores for 3 queries"):
+        one([0, 1], [1, 2, 3])
+    with pytest.raises(InputError, match="recall@1: score 1 is not finite"):
+        one([0, np.nan], [1, 2])

@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from eval.bootstrap import class_intervals
+from eval.compare import compare, main
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.evaluation import evaluate
+
+LABELS = [f"kind {row % 25}" for row in range(200)]
+
+
+def embedded(noise: float, seed: int, fingerprint: str) -> EmbeddingSet:
+    """200 photos of 25 classes; the more noise the worse the embedder."""
+    centres = np.random.default_rng(9).standard_normal((25, 12))
+    vectors = centres[np.arange(200) % 25] + noise * np.random.default_rng(seed).standard_normal((200, 12))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    paths = [f"{row:03}.jpg" for row in range(200)]
+    return EmbeddingSet(
+        vectors, pa.table({"id": [f"id{row}" for row in range(200)], "label": LABELS, "path": paths}), fingerprint
+    )
+
+
+def shuffled(one: EmbeddingSet) -> EmbeddingSet:
+    order = np.random.default_rng(4).permutation(len(one))
+    return EmbeddingSet(one.vectors[order], one.table.take(order), one.fingerprint)
+
+
+@pytest.fixture
+def first() -> EmbeddingSet:
+    return embedded(1.2, 0, "f")
+
+
+@pytest.fixture
+def second() -> EmbeddingSet:
+    return embedded(0.8, 1, "g")
+
+
+def test_queries_are_paired_whatever_their_order(first: EmbeddingSet, second: EmbeddingSet) -> None:
+    found = compare(first, second)
+    one, two = evaluate(first), evaluate(second)
+    for name, (left, right) in found.means.items():
+        assert (left, right) == (pytest.approx(one.means()[name]), pytest.approx(two.means()[name]))
+        assert found.differences[name].mean == pytest.approx(right - left)
+    hits = [evaluation.per_query["recall@1"] > 0 for evaluation in (one, two)]
+    assert found.won == [f"{row:03}.jpg" for row in np.flatnonzero(hits[1] & ~hits[0])]
+    assert found.lost == [f"{row:03}.jpg" for row in np.flatnonzero(hits[0] & ~hits[1])]
+    assert len(found.won) - len(found.lost) == round(200 * found.differences["recall@1"].mean)
+    again = compare(first, shuffled(second))
+    assert (again.means, again.won, again.lost) == (found.means, found.won, found.lost)
+    differences = two.per_query["map@r"] - one.per_query["map@r"]
+    expected = class_intervals({"map@r": differences}, first.label_codes()[0], bounds=(-1, 1))["map@r"]
+    assert (found.differences["map@r"].low, found.differences["map@r"].high) == pytest.approx(
+        (expected.low, expected.high)
+    )
+
+
+def test_a_set_is_not_better_than_itself(first: EmbeddingSet) -> None:
+    found = compare(first, shuffled(first))
+    assert found.won == found.lost == []
+    assert all((one.low, one.mean, one.high) == (0, 0, 0) for one in found.differences.values())
+
+
+def test_pairing_narrows_the_interval(first: EmbeddingSet) -> None:
+    """Embedders that agree on most queries differ by less than either's own interval is wide."""
+    close = EmbeddingSet(first.vectors.copy(), first.table, "g")
+    close.vectors[:5] = close.vectors[5:10]
+    found = compare(first, close).differences["recall@1"]
+    alone = evaluate(first).intervals()["recall@1"]
+    assert found.high - found.low < (alone.high - alone.low) / 2
+
+
+def test_other_photos_or_labels_are_refused(first: EmbeddingSet, second: EmbeddingSet) -> None:
+    fewer = EmbeddingSet(second.vectors[:199], second.table.slice(0, 199), "g")
+    with pytest.raises(InputError, match=r"other photos \(200 and 199, 1 of them in one only\)"):
+        compare(first, fewer)
+    labels = pa.array(["else", *LABELS[1:]])
+    other = EmbeddingSet(second.vectors, second.table.set_column(1, "label", labels), "g")
+    with pytest.raises(InputError, match=r"1 photos are labelled otherwise .* id0 is 'kind 0' and 'else'"):
+        compare(first, other)
+
+
+def test_the_command(
+    first: EmbeddingSet, second: EmbeddingSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, one in (("first", first), ("second", second)):
+        one.save(tmp_path / name, made_from={}, images_root=None, left_out=[])
+    found = main(tmp_path / "first", tmp_path / "second", k="1")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "200 queries"
+    assert f"right by the second alone: {len(found.won)}" in lines
+    assert sum(line.startswith("  ") and line.endswith(".jpg") for line in lines) == min(10, len(found.won)) + min(
+        10, len(found.lost)
+    )
+    command = [sys.executable, "-m", "eval.compare", str(tmp_path / "first"), str(tmp_path / "second"), "--json"]
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (printed["queries"], printed["won"], printed["lost"]) == (200, found.won, found.lost)
+    assert printed["differences"]["recall@1"]["mean"] == pytest.approx(found.differences["recall@1"].mean)
