@@ -1,7 +1,7 @@
 """recall@{1,2,4,8}, R-precision and MAP@R of a set the size of Stanford Online Products, beside the bare product.
 
     python bench/evaluation.py [--rows 60000] [--dimension 512] [--classes 11000] [--rounds 5]
-                               [--oml-python /path/to/an/environment/with/open-metric-learning/bin/python]
+                               [--oml-python PYTHON_OF_AN_ENVIRONMENT_WITH_IT]
 
 The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of several
 sizes, by NumPy and by torch; Fieldmark; pytorch-metric-learning's AccuracyCalculator with k="max_bin_count"; and
