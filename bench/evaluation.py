@@ -3,8 +3,8 @@
     python bench/evaluation.py [--rows 60000] [--dimension 512] [--classes 11000] [--rounds 5]
                                [--oml-python PYTHON_OF_AN_ENVIRONMENT_WITH_IT]
 
-The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of several
-sizes, by NumPy and by torch; Fieldmark; pytorch-metric-learning's AccuracyCalculator with k="max_bin_count"; and
+The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of two sizes,
+by NumPy and by torch; Fieldmark; pytorch-metric-learning's AccuracyCalculator with k="max_bin_count"; and
 open-metric-learning, if an environment that has it is named. Prints seconds, and the memory that was taken beyond the
 vectors. Fieldmark compiles its code before the clock starts, and prints how long that took.
 """
@@ -57,12 +57,9 @@ def report(found: dict[str, list[dict[str, float]]]) -> None:
         scores = " | ".join(f"{runs[0][name]:.6f}" if name in runs[0] else "" for name in ("recall@1", "map@r"))
         memory = max(run["memory"] for run in runs)
         print(f"| {way} | {seconds[way]:.1f} | {seconds[way] / product:.2f} | {memory:.0f} | {scores} |")
-    print(
-        f"\nFieldmark's compilation, once an installation: {found[OURS][0]['compilation']:.1f} s in the first run, then"
-    )
-    print(
-        f"{found[OURS][-1]['compilation']:.1f} s to load. Fieldmark takes {seconds[OURS] / seconds[PML]:.2f} times {PML}."
-    )
+    first, last = (found[OURS][run]["compilation"] for run in (0, -1))
+    print(f"\nFieldmark's compilation: {first:.1f} s in the first run, {last:.1f} s to load what was kept in the last.")
+    print(f"Fieldmark takes {seconds[OURS] / seconds[PML]:.2f} times as long as {PML}.")
 
 
 def measured(options: argparse.Namespace) -> dict[str, float]:
