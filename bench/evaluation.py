@@ -3,8 +3,8 @@
     python bench/evaluation.py [--rows 60000] [--dimension 512] [--classes 11000] [--rounds 5]
                                [--oml-python PYTHON_OF_AN_ENVIRONMENT_WITH_IT]
 
-The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of two sizes,
-by NumPy and by torch; Fieldmark; pytorch-metric-learning's AccuracyCalculator with k="max_bin_count"; and
+The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of two
+sizes, by NumPy and by torch; Fieldmark; pytorch-metric-learning's AccuracyCalculator with k="max_bin_count"; and
 open-metric-learning, if an environment that has it is named. Prints seconds, and the memory that was taken beyond the
 vectors. Fieldmark compiles its code before the clock starts, and prints how long that took.
 """

@@ -1,0 +1,121 @@
+import math
+
+import numpy as np
+import pytest
+
+from eval.calibration import label_set_threshold, leave_one_out_set, unknown_threshold, vote_temperature
+from eval.errors import InputError
+from eval.vote import vote
+
+
+def test_every_class_has_the_same_weight_however_many_photos_it_has() -> None:
+    """Nine classes and one to come: at 20 % false accepts, four fifths of the ten weights must lie at or below."""
+    scores = np.concatenate([np.full(1000, 0.9), np.arange(1, 9) / 10])
+    codes = np.concatenate([np.zeros(1000, int), np.arange(1, 9)])
+    assert unknown_threshold(scores, codes, 0.2) == 0.8
+    assert unknown_threshold(scores, codes, 0.3) == 0.7
+    assert unknown_threshold(scores, codes, 0.1) == 0.9
+    assert unknown_threshold(scores, codes, 0.09) == math.inf
+    order = np.random.default_rng(0).permutation(len(scores))
+    assert unknown_threshold(scores[order], codes[order], 0.2) == 0.8
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2])
+def test_false_accepts_of_new_classes_keep_to_the_promise(rate: float) -> None:
+    """Classes differ in their level and in their number of photos; the rate is that of a photo of a new class."""
+    draw = np.random.default_rng(1)
+    accepted = []
+    for _ in range(2000):
+        sizes = draw.geometric(0.1, 31)
+        codes = np.repeat(np.arange(31), sizes)
+        scores = draw.normal(0, 1, 31)[codes] + 0.5 * draw.normal(0, 1, len(codes))
+        new = codes == 30
+        accepted.append((scores[new] > unknown_threshold(scores[~new], codes[~new], rate)).mean())
+    assert rate - 1 / 31 - 0.01 < np.mean(accepted) < rate + 3 * np.std(accepted) / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.95])
+@pytest.mark.parametrize("photos", [19, 100, 133])
+def test_label_sets_hold_the_right_label_as_often_as_promised(coverage: float, photos: int) -> None:
+    draw = np.random.default_rng(2)
+    shares = draw.beta(4, 1, (4000, photos + 1))
+    held = np.mean([row[0] >= label_set_threshold(row[1:], coverage) for row in shares])
+    noise = 3 * math.sqrt(coverage * (1 - coverage) / 4000)
+    assert coverage - noise < held < coverage + 1 / (photos + 1) + noise
+
+
+def test_too_few_photos_for_a_coverage_mean_every_label() -> None:
+    shares = np.arange(1, 10) / 10
+    assert label_set_threshold(shares, 0.9) == 0.1
+    assert label_set_threshold(shares, 0.91) == -math.inf
+
+
+def naive_leave_one_out(right: np.ndarray, candidates: np.ndarray, coverage: float) -> list[bool]:
+    return [
+        sum(own > other for own, other in zip(right, column, strict=True)) < coverage * (len(right) + 1)
+        for column in candidates.T
+    ]
+
+
+def test_leave_one_out_sets_are_what_the_definition_gives() -> None:
+    draw = np.random.default_rng(3)
+    right, candidates = draw.random(40), draw.random((40, 7)) * np.linspace(0, 1.2, 7)
+    for coverage in (0.3, 0.8, 0.95):
+        found = leave_one_out_set(right, candidates, coverage)
+        assert found.tolist() == naive_leave_one_out(right, candidates, coverage)
+
+
+def test_leave_one_out_sets_cover_more_than_their_promise() -> None:
+    """A nearest-neighbour answer in one dimension: three kinds of points, each its own group."""
+    draw = np.random.default_rng(4)
+    held = []
+    for _ in range(400):
+        labels = draw.integers(0, 3, 41)
+        points = labels + 0.8 * draw.normal(size=41)
+        apart = np.abs(points[:, None] - points)
+        np.fill_diagonal(apart, np.inf)
+        by_label = np.stack([np.where(labels == label, apart, np.inf) for label in range(3)])
+        query, others = 40, np.arange(40)
+        right = -np.array([by_label[labels[row], row][others].min() for row in others])
+        without = [
+            -np.array([by_label[label, query][others[others != row]].min() for label in range(3)]) for row in others
+        ]
+        held.append(leave_one_out_set(right, np.array(without), 0.8)[labels[query]])
+    assert np.mean(held) > 2 * 0.8 - 1
+    assert 0.72 < np.mean(held) < 0.9
+
+
+def test_the_temperature_makes_the_shares_the_best_probabilities() -> None:
+    draw = np.random.default_rng(5)
+    similarities = np.sort(draw.random((500, 10)))[:, ::-1]
+    relevant = draw.random((500, 10)) < 1 / (1 + np.exp(-(similarities - 0.5) / 0.15))
+    found = vote_temperature(similarities, relevant)
+
+    def loss(temperature: float) -> float:
+        total = 0.0
+        for row, hits in zip(similarities, relevant, strict=True):
+            shares = {
+                one.label: one.share for one in vote(row, ["right" if hit else "wrong" for hit in hits], temperature)
+            }
+            total -= math.log(max(shares.get("right", 0.0), 1e-6))
+        return total
+
+    least = loss(found)
+    assert all(loss(found * factor) >= least - 1e-6 for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
+    assert vote_temperature(similarities, np.arange(10) < np.ones((500, 1))) == pytest.approx(1e-3, rel=0.2)
+
+
+def test_what_cannot_be_calibrated_is_refused() -> None:
+    for rate in (0, 1, -0.1, math.nan):
+        with pytest.raises(InputError, match="must be above 0 and below 1"):
+            unknown_threshold(np.ones(3), np.arange(3), rate)
+    with pytest.raises(InputError, match="no scores to calibrate with"):
+        label_set_threshold(np.ones(0), 0.9)
+    with pytest.raises(InputError, match="score 1 is not a number"):
+        unknown_threshold(np.array([0, np.nan]), np.arange(2), 0.1)
+    with pytest.raises(InputError, match="3 scores of 2 photos"):
+        unknown_threshold(np.ones(3), np.arange(2), 0.1)
+    with pytest.raises(InputError, match=r"it must be \[3, labels\]"):
+        leave_one_out_set(np.ones(3), np.ones((2, 4)), 0.9)
+    with pytest.raises(InputError, match="similarities have the shape"):
+        vote_temperature(np.ones((2, 3)), np.ones((2, 4), bool))
