@@ -73,7 +73,9 @@ def class_intervals(
     for name, scores in per_query.items():
         _check(name, scores, codes)
     counts = np.bincount(classes).astype(np.float64)
-    sums = {name: np.bincount(classes, scores) for name, scores in per_query.items()}
+    sums: dict[str, Scores] = {
+        name: np.bincount(classes, scores).astype(np.float64) for name, scores in per_query.items()
+    }
     means = {name: float(total.sum() / counts.sum()) for name, total in sums.items()}
     if len(counts) < 2:
         return {name: Interval(mean, *bounds, classes=1) for name, mean in means.items()}

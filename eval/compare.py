@@ -94,7 +94,7 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
     """
     orders = [np.argsort(np.array(one.ids), kind="stable") for one in (first, second)]
     ids = [np.array(one.ids)[order] for one, order in zip((first, second), orders, strict=True)]
-    if not np.array_equal(*ids):
+    if not np.array_equal(ids[0], ids[1]):
         alone = set(first.ids) ^ set(second.ids)
         raise InputError(
             f"the two sets hold other photos ({len(first)} and {len(second)}, {len(alone)} of them in one only); embed "
