@@ -113,14 +113,16 @@ def _draws(classes: int, resamples: int, seed: int) -> Iterator[Scores]:
 
 
 def _ratio(drawn: Scores, sums: Scores, counts: Scores) -> tuple[Scores, Scores]:
-    """The mean over queries [B] and its standard error [B], where each class is drawn ``drawn`` [B, C] times."""
+    """The mean over queries [B] and its standard error [B], where each class is drawn ``drawn`` [B, C] times.
+
+    The errors of sample and resamples are divided by each other, so the factor C / (C - 1) is left out of both.
+    """
     moments = drawn @ np.stack([sums, counts, sums**2, sums * counts, counts**2], axis=1)
     total, queries, squares, products, sizes = moments.T
     means = total / queries
     residual = np.maximum(squares - 2 * means * products + means**2 * sizes, 0)
     residual[residual < 1e-12 * np.maximum(squares, 1)] = 0  # what rounding leaves where all classes are alike
-    classes = len(counts)
-    return means, np.sqrt(classes / max(classes - 1, 1) * residual) / queries
+    return means, np.sqrt(residual) / queries
 
 
 def _pivot(resampled: list[tuple[Scores, Scores]], mean: float) -> Scores:

@@ -17,7 +17,7 @@ def naive_pivots(scores: np.ndarray, codes: np.ndarray, drawn: np.ndarray) -> li
         chosen = [scores[codes == name] for name, often in zip(classes, times, strict=True) for _ in range(often)]
         mean = np.concatenate(chosen).mean()
         residuals = np.array([(part - mean).sum() for part in chosen])
-        error = np.sqrt(len(classes) / (len(classes) - 1) * (residuals**2).sum()) / sum(map(len, chosen))
+        error = np.sqrt((residuals**2).sum()) / sum(map(len, chosen))
         pivots.append((mean - scores.mean()) / error)
     return pivots
 
@@ -30,7 +30,7 @@ def test_it_is_what_the_definitions_give() -> None:
     drawn = np.random.default_rng(5).multinomial(8, [1 / 8] * 8, 200)
     pivots = naive_pivots(scores, codes, drawn)
     residuals = np.array([(scores[codes == name] - scores.mean()).sum() for name in np.unique(codes)])
-    error = np.sqrt(8 / 7 * (residuals**2).sum()) / 30
+    error = np.sqrt((residuals**2).sum()) / 30
     assert np.abs(pivots).max() < 1e6  # no resample is of one class alone, which would have no error
     low, high = scores.mean() - error * np.quantile(pivots, [0.975, 0.025])
     assert (found.mean, found.classes) == (pytest.approx(scores.mean()), 8)

@@ -180,7 +180,9 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with files.alone(tmp_path / "here"):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
         assert "InputError: busy" in done.stderr
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "in\n"
