@@ -263,7 +263,12 @@ class Trainer:
         """Write ``trained_on.npy`` and, last of all, ``embedder.onnx`` with the best weights."""
         best = checkpoint.load(self.folder / BEST)
         if self.step and best["row"].get(SELECTION, 1.0) < self.log.rows[0].get(SELECTION, 0.0):
-            self._say(f"no epoch was better than the network before training by {SELECTION}; the best is exported")
+            before, after = self.log.rows[0][SELECTION], best["row"][SELECTION]
+            self._say(
+                f"training made it no better: {SELECTION} was {before:.3f} before and is {after:.3f} after epoch "
+                f"{best['epoch']}, which is exported, on {self.log.rows[0]['queries']:.0f} held-out photos; for the "
+                "network as it was, train with --train.epochs 0 into another --run"
+            )
         self.network.load_state_dict(best["network"])
         with replacing(self.folder / TRAINED_ON) as beside, beside.open("wb") as file:
             np.save(file, np.array(self.ids if self.step else [], dtype="U32"), allow_pickle=False)

@@ -122,7 +122,7 @@ def _text(answer: Answer) -> str:
 
 def _line(neighbour: Neighbour, width: int) -> str:
     """One reference for people: rank, similarity, label, path."""
-    remark = "  (the same photo)" if neighbour.same_photo else ""
+    remark = "  (the same photo: no vote)" if neighbour.same_photo else ""
     return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {neighbour.path}{remark}"
 
 
@@ -150,7 +150,7 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
     tiles = [
         Tile(
             image=Image.open(io.BytesIO(index.thumbnail(neighbour.row))),
-            caption=f"{neighbour.label} (the same photo)" if neighbour.same_photo else neighbour.label,
+            caption=f"{neighbour.label} (the same photo: no vote)" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
             frame="same" if neighbour.label == result.label else "other",
         )

@@ -22,7 +22,7 @@ def test_people_get_the_answer_and_the_evidence(built, photos, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{built}: 20 references, generation 1, uncalibrated: ")
     assert lines[1:4] == ["", str(photos / "class-1" / "05.png"), "  class-1, 100% of the vote"]
-    assert lines[4] == "    1   1.000  class-1  class-1/05.png  (the same photo)"
+    assert lines[4] == "    1   1.000  class-1  class-1/05.png  (the same photo: no vote)"
     assert len(lines) == 1 + 2 * 6
     assert "\n".join(lines).count("uncalibrated") == 1
 
