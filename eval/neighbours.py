@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
+from eval.similarity import SCALE, slack
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -28,7 +29,6 @@ HEAP_VALUES = 1 << 25
 
 _ROWS_AT_ONCE = 1 << 14
 _PAIRS_AT_ONCE = 256  # few enough for the processor's cache
-_SCALE = np.float64(2**26)
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ def _k_best(rough: NDArray[np.float32], queries: Vectors, references: Vectors, k
     neighbours = Neighbours(np.full((len(rough), k), -1), np.full((len(rough), k), -np.inf, np.float32))
     floor = np.full((len(rough), 1), -2, np.float32)
     if rough.shape[1] > k:
-        # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
-        floor = np.partition(rough, -k, axis=1)[:, -k, None] - np.float32(queries.shape[1] * 2.0**-22)
+        floor = np.partition(rough, -k, axis=1)[:, -k, None] - slack(queries.shape[1])
     query, row = np.nonzero(rough >= floor)
     exact = _exact_similarities(queries, references, query, row)
     order = np.lexsort((-exact, query))  # keeps the order of rows where both are equal
@@ -151,9 +150,9 @@ def _exact_similarities(
         for start in range(0, len(query), _PAIRS_AT_ONCE):
             few = slice(start, start + _PAIRS_AT_ONCE)
             exact[few] = np.einsum("pd,pd->p", _whole(queries[query[few]]), _whole(references[row[few]]))
-    return np.clip(exact / _SCALE**2, -1, 1).astype(np.float32)
+    return np.clip(exact / SCALE**2, -1, 1).astype(np.float32)
 
 
 def _whole(vectors: Vectors) -> NDArray[np.float64]:
-    """Vectors in whole numbers; the sums of products of unit vectors stay below 2**53, so float64 has them exactly."""
-    return np.rint(vectors * _SCALE)
+    """Vectors in whole numbers."""
+    return np.rint(vectors * SCALE)

@@ -3,27 +3,33 @@
 A tile is the matrix product of some rows with some others. What a row has found so far gives it a threshold, and of a
 tile only what lies above the thresholds is looked at: nearly nothing, once each row has seen a few thousand others. A
 set that searches itself needs the tiles on and above the diagonal only, each of which is looked at from both sides.
+
+Each core works on a tile of its own, product and scan, while no other works on the same rows. That needs no turns taken
+between cores, and a tile is scanned while it still lies in the cache of the core that made it.
 """
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from threading import Condition
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from eval.cores import available_cores
+from eval.similarity import SCALE, slack
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
+Tile = tuple[int, int]
+"""The block of its queries and the block of its references, counted from 0."""
 
-SIDE = 2048
-"""Rows of a tile: large enough for a fast matrix product, small enough to stay in the processor's cache."""
+SIDE = 768
+"""Rows of a block: enough for a fast matrix product, few enough for a tile to stay in the cache of a core."""
 
-_CHUNK = 32  # similarities that are compared with their thresholds before anything is decided
-_SCALE = np.float64(2**26)
+_CHUNK = 64  # similarities compared with their thresholds before anything is decided; 32 are not compiled to vectors
 
 # The threads are Python's own, which the compiled code lets run: numba's are not safe to use from several of those.
 _compiled: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -49,55 +55,79 @@ class Heaps(NamedTuple):
     slack: np.float32
 
 
-class Tile(NamedTuple):
-    """The rough similarities of some queries and some references.
+class Schedule:
+    """Hands out tiles to workers, so that no two at a time write to the same rows."""
 
-    Attributes:
-        rough: ``[q, n]`` float32.
-        above: the row of its first query.
-        left: the row of its first reference.
-        itself: whether queries and references are one set.
-        hits: ``[q, n]`` int32, for each query the columns whose own rows want it; empty if the tile has one side only.
-        counts: ``[q]`` int64, how many of them.
-    """
+    def __init__(self, tiles: list[Tile], itself: bool) -> None:
+        """Begin with all ``tiles`` waiting; those of a set that searches itself write to both of their blocks."""
+        self._waiting = tiles
+        self._itself = itself
+        self._busy: set[int] = set()
+        self._changed = Condition()
 
-    rough: NDArray[np.float32]
-    above: int
-    left: int
-    itself: bool
-    hits: NDArray[np.int32]
-    counts: Numbers
+    def __iter__(self) -> Iterator[Tile]:
+        """Yield tiles to one worker until none is left; a tile is done when the next one is asked for."""
+        while (tile := self._take()) is not None:
+            try:
+                yield tile
+            finally:
+                with self._changed:
+                    self._busy -= self._written(tile)
+                    self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Hand out no more."""
+        with self._changed:
+            self._waiting.clear()
+
+    def _take(self) -> Tile | None:
+        """Wait for a tile that nobody else is in the way of; none where none is left."""
+        with self._changed:
+            while self._waiting:
+                for place, tile in enumerate(self._waiting):
+                    if not self._busy & self._written(tile):
+                        self._busy |= self._written(tile)
+                        return self._waiting.pop(place)
+                self._changed.wait()
+        return None
+
+    def _written(self, tile: Tile) -> set[int]:
+        """The blocks whose heaps a tile writes to."""
+        return set(tile) if self._itself else {tile[0]}
 
 
-def nearest_in_tiles(queries: Vectors, references: Vectors | None, k: Numbers, side: int = SIDE) -> Heaps:
+def nearest_in_tiles(queries: Vectors, references: Vectors | None, k: Numbers, side: int | None = None) -> Heaps:
     """Find the nearest references of each query, exactly; ties go to the lower row.
 
     Args:
         queries: ``[Q, D]``, of unit length.
         references: ``[N, D]``, of unit length; none for a set that searches itself, where no row finds itself.
         k: ``[Q]``, how many to find for each; at least 1.
-        side: rows of a tile. It does not change the result.
+        side: rows of a block; none for ``SIDE``, or fewer so that each core has some. It does not change the result.
 
     Returns:
         Heaps that are sorted, the nearest first.
     """
     itself = references is None
     targets = queries if references is None else references
+    side = side or min(SIDE, max(_CHUNK, len(queries) // (4 * available_cores())))
     heaps = _empty_heaps(k, queries.shape[1])
-    rough = np.empty(min(side, len(queries)) * min(side, len(targets)), np.float32)
-    hits = np.empty(len(rough) if itself else 0, np.int32)
-    counts = np.zeros(min(side, len(queries)), np.int64)
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for above, left in _corners(len(queries), len(targets), side, itself):
-            few, others = queries[above : above + side], targets[left : left + side]
-            shape = (len(few), len(others))
-            seen_twice = shape if itself and above != left else (0, 0)
-            tile = Tile(_shaped(rough, shape), above, left, itself, _shaped(hits, seen_twice), counts[: len(few)])
-            np.matmul(few, others.T, out=tile.rough)
-            _share(pool, len(few), _scan_rows, tile, heaps, queries, targets)
-            if tile.hits.size:
-                _share(pool, len(others), _scan_hits, tile, heaps, queries)
-        _share(pool, len(queries), _sort, heaps)
+    schedule = Schedule(list(_tiles(-(-len(queries) // side), -(-len(targets) // side), itself)), itself)
+
+    def work(_: int) -> None:
+        memory = np.empty(side * side, np.float32)
+        for above, left in schedule:
+            few, others = queries[above * side :][:side], targets[left * side :][:side]
+            rough = memory[: len(few) * len(others)].reshape(len(few), len(others))
+            np.matmul(few, others.T, out=rough)
+            _scan(rough, above * side, left * side, itself, heaps, queries, targets)
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
+        try:
+            list(pool.map(work, range(available_cores())))
+        finally:
+            schedule.stop()  # after Ctrl-C the workers finish their tiles and no more
+    _sort(heaps)
     return heaps
 
 
@@ -106,73 +136,64 @@ def _empty_heaps(k: Numbers, dimension: int) -> Heaps:
     first = np.concatenate([[0], np.cumsum(k)])
     rows, similarities = np.full(first[-1], -1, np.int32), np.full(first[-1], -np.inf, np.float32)
     thresholds = np.full(len(k), -np.inf, np.float32)
-    # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
-    return Heaps(first, np.zeros(len(k), np.int64), rows, similarities, thresholds, np.float32(dimension * 2.0**-22))
+    return Heaps(first, np.zeros(len(k), np.int64), rows, similarities, thresholds, slack(dimension))
 
 
-def _corners(queries: int, targets: int, side: int, itself: bool) -> Iterator[tuple[int, int]]:
-    """The first query and the first reference of every tile.
+def _tiles(blocks: int, target_blocks: int, itself: bool) -> Iterator[Tile]:
+    """All tiles, in an order in which those that follow each other seldom write to the same rows.
 
     Of a set that searches itself those on the diagonal come first: sets are often in the order of their classes, and
     the sooner a row finds its own class the sooner all else lies below its threshold.
     """
-    if not itself:
-        yield from ((above, left) for left in range(0, targets, side) for above in range(0, queries, side))
-        return
-    starts = range(0, queries, side)
-    yield from ((start, start) for start in starts)
-    yield from ((above, left) for above in starts for left in starts if left > above)
-
-
-def _shaped(memory: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """The beginning of some memory as an array of two dimensions."""
-    return memory[: shape[0] * shape[1]].reshape(shape)
-
-
-def _share(pool: ThreadPoolExecutor, count: int, work: Callable[..., None], *arguments: Any) -> None:
-    """Call ``work`` with the arguments and a part of the range up to ``count``, on all cores."""
-    bounds = np.linspace(0, count, available_cores() + 1).astype(int).tolist()
-    list(pool.map(lambda part: work(*arguments, *part), pairwise(bounds)))
+    if itself:
+        yield from ((above, above + off) for off in range(blocks) for above in range(blocks - off))
+    else:
+        yield from ((above, left) for left in range(target_blocks) for above in range(blocks))
 
 
 @_compiled
-def _scan_rows(tile: Tile, heaps: Heaps, queries: Vectors, targets: Vectors, start: int, stop: int) -> None:
-    """Offer the queries ``start`` to ``stop`` of a tile what lies above their thresholds; note what columns want."""
-    rough, above, left, itself, hits, counts = tile
-    thresholds, width, both = heaps.thresholds, rough.shape[1], hits.size > 0
-    for row in range(start, stop):
+def _scan(
+    rough: NDArray[np.float32],
+    above: int,
+    left: int,
+    itself: bool,
+    heaps: Heaps,
+    queries: Vectors,
+    targets: Vectors,
+) -> None:
+    """Offer the queries of a tile what lies above their thresholds, and its references likewise if they are queries.
+
+    Args:
+        rough: ``[q, n]``, the similarities of the queries from row ``above`` on and the references from ``left`` on.
+        above: the row of the first query.
+        left: the row of the first reference.
+        itself: whether queries and references are one set; a tile on its diagonal has both sides in its rows.
+        heaps: what is offered to.
+        queries: all of them.
+        targets: all references.
+    """
+    width = rough.shape[1]
+    nobody = np.full(width, np.inf, np.float32)
+    of_columns = heaps.thresholds[left : left + width] if itself and above != left else nobody
+    for row in range(rough.shape[0]):
         query = above + row
-        noted = 0
         for chunk in range(0, width, _CHUNK):
-            end = min(chunk + _CHUNK, width)
-            wanted, threshold = 0, thresholds[query]
-            if both:
-                for column in range(chunk, end):
-                    wanted |= (rough[row, column] > threshold) | (rough[row, column] > thresholds[left + column])
-            else:
-                for column in range(chunk, end):
-                    wanted |= rough[row, column] > threshold
+            some, theirs = rough[row, chunk : chunk + _CHUNK], of_columns[chunk : chunk + _CHUNK]
+            threshold, wanted = heaps.thresholds[query], False
+            for lane in range(len(some)):
+                wanted |= (some[lane] > threshold) | (some[lane] > theirs[lane])
             if not wanted:
                 continue
-            for column in range(chunk, end):
+            for column in range(chunk, chunk + len(some)):
                 target = left + column
-                if rough[row, column] > thresholds[query] and not (itself and query == target):
-                    _offer(heaps, query, target, _exact(queries[query], targets[target]))
-                if both and rough[row, column] > thresholds[target]:
-                    hits[row, noted] = column
-                    noted += 1
-        counts[row] = noted
-
-
-@_compiled
-def _scan_hits(tile: Tile, heaps: Heaps, vectors: Vectors, start: int, stop: int) -> None:
-    """Offer the columns ``start`` to ``stop`` of a tile what was noted for them."""
-    for row in range(len(tile.counts)):
-        for number in range(tile.counts[row]):
-            column = tile.hits[row, number]
-            query, target = tile.left + column, tile.above + row
-            if start <= column < stop and tile.rough[row, column] > heaps.thresholds[query]:
-                _offer(heaps, query, target, _exact(vectors[query], vectors[target]))
+                by_query = rough[row, column] > heaps.thresholds[query] and not (itself and query == target)
+                by_column = rough[row, column] > of_columns[column]
+                if by_query or by_column:
+                    exact = _exact(queries[query], targets[target])
+                    if by_query:
+                        _offer(heaps, query, target, exact)
+                    if by_column:
+                        _offer(heaps, target, query, exact)
 
 
 @_compiled
@@ -180,8 +201,8 @@ def _exact(one: Vectors, other: Vectors) -> np.float32:
     """The inner product of two vectors [D] of unit length in whole numbers, rounded only at the end."""
     total = 0.0
     for place in range(len(one)):
-        total += np.rint(np.float64(one[place]) * _SCALE) * np.rint(np.float64(other[place]) * _SCALE)
-    return np.float32(min(1.0, max(-1.0, total / (_SCALE * _SCALE))))
+        total += np.rint(np.float64(one[place]) * SCALE) * np.rint(np.float64(other[place]) * SCALE)
+    return np.float32(min(1.0, max(-1.0, total / (SCALE * SCALE))))
 
 
 @_compiled
@@ -228,9 +249,9 @@ def _worse(similarity: np.float32, row: int, other_similarity: np.float32, other
 
 
 @_compiled
-def _sort(heaps: Heaps, start: int, stop: int) -> None:
-    """Sort the heaps of the queries ``start`` to ``stop``, the nearest first: the worst goes to the end, repeatedly."""
-    for query in range(start, stop):
+def _sort(heaps: Heaps) -> None:
+    """Sort the heaps, the nearest first: the worst goes to the end, repeatedly."""
+    for query in range(len(heaps.sizes)):
         begin = heaps.first[query]
         for size in range(heaps.sizes[query] - 1, 0, -1):
             last = begin + size

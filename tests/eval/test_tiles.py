@@ -1,13 +1,16 @@
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from time import sleep
 
 import numpy as np
 import pytest
 
-from eval import neighbours
+from eval import neighbours, tiles
 from eval.evaluation import evaluate
 from eval.neighbours import nearest
-from eval.tiles import nearest_in_tiles
+from eval.tiles import Schedule, nearest_in_tiles
 from tests.eval.test_evaluation import embeddings
 from tests.eval.test_neighbours import grid, unit
 
@@ -43,3 +46,44 @@ def test_a_large_set_is_measured_as_a_small_one_is(monkeypatch: pytest.MonkeyPat
     for name, values in expected.per_query.items():
         assert np.array_equal(found.per_query[name], values), name
     assert "numba" in sys.modules
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_no_two_workers_write_to_the_same_rows(itself: bool) -> None:
+    every = [(above, left) for above in range(9) for left in range(9) if not itself or left >= above]
+    schedule, busy, done, overlaps = Schedule(list(every), itself), Counter(), [], []
+    lock = Lock()
+
+    def work(_: int) -> None:
+        for tile in schedule:
+            written = set(tile) if itself else {tile[0]}
+            with lock:
+                busy.update(written)
+                overlaps.extend(block for block in written if busy[block] > 1)
+            sleep(0.0005)
+            with lock:
+                busy.subtract(written)
+                done.append(tile)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert sorted(done) == every
+    assert not overlaps
+
+
+def test_a_stopped_schedule_hands_out_no_more() -> None:
+    schedule = Schedule([(0, 0), (1, 1), (2, 2)], True)
+    seen = []
+    for tile in schedule:
+        seen.append(tile)
+        schedule.stop()
+    assert seen == [(0, 0)]
+
+
+def test_a_failing_worker_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(tiles, "_scan", broken)
+    with pytest.raises(MemoryError, match="no more"):
+        nearest_in_tiles(unit(300, 16), None, np.full(300, 2), 16)
