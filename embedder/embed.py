@@ -22,7 +22,8 @@ from eval.cores import available_cores
 from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, already_made
-from eval.images import BadImage, open_photo
+from eval.images import BadImage, open_photo, picture_hash
+from eval.leaks import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 
 OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]
@@ -37,7 +38,8 @@ class Embedded:
 
     Attributes:
         embeddings: the vectors of the photos that could be read; its table is the catalog's with ``id`` first and
-            ``trained_on``, whether the embedder was trained on the photo, last.
+            last ``picture_hash`` and whether the embedder was trained on the photo (``trained_on``) and on a class of
+            its label's name (``class_trained_on``).
         extras: what ``on_photo`` gave for each of them.
         left_out: the others, each as ``{"path": ..., "reason": ...}``.
     """
@@ -52,6 +54,7 @@ class _Prepared:
     """One photo on its way to the network."""
 
     id: str
+    picture: int
     pixels: NDArray[np.uint8]
     extra: Any
 
@@ -171,20 +174,28 @@ def _prepare(embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, row
         name, image = open_photo(catalog.file(row), catalog.box(row))
     except BadImage as error:
         return error
-    return _Prepared(name, embedder.preprocessing(image), on_photo(image) if on_photo else None)
+    return _Prepared(name, picture_hash(image), embedder.preprocessing(image), on_photo(image) if on_photo else None)
 
 
 def _embeddings(embedder: Embedder, catalog: Catalog, photos: dict[int, _Prepared]) -> EmbeddingSet:
     """Run the network on prepared photos, given by their row in the catalog."""
     table = catalog.table.take(pa.array(photos, pa.int64()))
     ids = [photo.id for photo in photos.values()]
-    seen = embedder.trained_on
-    trained_on = pa.array([None if seen is None else name in seen for name in ids], pa.bool_())
-    table = table.add_column(0, "id", pa.array(ids, pa.string())).append_column("trained_on", trained_on)
+    table = table.add_column(0, "id", pa.array(ids, pa.string()))
+    pictures = pa.array([photo.picture for photo in photos.values()], pa.uint64())
+    table = table.append_column(PICTURE_HASH, pictures)
+    table = table.append_column(TRAINED_ON, _among(ids, embedder.trained_on))
+    labels = table["label"].to_pylist() if "label" in table.column_names else [None] * len(ids)
+    table = table.append_column(CLASS_TRAINED_ON, _among(labels, embedder.classes_trained_on))
     vectors = np.empty((0, embedder.dimension), np.float32)
     if photos:
         vectors = embedder.vectors(np.stack([photo.pixels for photo in photos.values()]))
     return EmbeddingSet(vectors, table, embedder.fingerprint)
+
+
+def _among(names: Sequence[str | None], seen: frozenset[str] | None) -> pa.Array:
+    """For each name whether it has been seen; null where one or the other is not known."""
+    return pa.array([None if seen is None or name is None else name in seen for name in names], pa.bool_())
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ class Embedder:
         except (ValueError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}); train the run anew with --overwrite, or copy it") from None
 
+    @property
+    def classes_trained_on(self) -> frozenset[str] | None:
+        """The names of the classes that the network was trained on; None where its summary does not say."""
+        names = self.summary.get("classes_trained_on")
+        return None if names is None else frozenset(names)
+
     def embed(self, photos: Iterable[Photo]) -> NDArray[np.float32]:
         """Turn photos into vectors.
 

@@ -282,6 +282,7 @@ class Trainer:
             "protocol": self.protocol,
             "photos": len(self.ids) if self.step else 0,
             "classes": len(self.photos.classes) if self.step else 0,
+            "classes_trained_on": list(self.photos.classes) if self.step else [],
             "epochs": self.step // self.sampler.steps,
             "best_epoch": best["epoch"],
             "seed": self.config.seed,

@@ -57,6 +57,7 @@ def class_intervals(
 
     Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5, for the ratio of a sum of scores to a
     number of queries, with the error of a ratio by linearisation (Cochran, "Sampling Techniques", 1977, section 2.11).
+    Where all classes have the same mean, the interval covers what a class that has not been seen may still do.
 
     Args:
         per_query: scores ``[Q]`` by name: a metric's values, or the differences of two embedders' values.
@@ -87,8 +88,12 @@ def class_intervals(
     for name, mean in means.items():
         error = float(_ratio(np.ones((1, len(counts))), sums[name], counts)[1][0])
         tail = (1.0 - confidence) / 2
-        below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
-        low, high = np.clip([mean - above * error, mean - below * error], *bounds)
+        if error > 0:
+            below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
+            low, high = np.clip([mean - above * error, mean - below * error], *bounds)
+        else:  # no class differs: the share of classes that might all the same is that of Clopper and Pearson (1934)
+            share = 1 - tail ** (1 / len(counts))
+            low, high = mean - share * (mean - bounds[0]), mean + share * (bounds[1] - mean)
         intervals[name] = Interval(mean, float(low), float(high), len(counts))
     return intervals
 

@@ -1,11 +1,9 @@
 """How well the vectors of one set find those of their class in another: search exactly, and measure every query."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, class_intervals
@@ -17,10 +15,14 @@ from eval.metrics import (
     Relevance,
     average_precision_at_k,
     map_at_r,
+    precision_at_k,
     r_precision,
     recall_at_k,
+    reciprocal_rank_at_k,
 )
-from eval.neighbours import nearest_in_blocks
+from eval.neighbours import Neighbours, nearest_in_blocks
+from eval.open_set import auroc, false_positive_rate
+from eval.vote import elected
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,24 @@ class Evaluation:
     """How well queries find references of their own class.
 
     Attributes:
-        per_query: ``[Q]`` values of each metric: recall@k for each k, r_precision, map@r, map@k for the largest k.
+        per_query: ``[Q]`` values of each metric: recall@k for each k; r_precision; map@r; and for the largest k map@k,
+            precision@k, mrr@k, and knn@k, whether the vote of the k nearest elects the right label.
         rows: ``[Q]`` int64, the rows of the queries that the values belong to.
         codes: ``[Q]`` int64, their classes.
+        names: the name of each code.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
-        same_photo: queries, among the Q, that have a reference with their own id (besides themselves).
-        trained_on: queries, among the Q, that are photos which the embedder was trained on; None where that is unknown.
+        nearest: the nearest references of all queries, also of those left out; as many as the largest k.
+        hidden_scores: of the labelled queries, the similarity of the nearest reference of another class: the score that
+            they would have if their own class had no references.
     """
 
     per_query: dict[str, PerQuery]
     rows: NDArray[np.int64]
     codes: NDArray[np.int64]
+    names: list[str]
     left_out: int
-    same_photo: int
-    trained_on: int | None
+    nearest: Neighbours
+    hidden_scores: NDArray[np.float32]
 
     @property
     def queries(self) -> int:
@@ -49,12 +55,43 @@ class Evaluation:
         return len(self.rows)
 
     def means(self) -> dict[str, float]:
-        """The mean of each metric over the queries; in [0, 1]."""
+        """The mean of each metric over the queries (micro); in [0, 1]."""
         return {name: float(values.mean()) for name, values in self.per_query.items()}
 
     def intervals(self) -> dict[str, Interval]:
         """The mean of each metric with its 95 % interval, over other classes against the same references."""
         return class_intervals(self.per_query, self.codes)
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """By the name of each class that has queries: how many, and the mean of each metric over them."""
+        codes, places, sizes = np.unique(self.codes, return_inverse=True, return_counts=True)
+        means = {name: np.bincount(places, values) / sizes for name, values in self.per_query.items()}
+        return {
+            self.names[code]: {"queries": int(sizes[place]), **{name: float(of[place]) for name, of in means.items()}}
+            for place, code in enumerate(codes)
+        }
+
+    def macro_means(self) -> dict[str, float]:
+        """The mean over classes of each class's mean, so that a class of few photos counts as much as one of many."""
+        classes = self.per_class().values()
+        return {name: float(np.mean([one[name] for one in classes])) for name in self.per_query}
+
+    def open_set(self) -> dict[str, float]:
+        """How well the similarity of the nearest reference tells known classes from unknown ones.
+
+        Known are the queries as they are; unknown are all labelled queries with their own class hidden. Empty where
+        there is but one class.
+
+        Returns:
+            ``auroc``, and ``fpr@95``: the share of unknown ones accepted where 95 % of the known ones are.
+        """
+        known = self.nearest.similarities[self.rows, 0]
+        if len(self.hidden_scores) == 0:
+            return {}
+        return {
+            "auroc": auroc(known, self.hidden_scores),
+            "fpr@95": false_positive_rate(known, self.hidden_scores),
+        }
 
 
 def evaluate(
@@ -65,7 +102,7 @@ def evaluate(
     Args:
         queries: what is searched for.
         references: what is searched in; none for a set that searches itself, where no row finds itself.
-        ks: the numbers of neighbours that recall is measured at; mAP@k is measured at the largest.
+        ks: the numbers of neighbours that recall is measured at; mAP@k and others are measured at the largest.
 
     Raises:
         InputError: the two sets come from different embedders, every query is itself among the references, no query
@@ -75,24 +112,33 @@ def evaluate(
         raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
     targets = queries if references is None else references
     _check_comparable(queries, targets, references is None)
-    (query_codes, target_codes), _ = common_codes(queries, targets)
+    (query_codes, target_codes), names = common_codes(queries, targets)
     counts = _reference_counts(query_codes, target_codes, references is None)
     rows = np.flatnonzero(counts)
     if len(rows) == 0:
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
-    parts = []
-    wanted = np.minimum(np.maximum(counts, max(ks)), len(targets))
+    # One more than R, so that the nearest of another class is among them.
+    wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(targets) - (references is None))
+    parts, first, hidden = [], [], []
     for block, found in _search(queries, references, wanted):
-        relevant = (found >= 0) & (target_codes[found] == query_codes[block, None])
+        relevant = (found.rows >= 0) & (target_codes[found.rows] == query_codes[block, None])
         measurable = counts[block] > 0
         parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
+        first.append(Neighbours(found.rows[:, : max(ks)].copy(), found.similarities[:, : max(ks)].copy()))
+        hidden.append(_nearest_others(found, relevant)[query_codes[block] >= 0])
+    nearest = _joined(first)
+    per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    votes = np.where(nearest.rows[rows] >= 0, target_codes[nearest.rows[rows]], -1)
+    right = elected(nearest.similarities[rows], votes) == query_codes[rows]
+    hidden_scores = np.concatenate(hidden)
     return Evaluation(
-        per_query={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        per_query={**per_query, f"knn@{max(ks)}": right.astype(np.float64)},
         rows=rows,
         codes=query_codes[rows],
+        names=names,
         left_out=len(queries) - len(rows),
-        same_photo=_same_photo(queries, references, rows),
-        trained_on=_trained_on(queries, rows),
+        nearest=nearest,
+        hidden_scores=hidden_scores[np.isfinite(hidden_scores)],
     )
 
 
@@ -105,27 +151,49 @@ def _reference_counts(query_codes: Counts, target_codes: Counts, itself: bool) -
     return counts
 
 
-def _search(
-    queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts
-) -> Iterator[tuple[slice, NDArray[np.int64]]]:
-    """Yield blocks of queries with the rows of their ``k`` [Q] nearest references."""
+def _search(queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts) -> Iterator[tuple[slice, Neighbours]]:
+    """Yield blocks of queries with their ``k`` [Q] nearest references."""
     start = 0
     targets = None if references is None else references.vectors
     for neighbours in nearest_in_blocks(queries.vectors, targets, k):
         block = slice(start, start + len(neighbours.rows))
-        yield block, neighbours.rows
+        yield block, neighbours
         start = block.stop
 
 
 def _measure(relevant: Relevance, counts: Counts, ks: Sequence[int]) -> dict[str, PerQuery]:
     """All metrics of some queries; ``ks`` in ascending order. Beyond the last reference there is nothing to find."""
-    width = relevant.shape[1]
+    width, most = relevant.shape[1], ks[-1]
+    largest = min(most, width)
     return {
         **{f"recall@{k}": recall_at_k(relevant, min(k, width)) for k in ks},
         "r_precision": r_precision(relevant, counts),
         "map@r": map_at_r(relevant, counts),
-        f"map@{ks[-1]}": average_precision_at_k(relevant, counts, min(ks[-1], width)),
+        f"map@{most}": average_precision_at_k(relevant, counts, largest),
+        f"precision@{most}": precision_at_k(relevant, largest),
+        f"mrr@{most}": reciprocal_rank_at_k(relevant, largest),
     }
+
+
+def _nearest_others(found: Neighbours, relevant: Relevance) -> NDArray[np.float32]:
+    """Of each query the similarity of the nearest reference that is not of its class; -inf where there is none."""
+    others = ~relevant & (found.rows >= 0)
+    first = found.similarities[np.arange(len(others)), others.argmax(axis=1)]
+    return np.where(others.any(axis=1), first, np.float32(-np.inf))
+
+
+def _joined(blocks: Sequence[Neighbours]) -> Neighbours:
+    """Blocks of queries below one another; those of fewer columns are filled up with nothing."""
+    width = max(block.rows.shape[1] for block in blocks)
+    count = sum(len(block.rows) for block in blocks)
+    whole = Neighbours(np.full((count, width), -1), np.full((count, width), -np.inf, np.float32))
+    start = 0
+    for block in blocks:
+        stop, columns = start + len(block.rows), block.rows.shape[1]
+        whole.rows[start:stop, :columns] = block.rows
+        whole.similarities[start:stop, :columns] = block.similarities
+        start = stop
+    return whole
 
 
 def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool) -> None:
@@ -143,18 +211,3 @@ def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool
             "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
             "the set once, and each searches the others"
         )
-
-
-def _same_photo(queries: EmbeddingSet, references: EmbeddingSet | None, rows: NDArray[np.int64]) -> int:
-    """How many of some queries have another row with their id to be found."""
-    ids = queries.ids
-    found = Counter(ids if references is None else references.ids)
-    return sum(found[ids[row]] > (references is None) for row in rows)
-
-
-def _trained_on(queries: EmbeddingSet, rows: NDArray[np.int64]) -> int | None:
-    """How many of some queries the embedder was trained on, as far as the table says."""
-    if "trained_on" not in queries.table.column_names:
-        return None
-    known = queries.table["trained_on"].take(pa.array(rows))
-    return None if known.null_count else known.to_pylist().count(True)

@@ -26,6 +26,27 @@ def recall_at_k(relevant: Relevance, k: int) -> PerQuery:
     return np.asarray(relevant[:, :k].any(axis=1), np.float64)
 
 
+def precision_at_k(relevant: Relevance, k: int) -> PerQuery:
+    """precision@k: the share of the k nearest that is of the query's class; in [0, 1], at most R / k.
+
+    Raises:
+        InputError: ``relevant`` has fewer than k columns.
+    """
+    _check_width(relevant, k, f"precision@{k}")
+    return np.asarray(relevant[:, :k].mean(axis=1), np.float64)
+
+
+def reciprocal_rank_at_k(relevant: Relevance, k: int) -> PerQuery:
+    """The query's part of MRR@k: 1 / the place of the first relevant one among the k nearest, 0 without any; in [0, 1].
+
+    Raises:
+        InputError: ``relevant`` has fewer than k columns.
+    """
+    _check_width(relevant, k, f"MRR@{k}")
+    first = relevant[:, :k].argmax(axis=1)
+    return np.where(relevant[:, :k].any(axis=1), 1.0 / (first + 1), 0.0)
+
+
 def r_precision(relevant: Relevance, counts: Counts) -> PerQuery:
     """R-precision: of the R nearest, the share that is of the query's class; in [0, 1].
 

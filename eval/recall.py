@@ -1,52 +1,67 @@
 """The command ``python -m eval.recall``: how often the nearest references are of the query's class."""
 
+import csv
 import sys
 from json import dumps
 from pathlib import Path
+from typing import Any
 
 from eval.bootstrap import Interval
 from eval.command import run
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
+from eval.files import replacing
+from eval.leaks import Leaks, find_leaks
 
-_TITLES = {"r_precision": "R-precision", "map@r": "MAP@R"}
+FALSE_POSITIVE_RATES = (1e-2, 1e-3)
+"""Where the verification is read off."""
+
+_TITLES = {"r_precision": "R-precision", "auroc": "AUROC", "fpr@95": "FPR at 95 % TPR"}
+_UPPER = ("map", "mrr", "nmi", "ami", "tpr")
 
 
-def main(queries: Path, references: Path | None = None, *, k: str = "1,2,4,8", json: bool = False) -> Evaluation:
-    """Measure recall@k, R-precision and MAP@R by exact search, and print them.
+def main(
+    queries: Path,
+    references: Path | None = None,
+    *,
+    k: str = "1,2,4,8",
+    json: bool = False,
+    full: bool = False,
+    per_class: Path | None = None,
+) -> Evaluation:
+    """Measure recall@k, R-precision, MAP@R and more by exact search, and print them below what flatters them.
 
     Queries without a label, or without any reference of their class, are left out of the means and counted. In a set
     that searches itself no photo finds itself. Beside each mean stands its 95 % interval over other classes, found by
-    resampling whole classes against the same references.
+    resampling whole classes against the same references, and the mean over classes.
 
     Args:
         queries: embeddings folder or index folder whose photos are searched for.
         references: embeddings folder or index folder that is searched in; without one, the queries search each other.
-        k: numbers of neighbours for recall@k, separated by commas; the largest is taken for mAP@k.
+        k: numbers of neighbours for recall@k, separated by commas; the largest is taken for mAP@k and others.
         json: print one JSON object of shares between 0 and 1 instead of a table.
+        full: measure also the verification of pairs, and the clusters and the health of all queries' vectors.
+        per_class: a .csv file to write, with the metrics of each class in a row.
 
     Returns:
         The value of each metric for each query.
     """
-    targets = None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(EmbeddingSet.load(queries), targets, whole_numbers(k))
-    counts = {name: getattr(evaluation, name) for name in ("queries", "left_out", "same_photo", "trained_on")}
-    if evaluation.same_photo:
-        share = f"{evaluation.same_photo} of {evaluation.queries}"
-        print(f"warning: {share} queries are themselves among the references: too easy for them", file=sys.stderr)
-    if evaluation.trained_on:
-        share = f"{evaluation.trained_on} of {evaluation.queries}"
-        print(f"warning: {share} queries are photos that the embedder was trained on: too easy for it", file=sys.stderr)
+    source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
+    evaluation = evaluate(source, targets, whole_numbers(k))
+    leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals()
-    rough = next(iter(intervals.values()))
-    if rough.is_rough:
-        print(f"warning: only {rough.classes} classes: take the intervals as hints", file=sys.stderr)
+    for warning in [*leaks.warnings(), *_roughness(intervals)]:
+        print(f"warning: {warning}", file=sys.stderr)
+    more = {"open_set": evaluation.open_set(), **(_in_full(source, targets) if full else {})}
+    if per_class:
+        _write_classes(evaluation, per_class)
     if json:
         ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
-        print(dumps({**counts, **evaluation.means(), "intervals": ends}))
+        means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
+        print(dumps({**_counts(evaluation, leaks), **means, **more}))
     else:
-        print(_table(counts, intervals))
+        print(_table(_counts(evaluation, leaks), intervals, evaluation.macro_means(), more))
     return evaluation
 
 
@@ -60,15 +75,68 @@ def whole_numbers(k: str) -> list[int]:
 
 def title(metric: str) -> str:
     """A metric's name for people."""
-    return _TITLES.get(metric, metric.replace("map", "mAP"))
+    head, *rest = metric.split("@")
+    if head in _UPPER:
+        head = {"map": "MAP" if rest == ["r"] else "mAP"}.get(head, head.upper())
+    return _TITLES.get(metric, "@".join([head, *(part.upper() for part in rest)]).replace("_", " "))
 
 
-def _table(counts: dict[str, int | None], intervals: dict[str, Interval]) -> str:
-    """The results for people: a name and a number a line."""
+def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
+    """What must be known before any number is read."""
+    found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
+    return {"queries": leaks.queries, "left_out": evaluation.left_out, **found, "protocol": leaks.protocol}
+
+
+def _roughness(intervals: dict[str, Interval]) -> list[str]:
+    """What to say where there are few classes."""
+    first = next(iter(intervals.values()))
+    return [f"only {first.classes} classes: take the intervals as hints"] if first.is_rough else []
+
+
+def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str, dict[str, float]]:
+    """What takes longer: verification of pairs, clusters and health."""
+    from eval.clusters import cluster_scores  # noqa: PLC0415 - not for those who did not ask
+    from eval.health import health  # noqa: PLC0415
+    from eval.verification import verify  # noqa: PLC0415
+
+    roc = verify(queries, references)
+    verification = {f"tpr@fpr={rate:g}": roc.true_positive_rate_at(rate) for rate in FALSE_POSITIVE_RATES}
+    verification["equal_error_rate"] = roc.equal_error_rate()
+    return {"verification": verification, "clusters": cluster_scores(queries), "health": health(queries)}
+
+
+def _write_classes(evaluation: Evaluation, path: Path) -> None:
+    """Write the metrics of each class as a table, the worst first."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path} is no name for a table; it must end in .csv")
+    first = next(iter(evaluation.per_query))
+    classes = sorted(evaluation.per_class().items(), key=lambda one: (one[1][first], one[0]))
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "queries", *evaluation.per_query])
+        for label, values in classes:
+            writer.writerow([label, *(f"{value:.6g}" for value in values.values())])
+
+
+def _table(
+    counts: dict[str, Any],
+    intervals: dict[str, Interval],
+    macro: dict[str, float],
+    more: dict[str, dict[str, float]],
+) -> str:
+    """The results for people: a name and its numbers a line."""
     lines = [
-        f"{name.replace('_', ' '):<12}{'unknown' if count is None else count:>8}" for name, count in counts.items()
+        f"{name.replace('_', ' '):<17}{'unknown' if count is None else count:>10}" for name, count in counts.items()
     ]
-    lines += [f"{title(name):<12}{one.mean:>8.4f}  [{one.low:.4f}, {one.high:.4f}]" for name, one in intervals.items()]
+    lines += ["", f"{'':<17}{'mean':>10}  {'95 % interval':<18}{'over classes':>13}"]
+    lines += [
+        f"{title(name):<17}{one.mean:>10.4f}  [{one.low:.4f}, {one.high:.4f}]{macro[name]:>13.4f}"
+        for name, one in intervals.items()
+    ]
+    for group, values in more.items():
+        if values:
+            lines += ["", group.replace("_", " ")]
+            lines += [f"{title(name):<17}{value:>10.4f}" for name, value in values.items()]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The similarity-weighted k-NN vote: which label the nearest references speak for."""
+"""The similarity-weighted k-NN vote: which label the nearest references speak for, for one query or for many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
+
+TEMPERATURE = 0.07
+"""The default: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, 2021), section F.1."""
+
+_QUERIES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,12 @@ class Candidate:
     share: float
 
 
-def vote(similarities: NDArray[np.float32], labels: Sequence[str | None], temperature: float = 0.07) -> list[Candidate]:
+def vote(
+    similarities: NDArray[np.float32], labels: Sequence[str | None], temperature: float = TEMPERATURE
+) -> list[Candidate]:
     """Let the nearest references vote for their labels, each with the weight exp(similarity / temperature).
 
-    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", section 3.4; this
-    temperature: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, 2021), appendix F.1.
+    Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", section 3.4.
 
     Args:
         similarities: ``[k]`` cosines of the nearest references.
@@ -35,8 +41,7 @@ def vote(similarities: NDArray[np.float32], labels: Sequence[str | None], temper
     Raises:
         InputError: ``temperature`` is not above 0.
     """
-    if not temperature > 0:
-        raise InputError(f"temperature is {temperature}; it must be above 0")
+    _check_temperature(temperature)
     votes = [(float(one), label) for one, label in zip(similarities, labels, strict=True) if label is not None]
     if not votes:
         return []
@@ -49,3 +54,42 @@ def vote(similarities: NDArray[np.float32], labels: Sequence[str | None], temper
     order = sorted(weights, key=lambda label: (-weights[label], -best[label]))
     total = sum(weights.values())
     return [Candidate(label, float(weights[label] / total)) for label in order]
+
+
+def elected(
+    similarities: NDArray[np.float32], codes: NDArray[np.int64], temperature: float = TEMPERATURE
+) -> NDArray[np.int64]:
+    """The label that wins ``vote``, for many queries at once.
+
+    Args:
+        similarities: ``[Q, k]`` cosines of the nearest references, nearest first; -inf where there is none.
+        codes: ``[Q, k]``, their labels as numbers; one below 0 has no vote.
+        temperature: as for ``vote``.
+
+    Returns:
+        ``[Q]`` codes, -1 where no reference has a vote.
+
+    Raises:
+        InputError: ``temperature`` is not above 0.
+    """
+    _check_temperature(temperature)
+    winners = np.full(len(codes), -1)
+    for start in range(0, len(codes), _QUERIES_AT_ONCE):
+        some = codes[start : start + _QUERIES_AT_ONCE]
+        cosines = similarities[start : start + _QUERIES_AT_ONCE].astype(np.float64)
+        voting = (some >= 0) & np.isfinite(cosines)
+        cosines[~voting] = -np.inf
+        nearest = np.maximum(cosines.max(axis=1, keepdims=True), -1.0)
+        weights = np.exp((cosines - nearest) / temperature)
+        # Added up one by one, as vote does it, so that both break the same ties.
+        totals = np.stack([np.cumsum(weights * (some == one[:, None]), axis=1)[:, -1] for one in some.T], axis=1)
+        best = np.where(voting, totals, -1.0).argmax(axis=1)  # of equal ones the first, which is the nearest
+        elects = np.take_along_axis(some, best[:, None], axis=1)[:, 0]
+        winners[start : start + len(some)] = np.where(voting.any(axis=1), elects, -1)
+    return winners
+
+
+def _check_temperature(temperature: float) -> None:
+    """Refuse what cannot weigh votes."""
+    if not temperature > 0:
+        raise InputError(f"temperature is {temperature}; it must be above 0")

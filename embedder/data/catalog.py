@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from eval.errors import InputError, unknown
 from eval.files import at_home
 from eval.images import Box
+from eval.leaks import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 
 READERS = {
     "birds100": "embedder.data.birds100",
@@ -25,7 +26,7 @@ READERS = {
     "folder": "embedder.data.folder",
     "table": "embedder.data.table",
 }
-RESERVED = {"id", "trained_on", "thumbnail_offset", "thumbnail_size"}
+RESERVED = {"id", TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH, "thumbnail_offset", "thumbnail_size"}
 """Columns that embedding and indexing add."""
 
 ROOTLESS = {"drawn_birds"}

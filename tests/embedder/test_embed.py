@@ -11,9 +11,11 @@ from PIL import Image
 from embedder import Embedder
 from embedder.data.catalog import read_catalog
 from embedder.embed import embed_catalog, main
+from embedder.export import export
+from embedder.preprocess import Preprocessing
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.images import BadImage, photo_id
+from eval.images import BadImage, open_image, photo_id, picture_hash
 
 HEAVY = {"torch", "torchvision", "timm", "umap", "numba", "matplotlib"}
 
@@ -54,6 +56,24 @@ def test_the_folder_holds_each_readable_photo(photos, run_folder, tmp_path, caps
     assert saved.ids == [photo_id(file.read_bytes()) for file in files]
     assert saved.labels == [file.parent.name for file in files]
     np.testing.assert_allclose(saved.vectors, Embedder.open(run_folder).embed(files), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [None, [], ["wren", "robin"]])
+def test_the_table_says_what_was_trained_on(photos, run_folder, small_network, tmp_path, classes):
+    """Without a list of ids, or of classes, it is not known."""
+    for path in BROKEN:
+        (photos / path).unlink()
+    seen = photo_id((photos / "wren" / "1.jpg").read_bytes())
+    summary = {} if classes is None else {"classes_trained_on": classes}
+    (tmp_path / "run").mkdir()
+    export(small_network(), Preprocessing(16), tmp_path / "run" / "embedder.onnx", summary)
+    if classes:
+        np.save(tmp_path / "run" / "trained_on.npy", np.array([seen]))
+    table = EmbeddingSet.load(main(tmp_path / "run", str(photos), out=tmp_path / "vectors")).table.to_pylist()
+    for row in table:
+        assert row["trained_on"] == (row["id"] == seen if classes else None)
+        assert row["class_trained_on"] == (None if classes is None else row["label"] in classes)
+        assert row["picture_hash"] == picture_hash(open_image(photos / row["path"]))
 
 
 def test_unreadable_photos_are_counted_and_named(photos, run_folder, tmp_path, capsys):

@@ -96,6 +96,7 @@ def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, phot
     held_out = {"kind6", "kind7"}
     expected = {photo_id(path.read_bytes()) for path in photos.rglob("*.png") if path.parent.name not in held_out}
     assert trained_on == expected
+    assert Embedder.open(whole).classes_trained_on == {f"kind{number}" for number in range(6)}
 
 
 @pytest.mark.parametrize("stop_at", [1, 6, 7])
@@ -153,7 +154,7 @@ def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) 
     expected = torch.nn.functional.normalize(pooled).numpy()
     embedder = Embedder.open(run)
     np.testing.assert_allclose(embedder.vectors(images), expected, atol=1e-4)
-    assert embedder.trained_on == frozenset()
+    assert embedder.trained_on == embedder.classes_trained_on == frozenset()
 
 
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(

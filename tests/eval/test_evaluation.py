@@ -9,6 +9,7 @@ from eval import neighbours
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
+from eval.vote import vote
 from tests.eval.test_metrics import naive_average_precision
 
 
@@ -39,6 +40,11 @@ def naive_means(queries: EmbeddingSet, references: EmbeddingSet | None, ks: list
         scores["r_precision"] = sum(relevant[:total]) / total
         scores["map@r"] = naive_average_precision(relevant, total, total)
         scores[f"map@{max(ks)}"] = naive_average_precision(relevant, min(max(ks), len(order)), min(total, max(ks)))
+        few = order[: max(ks)]
+        scores[f"precision@{max(ks)}"] = float(relevant[: max(ks)].mean())
+        scores[f"mrr@{max(ks)}"] = next((1 / place for place, hit in enumerate(relevant[: max(ks)], 1) if hit), 0.0)
+        elects = vote(targets.vectors[few] @ query, [targets.labels[row] for row in few])
+        scores[f"knn@{max(ks)}"] = float(bool(elects) and elects[0].label == label)
         for name, score in scores.items():
             rows.setdefault(name, []).append(score)
     return {name: float(np.mean(values)) for name, values in rows.items()}
@@ -62,14 +68,15 @@ def test_two_sets(ks: list[int]) -> None:
     queries, references = embeddings([*LABELS, "x"]), embeddings([None, *"abcde" * 7], seed=1)
     evaluation = evaluate(queries, references, ks)
     assert evaluation.means() == pytest.approx(naive_means(queries, references, ks))
-    assert (evaluation.queries, evaluation.left_out, evaluation.same_photo) == (28, 3, 0)
+    assert (evaluation.queries, evaluation.left_out) == (28, 3)
 
 
 def test_more_neighbours_than_references_take_no_memory() -> None:
     queries, references = embeddings(LABELS), embeddings([*"abcde" * 7], seed=1)
     for targets in (None, references):
         many, all_ = evaluate(queries, targets, [1, 10**12]).means(), evaluate(queries, targets, [1, 35]).means()
-        assert [*many] == ["recall@1", f"recall@{10**12}", "r_precision", "map@r", f"map@{10**12}"]
+        largest = [f"{name}@{10**12}" for name in ("map", "precision", "mrr", "knn")]
+        assert [*many] == ["recall@1", f"recall@{10**12}", "r_precision", "map@r", *largest]
         assert [*many.values()] == [*all_.values()]
 
 
@@ -106,11 +113,47 @@ def test_labels_are_not_numbers() -> None:
     assert evaluate(embeddings(["1", "1.0", "1", "01"], vectors)).queries == 2
 
 
-def test_the_same_photo_is_counted_and_not_hidden() -> None:
-    alone = evaluate(embeddings([*"aabb"], np.eye(4), ids="ppqr"))
-    assert alone.same_photo == 2
-    queries, references = embeddings([*"aab"], ids="pqr"), embeddings([*"aab"], ids="pxy")
-    assert evaluate(queries, references).same_photo == 1
+@pytest.mark.parametrize("alone", [True, False])
+def test_unknown_classes_are_those_whose_references_are_hidden(alone: bool) -> None:
+    queries = embeddings([*LABELS, "only here"])
+    references = None if alone else embeddings([None, *"abcde" * 7], seed=1)
+    targets, evaluation = references or queries, evaluate(queries, references)
+    similarities = queries.vectors.astype(float) @ targets.vectors.T.astype(float)
+    if alone:
+        np.fill_diagonal(similarities, -np.inf)
+    known = [similarities[row].max() for row in evaluation.rows]
+    unknown = [
+        max(value for value, other in zip(similarities[row], targets.labels, strict=True) if other != label)
+        for row, label in enumerate(queries.labels)
+        if label is not None
+    ]
+    np.testing.assert_allclose(evaluation.hidden_scores, unknown, atol=1e-6)
+    right = [np.sign(one - other) / 2 + 0.5 for one in known for other in unknown]
+    assert evaluation.open_set()["auroc"] == pytest.approx(np.mean(right), abs=1e-6)
+    accepted = np.sort(known)[len(known) - int(np.ceil(0.95 * len(known)))]
+    assert evaluation.open_set()["fpr@95"] == pytest.approx(np.mean(np.array(unknown) >= accepted - 1e-6))
+
+
+def test_the_nearest_of_another_class_is_found_behind_all_of_its_own() -> None:
+    vectors = np.repeat(np.eye(3), [12, 13, 2], axis=0) + np.arange(27)[:, None] % 5 / 50
+    evaluation = evaluate(embeddings([*"a" * 12, *"b" * 13, *"cc"], vectors), None, [1])
+    assert len(evaluation.hidden_scores) == 27
+
+
+def test_one_class_has_no_unknown_ones() -> None:
+    evaluation = evaluate(embeddings([*"aaaa"]))
+    assert evaluation.open_set() == {}
+    assert evaluation.means()["recall@1"] == 1
+
+
+def test_per_class_and_over_classes() -> None:
+    evaluation = evaluate(embeddings(LABELS))
+    classes, labels = evaluation.per_class(), np.array(LABELS, object)[evaluation.rows]
+    assert {name: one["queries"] for name, one in classes.items()} == {"a": 5, "b": 8, "c": 12, "d": 2}
+    for metric, values in evaluation.per_query.items():
+        means = {name: values[labels == name].mean() for name in "abcd"}
+        assert {name: one[metric] for name, one in classes.items()} == pytest.approx(means)
+        assert evaluation.macro_means()[metric] == pytest.approx(np.mean(list(means.values())))
 
 
 def test_queries_that_are_all_among_the_references_are_an_error() -> None:

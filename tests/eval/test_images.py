@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, features
 
+from embedder.data.drawing.bird import draw_bird
+from embedder.data.drawing.field_guide import SPECIES
 from eval import images
-from eval.images import BadImage, open_image, photo_id, thumbnail
+from eval.images import BadImage, open_image, photo_id, picture_hash, thumbnail
 
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (30, 160, 60), (40, 60, 200), (255, 255, 255)
 FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"] + [
@@ -337,3 +339,11 @@ def test_damage_is_always_a_bad_image_or_a_picture(name: str) -> None:
             assert open_image(bytes(damaged)).mode == "RGB"
         except BadImage as error:
             assert error.reason
+
+
+def test_copies_look_the_same_and_others_do_not() -> None:
+    one, other = (draw_bird(next(iter(SPECIES.values())), number).image for number in (0, 1))
+    for copy in (one.resize((170, 150)), open_image(written(one, "JPEG", quality=30)), one.convert("L")):
+        assert (picture_hash(one) ^ picture_hash(copy)).bit_count() <= 3
+    assert (picture_hash(one) ^ picture_hash(other)).bit_count() > 10
+    assert picture_hash(Image.linear_gradient("L").rotate(90)) == 2**64 - 1 - picture_hash(Image.new("RGB", (9, 8)))

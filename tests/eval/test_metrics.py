@@ -5,8 +5,10 @@ from eval.errors import InputError
 from eval.metrics import (
     average_precision_at_k,
     map_at_r,
+    precision_at_k,
     r_precision,
     recall_at_k,
+    reciprocal_rank_at_k,
 )
 
 
@@ -34,6 +36,9 @@ def test_every_metric_recomputed_by_loops(ranked: tuple[np.ndarray, np.ndarray])
     relevant, counts = ranked
     for k in (1, 2, 7, 30):
         assert recall_at_k(relevant, k).tolist() == [float(any(row[:k])) for row in relevant]
+        assert precision_at_k(relevant, k).tolist() == pytest.approx([sum(row[:k]) / k for row in relevant])
+        expected = [next((1 / place for place in range(1, k + 1) if row[place - 1]), 0.0) for row in relevant]
+        assert reciprocal_rank_at_k(relevant, k).tolist() == pytest.approx(expected)
         expected = [naive_average_precision(row, k, min(R, k)) for row, R in zip(relevant, counts, strict=True)]
         np.testing.assert_allclose(average_precision_at_k(relevant, counts, k), expected, atol=1e-12)
     expected = [sum(row[:R]) / R for row, R in zip(relevant, counts, strict=True)]
@@ -48,6 +53,8 @@ def test_a_perfect_order_scores_one_and_an_empty_one_zero() -> None:
     for relevant, score in ((perfect, 1.0), (np.zeros((3, 8), bool), 0.0)):
         for values in (
             recall_at_k(relevant, 1),
+            precision_at_k(relevant, 1),
+            reciprocal_rank_at_k(relevant, 8),
             r_precision(relevant, counts),
             map_at_r(relevant, counts),
             average_precision_at_k(relevant, counts, 2),
@@ -62,8 +69,9 @@ def test_too_few_neighbours_or_nothing_to_find_is_an_error() -> None:
             metric(relevant, counts)
         with pytest.raises(InputError, match="without any reference of its class"):
             metric(relevant, np.array([0, 2]))
-    with pytest.raises(InputError, match="needs the 5 nearest"):
-        recall_at_k(relevant, 5)
+    for metric in (recall_at_k, precision_at_k, reciprocal_rank_at_k):
+        with pytest.raises(InputError, match="needs the 5 nearest"):
+            metric(relevant, 5)
     with pytest.raises(InputError, match="needs the 0 nearest, at least 1"):
         recall_at_k(relevant, 0)
     with pytest.raises(InputError, match="needs the 5 nearest"):

@@ -1,4 +1,6 @@
+import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from eval.clusters import cluster_scores
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
+from eval.health import health
 from eval.recall import main
+from eval.verification import verify
 
 ROOT = Path(__file__).parents[2]
+LEAKS = ["same_photo", "similar_vector", "similar_picture", "repeated_rows", "trained_on", "class_trained_on"]
+COUNTS = ["queries", "left_out", *LEAKS, "protocol"]
 
 
 def saved(folder: Path, labels: str, seed: int, ids: str) -> Path:
@@ -37,12 +44,14 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     returned = main(queries, k="1,2,4", json=True)
     output = capsys.readouterr()
     printed = json.loads(output.out)
-    counts, recalls = ["queries", "left_out", "same_photo", "trained_on"], ["recall@1", "recall@2", "recall@4"]
-    assert list(printed) == [*counts, *recalls, "r_precision", "map@r", "map@4", "intervals"]
+    means = ["recall@1", "recall@2", "recall@4", "r_precision", "map@r", "map@4", "precision@4", "mrr@4", "knn@4"]
+    assert list(printed) == [*COUNTS, *means, "macro", "intervals", "open_set"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
     intervals = {name: [one.low, one.high] for name, one in expected.intervals().items()}
-    counted = {"queries": 10, "left_out": 1, "same_photo": 0, "trained_on": None}
-    assert printed == {**counted, **expected.means(), "intervals": intervals}
+    counted = {"queries": 10, "left_out": 1, "same_photo": 0, "similar_vector": 0, "repeated_rows": 0}
+    unknown = {"similar_picture": None, "trained_on": None, "class_trained_on": None, "protocol": "unknown"}
+    more = {"macro": expected.macro_means(), "intervals": intervals, "open_set": expected.open_set()}
+    assert printed == {**counted, **unknown, **expected.means(), **more}
     assert returned.means() == expected.means()
     assert output.err == "warning: only 3 classes: take the intervals as hints\n"
 
@@ -50,14 +59,20 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
 def test_the_table_for_people(queries: Path, references: Path, capsys: pytest.CaptureFixture[str]) -> None:
     returned = main(queries, references)
     output = capsys.readouterr()
-    lines = [line[:20].rsplit(maxsplit=1) for line in output.out.splitlines()]
-    values = [f"{value:.4f}" for value in returned.means().values()]
-    assert [value for _, value in lines] == ["10", "1", "1", "unknown", *values]
-    ends = [line[20:] for line in output.out.splitlines()]
-    assert ends == ["", "", "", "", *(f"  [{one.low:.4f}, {one.high:.4f}]" for one in returned.intervals().values())]
+    counts, means, open_set = (block.splitlines() for block in output.out.split("\n\n"))
+    assert [line[:17].strip() for line in counts] == [name.replace("_", " ") for name in COUNTS]
+    assert [line[17:].strip() for line in counts] == ["10", "1", "1", "0", "unknown", "0", *["unknown"] * 3]
     recalls = [f"recall@{k}" for k in (1, 2, 4, 8)]
-    names = ["queries", "left out", "same photo", "trained on", *recalls, "R-precision", "MAP@R", "mAP@8"]
-    assert [name for name, _ in lines] == names
+    names = [*recalls, "R-precision", "MAP@R", "mAP@8", "precision@8", "MRR@8", "knn@8"]
+    assert [line.split()[0] for line in means[1:]] == names
+    macro, rows = returned.macro_means(), zip(means[1:], returned.intervals().items(), strict=True)
+    for line, (name, one) in rows:
+        numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high, macro[name])]
+        assert re.findall(r"\d\.\d{4}", line) == numbers
+    assert open_set[0] == "open set"
+    assert [float(line.split()[-1]) for line in open_set[1:]] == pytest.approx(
+        [*returned.open_set().values()], abs=1e-4
+    )
     assert "1 of 10 queries are themselves among the references" in output.err
 
 
@@ -91,7 +106,39 @@ def test_queries_that_were_trained_on_are_counted(queries: Path, capsys: pytest.
     found = EmbeddingSet.load(queries)
     table = found.table.append_column("trained_on", pa.array([True, False] * 5 + [True]))
     EmbeddingSet(found.vectors, table, "f").save(queries, made_from={}, images_root=None, left_out=[])
-    assert main(queries, json=True).trained_on == 5  # the eleventh, a lone one, is left out
+    main(queries, json=True)
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["trained_on"] == 5
+    assert json.loads(printed.out)["trained_on"] == 5  # the eleventh, a lone one, is left out
     assert "5 of 10 queries are photos that the embedder was trained on" in printed.err
+
+
+def test_full_adds_verification_clusters_and_health(
+    queries: Path, references: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(queries, references, json=True, full=True)
+    found = json.loads(capsys.readouterr().out)
+    source, targets = EmbeddingSet.load(queries), EmbeddingSet.load(references)
+    roc = verify(source, targets)
+    assert found["verification"] == {
+        "tpr@fpr=0.01": roc.true_positive_rate_at(0.01),
+        "tpr@fpr=0.001": roc.true_positive_rate_at(0.001),
+        "equal_error_rate": roc.equal_error_rate(),
+    }
+    assert found["clusters"] == cluster_scores(source)
+    assert found["health"] == health(source)
+    main(queries, references, full=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert {"verification", "clusters", "health", "open set"} < set(lines)
+    assert any(line.startswith("NMI") for line in lines)
+
+
+def test_a_table_of_classes_has_the_worst_first(queries: Path, tmp_path: Path) -> None:
+    evaluation = main(queries, per_class=tmp_path / "classes.csv")
+    with (tmp_path / "classes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["recall@1"]) for row in rows] == sorted(float(row["recall@1"]) for row in rows)
+    for row in rows:
+        values = {name: pytest.approx(float(row[name]), rel=1e-5) for name in (*evaluation.per_query, "queries")}
+        assert evaluation.per_class()[row["label"]] == values
+    with pytest.raises(InputError, match="it must end in"):
+        main(queries, per_class=tmp_path / "classes.txt")

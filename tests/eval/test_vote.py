@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.errors import InputError
-from eval.vote import Candidate, vote
+from eval.vote import Candidate, elected, vote
 
 
 def test_shares_are_the_softmax_summed_by_label() -> None:
@@ -55,3 +55,23 @@ def test_temperatures_must_be_above_zero(temperature: float) -> None:
 def test_each_similarity_needs_its_label() -> None:
     with pytest.raises(ValueError, match="shorter"):
         vote(np.array([0.5, 0.4]), ["a"])
+
+
+@pytest.mark.parametrize("temperature", [1e-4, 0.07, 3.0])
+def test_many_queries_elect_what_each_elects_alone(temperature: float) -> None:
+    draw = np.random.default_rng(0)
+    similarities = -np.sort(-draw.integers(-4, 5, (500, 9)) / 4, axis=1).astype(np.float32)  # with ties
+    codes = draw.integers(-1, 4, (500, 9))
+    similarities[draw.random(500) < 0.2, 5:] = -np.inf
+    expected = []
+    for row, names in zip(similarities, codes, strict=True):
+        there = np.isfinite(row)
+        candidates = vote(row[there], [None if code < 0 else str(code) for code in names[there]], temperature)
+        expected.append(int(candidates[0].label) if candidates else -1)
+    assert elected(similarities, codes, temperature).tolist() == expected
+
+
+def test_no_votes_elect_nobody() -> None:
+    assert elected(np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1)).tolist() == [-1, -1]
+    with pytest.raises(InputError, match="it must be above 0"):
+        elected(np.zeros((1, 1), np.float32), np.zeros((1, 1), int), 0)
