@@ -120,6 +120,8 @@ def nearest_in_tiles(queries: Vectors, references: Vectors | None, k: Numbers, s
             few, others = queries[above * side :][:side], targets[left * side :][:side]
             rough = memory[: len(few) * len(others)].reshape(len(few), len(others))
             np.matmul(few, others.T, out=rough)
+            if left == (above if itself else 0):
+                _raise_thresholds(heaps, rough, above * side, itself)
             _scan(rough, above * side, left * side, itself, heaps, queries, targets)
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
@@ -149,6 +151,17 @@ def _tiles(blocks: int, target_blocks: int, itself: bool) -> Iterator[Tile]:
         yield from ((above, above + off) for off in range(blocks) for above in range(blocks - off))
     else:
         yield from ((above, left) for left in range(target_blocks) for above in range(blocks))
+
+
+def _raise_thresholds(heaps: Heaps, rough: NDArray[np.float32], above: int, itself: bool) -> None:
+    """Begin the thresholds of queries from row ``above`` on with their first tile's similarities, which are rough.
+
+    What is found there bounds what is to be found from below, so that few of the tile need exact similarities.
+    """
+    queries = slice(above, above + len(rough))
+    most = int(np.diff(heaps.first[above : queries.stop + 1]).max()) + itself
+    if most <= rough.shape[1]:
+        heaps.thresholds[queries] = np.partition(rough, -most, axis=1)[:, -most] - heaps.slack
 
 
 @_compiled
