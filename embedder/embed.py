@@ -111,6 +111,7 @@ def open_inputs(
     made_from = {
         "embedder": model.fingerprint,
         "catalog": catalog.digest(),
+        "photos": len(catalog),
         "images_root": str(catalog.root),
         "split": split,
         "protocol": protocol,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eval.files import replacing
+from eval.recall import title
 
 Row = dict[str, float]
 
@@ -60,24 +61,26 @@ def draw_curves(rows: list[Row], path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - not for commands that draw nothing
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     panels = {
         "Training loss": ["loss"],
         "Validation, classes or photos held out": ["recall@1", "r_precision", "map@r"],
-        "Cosine distance within batches": ["positive_distance", "negative_distance"],
+        "Cosine distance in batches": ["positive_distance", "negative_distance"],
     }
-    panels = {title: [name for name in names if any(name in row for row in rows)] for title, names in panels.items()}
-    panels = {title: names for title, names in panels.items() if names}
+    panels = {head: [name for name in names if any(name in row for row in rows)] for head, names in panels.items()}
+    panels = {head: names for head, names in panels.items() if names}
     if not panels:
         return
     figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    for axes, (head, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for name in names:
             points = [(row["epoch"], row[name]) for row in rows if name in row]
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
-        axes.set_title(title, fontsize=10)
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=title(name))
+        axes.set_title(head, fontsize=10)
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if len(names) > 1:

@@ -53,6 +53,8 @@ def main(
     config = Config(data, augment, model, loss, train, seed)
     folder = at_home(run) if run else Path("runs") / default_name(data)
     fit(config, folder, overwrite=overwrite)
+    photos = ":".join(filter(None, (data.name, data.root))) or "drawn_birds"
+    print(f"next: python -m index.build {folder} {photos} --out {folder.name}.index", file=sys.stderr)
     print(folder)
     return folder
 

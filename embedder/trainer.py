@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
 from embedder.losses import build_loss
 from embedder.memory import keep_freed_memory
+from embedder.model.backbone import pretraining
 from embedder.model.network import Network, build_network, parameter_groups
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.randomness import keyed_generator
@@ -73,6 +75,10 @@ class Trainer:
         report_left_out([*left_out, *also_left_out])
         if not len(self.validation) and data.validation == "auto" and self.config.train.epochs:
             self._say("no class has photos to spare for validation, so the last epoch is exported, not the best")
+        alone = [label for label, count in Counter(self.photos.labels).items() if count == 1]
+        if alone and self.config.train.epochs:
+            named = f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}"
+            self._say(f"classes with a single photo to train on, of which views must do: {len(alone)} ({named})")
         self.catalog_digest = catalog.digest()
         seen = [self.ids, self.photos.labels, held_out_ids, self.validation.labels]
         self.photos_digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
@@ -275,6 +281,7 @@ class Trainer:
         model = self.config.model
         summary = {
             "backbone": model.backbone,
+            "pretraining": pretraining(model.backbone, model.weights),
             "pooling": model.pooling,
             "loss": self.config.loss.name if self.step else None,
             "data": self.photos.name,
@@ -289,6 +296,10 @@ class Trainer:
             "validation": {name: value for name, value in best["row"].items() if "@" in name or name == "r_precision"},
         }
         export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
+        if self.step and SELECTION in best["row"]:
+            first, row = self.log.rows[0], best["row"]
+            scores = ", ".join(f"{name} {first[name]:.3f} -> {row[name]:.3f}" for name in ("recall@1", SELECTION))
+            self._say(f"epoch {best['epoch']} is exported: {scores}, on {row['queries']:.0f} held-out photos")
 
     def _say(self, text: str) -> None:
         """Tell the user, beside the progress bar."""

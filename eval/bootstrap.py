@@ -6,6 +6,7 @@ references stay as they are. What an interval covers is therefore other classes 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from eval.errors import InputError
 
 FEW_CLASSES = 20
 """Below this many classes an interval is no more than a hint."""
+
+MANY_CLASSES = 20_000
+"""From so many classes on the pivot is taken to be normal, which it then is to within what resampling could tell."""
 
 RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1 << 22
@@ -81,7 +85,8 @@ def class_intervals(
     if len(counts) < 2:
         return {name: Interval(mean, *bounds, classes=1) for name, mean in means.items()}
     pivots: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in sums}
-    for drawn in _draws(len(counts), resamples, seed):
+    many = len(counts) >= MANY_CLASSES
+    for drawn in _draws(len(counts), 0 if many else resamples, seed):
         for name, total in sums.items():
             pivots[name].append(_ratio(drawn, total, counts))
     intervals = {}
@@ -89,7 +94,10 @@ def class_intervals(
         error = float(_ratio(np.ones((1, len(counts))), sums[name], counts)[1][0])
         tail = (1.0 - confidence) / 2
         if error > 0:
-            below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
+            above = NormalDist().inv_cdf(1 - tail)
+            below = -above
+            if not many:
+                below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
             low, high = np.clip([mean - above * error, mean - below * error], *bounds)
         else:  # no class differs: the share of classes that might all the same is that of Clopper and Pearson (1934)
             share = 1 - tail ** (1 / len(counts))

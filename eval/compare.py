@@ -1,4 +1,4 @@
-"""The command ``python -m eval.compare A B``: is one embedder better than another on the same photos?"""
+"""The command ``python -m eval.compare A B``: is one embedder, or recipe, better than another on the same photos?"""
 
 import sys
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ from eval.command import run
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
+from eval.files import MANIFEST
 from eval.recall import title, whole_numbers
+from eval.seeds import Difference, Spread, difference, spread
 
 METRICS = ("recall@1", "r_precision", "map@r")
 FLIPS = "recall@1"
@@ -41,21 +43,40 @@ class Comparison:
     queries: int
 
 
-def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -> Comparison:
+@dataclass(frozen=True)
+class RecipeComparison:
+    """Two recipes on the same photos, several seeds of each.
+
+    Attributes:
+        spreads: of each metric, of the first and of the second.
+        differences: second less first, with intervals over seeds.
+    """
+
+    spreads: dict[str, tuple[Spread, Spread]]
+    differences: dict[str, Difference]
+
+
+def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -> Comparison | RecipeComparison:
     """Compare two embedders on the same photos, each of which searches for its class among the others.
 
     The difference is paired: the same queries, one by one. Its interval resamples whole classes and covers other
-    classes. It does not say that another training by the same recipe would come out alike: several seeds say that.
+    classes. It does not say that another training by the same recipe would come out alike: several seeds say that. So a
+    folder of several embeddings folders stands for a recipe, each of them for a seed, and the interval covers seeds.
 
     Args:
-        first: embeddings folder or index folder by one embedder.
-        second: the same photos by the other one, in any order.
+        first: embeddings folder or index folder by one embedder, or a folder of several.
+        second: the same photos by the other one, in any order, or a folder of several.
         k: numbers of neighbours for recall@k, separated by commas.
         json: print one JSON object instead of a table.
 
     Returns:
         The comparison.
     """
+    seeds = _seeds(first), _seeds(second)
+    if max(map(len, seeds)) > 1:
+        recipes = compare_recipes(*seeds, whole_numbers(k))
+        print(dumps(asdict(recipes)) if json else _recipe_table(recipes))
+        return recipes
     comparison = compare(EmbeddingSet.load(first), EmbeddingSet.load(second), whole_numbers(k))
     rough = next(iter(comparison.differences.values()))
     if rough.is_rough:
@@ -84,6 +105,32 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
         lost=_named(first, evaluations[0], left & ~right),
         queries=evaluations[0].queries,
     )
+
+
+def compare_recipes(
+    first: Sequence[Path], second: Sequence[Path], ks: Sequence[int] = (1, 2, 4, 8)
+) -> RecipeComparison:
+    """Measure the sets of several seeds of two recipes, each searching itself.
+
+    Raises:
+        InputError: the sets do not hold the same photos with the same labels, or a recipe has fewer than two seeds.
+    """
+    example = EmbeddingSet.load(first[0])
+    scores: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    for paths, found in zip((first, second), scores, strict=True):
+        found += [evaluate(_in_order_of(example, EmbeddingSet.load(path)), None, ks).means() for path in paths]
+    names = [name for name in scores[0][0] if name.startswith("recall@") or name in METRICS]
+    values = {name: tuple([one[name] for one in found] for found in scores) for name in names}
+    return RecipeComparison(
+        spreads={name: (spread(one), spread(two)) for name, (one, two) in values.items()},
+        differences={name: difference(one, two) for name, (one, two) in values.items()},
+    )
+
+
+def _seeds(folder: Path) -> list[Path]:
+    """The folders of vectors in a folder; itself, if it is one (or nothing that can be read, to be told so)."""
+    below = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
+    return [folder] if (folder / MANIFEST).exists() or not below else below
 
 
 def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
@@ -116,6 +163,17 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
 def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.bool_]) -> list[str]:
     """The paths of some evaluated queries; the ids of those without."""
     return [queries.paths[row] or queries.ids[row] for row in evaluation.rows[chosen]]
+
+
+def _recipe_table(comparison: RecipeComparison) -> str:
+    """The comparison of recipes for people."""
+    one, two = next(iter(comparison.spreads.values()))
+    lines = [f"{one.runs} and {two.runs} seeds: mean and standard deviation; 95 % interval over seeds"]
+    lines += [f"{'':<12}{'first':>18}{'second':>18}  second less first"]
+    for name, found in comparison.differences.items():
+        sides = "".join(f"{f'{side.mean:.4f} ± {side.deviation:.4f}':>18}" for side in comparison.spreads[name])
+        lines.append(f"{title(name):<12}{sides}  {found.mean:+.4f}  [{found.low:+.4f}, {found.high:+.4f}]")
+    return "\n".join(lines)
 
 
 def _table(comparison: Comparison) -> str:

@@ -119,7 +119,7 @@ def _draw_tile(card: Image.Image, tile: Tile, rank: int, corner: tuple[int, int]
     card.paste(badge, (left, top), _rounded(badge.size, 9))
     draw.text((left + badge.width / 2, top + 11), str(rank), _INK if tile.frame == "other" else _CARD, small, "mm")
     lines = [(line, text, _INK) for line in _wrap(tile.caption, text, _TILE_SIDE, 2)]
-    _draw_lines(card, [*lines, (f"{tile.similarity:.3f}", small, _FAINT)], (left, top + _TILE_SIDE + 5))
+    _draw_lines(card, [*lines, (f"similarity {tile.similarity:.3f}", small, _FAINT)], (left, top + _TILE_SIDE + 5))
 
 
 def _draw_photo(card: Image.Image, photo: Photo, corner: tuple[int, int], side: int, typeface: str | None) -> None:
@@ -152,7 +152,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int, most: int) -> lis
         fitting = max(1, bisect_right(range(1, len(text)), room, key=lambda length: font.getlength(text[:length])))
         if last:
             return [*lines, text[:fitting].rstrip() + "…"]
-        space = text.rfind(" ", 0, fitting + 1)
+        space = max(text.rfind(" ", 0, fitting + 1), *(text.rfind(mark, 0, fitting) + 1 for mark in "_-/."))
         lines.append(text[: space if space > 0 else fitting])
         text = text[len(lines[-1]) :].lstrip()
     return [*lines, text] if text else lines

@@ -21,6 +21,7 @@ from eval.metrics import (
     reciprocal_rank_at_k,
 )
 from eval.neighbours import Neighbours, nearest_in_blocks
+from eval.on_device import nearest_on_device
 from eval.open_set import auroc, false_positive_rate
 from eval.vote import elected
 
@@ -95,7 +96,10 @@ class Evaluation:
 
 
 def evaluate(
-    queries: EmbeddingSet, references: EmbeddingSet | None = None, ks: Sequence[int] = (1, 2, 4, 8)
+    queries: EmbeddingSet,
+    references: EmbeddingSet | None = None,
+    ks: Sequence[int] = (1, 2, 4, 8),
+    device: str = "cpu",
 ) -> Evaluation:
     """Search exactly and measure.
 
@@ -103,6 +107,7 @@ def evaluate(
         queries: what is searched for.
         references: what is searched in; none for a set that searches itself, where no row finds itself.
         ks: the numbers of neighbours that recall is measured at; mAP@k and others are measured at the largest.
+        device: where to search; anything but ``cpu`` needs PyTorch. It does not change the result.
 
     Raises:
         InputError: the two sets come from different embedders, every query is itself among the references, no query
@@ -120,7 +125,7 @@ def evaluate(
     # One more than R, so that the nearest of another class is among them.
     wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(targets) - (references is None))
     parts, first, hidden = [], [], []
-    for block, found in _search(queries, references, wanted):
+    for block, found in _search(queries, references, wanted, device):
         relevant = (found.rows >= 0) & (target_codes[found.rows] == query_codes[block, None])
         measurable = counts[block] > 0
         parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
@@ -151,11 +156,15 @@ def _reference_counts(query_codes: Counts, target_codes: Counts, itself: bool) -
     return counts
 
 
-def _search(queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts) -> Iterator[tuple[slice, Neighbours]]:
+def _search(
+    queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts, device: str
+) -> Iterator[tuple[slice, Neighbours]]:
     """Yield blocks of queries with their ``k`` [Q] nearest references."""
     start = 0
-    targets = None if references is None else references.vectors
-    for neighbours in nearest_in_blocks(queries.vectors, targets, k):
+    vectors, targets = queries.vectors, None if references is None else references.vectors
+    on_cpu = device == "cpu"
+    blocks = nearest_in_blocks(vectors, targets, k) if on_cpu else nearest_on_device(vectors, targets, k, device)
+    for neighbours in blocks:
         block = slice(start, start + len(neighbours.rows))
         yield block, neighbours
         start = block.stop

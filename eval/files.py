@@ -7,6 +7,7 @@ new one is there, whole.
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Collection, Iterator
@@ -170,7 +171,7 @@ def already_made(
     manifest = _manifest(folder, kind)
     before = manifest["made_from"]
     differences = [
-        f"{key} was {before.get(key)!r} and is now {made_from.get(key)!r}"
+        f"{key} was {_short(before.get(key))} and is now {_short(made_from.get(key))}"
         for key in sorted({*before, *made_from})
         if before.get(key) != made_from.get(key)
     ]
@@ -185,6 +186,11 @@ def already_made(
     if strangers:
         raise InputError(f"{folder} would be made anew, and {strangers[0]} in it would be lost; move it out")
     return False
+
+
+def _short(value: Any) -> str:
+    """A value for people, who see in eight digits of a checksum that it is another."""
+    return f"{value[:8]}..." if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) else repr(value)
 
 
 def _manifest(folder: Path, kind: str) -> dict[str, Any]:

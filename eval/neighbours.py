@@ -91,7 +91,7 @@ def nearest_in_blocks(
         if references is None:
             np.fill_diagonal(rough[:, start:], -np.inf)
         most = int(wanted[few].max(initial=k if isinstance(k, int) else 1))
-        yield _cut(_k_best(rough, queries[few], targets, most), wanted[few])
+        yield cut(_k_best(rough, queries[few], targets, most), wanted[few])
 
 
 def _tiled(queries: Vectors, references: Vectors | None, k: Numbers) -> Iterator[Neighbours]:
@@ -111,7 +111,7 @@ def _tiled(queries: Vectors, references: Vectors | None, k: Numbers) -> Iterator
         start = stop
 
 
-def _cut(found: Neighbours, k: Numbers) -> Neighbours:
+def cut(found: Neighbours, k: Numbers) -> Neighbours:
     """Neighbours ``[Q, K]`` of which each query keeps its first ``k`` [Q]."""
     beyond = np.arange(found.rows.shape[1]) >= k[:, None]
     found.rows[beyond], found.similarities[beyond] = -1, -np.inf
@@ -120,13 +120,26 @@ def _cut(found: Neighbours, k: Numbers) -> Neighbours:
 
 def _k_best(rough: NDArray[np.float32], queries: Vectors, references: Vectors, k: int) -> Neighbours:
     """The k best of each row of rough similarities, told apart by their exact ones; -inf takes no part."""
-    neighbours = Neighbours(np.full((len(rough), k), -1), np.full((len(rough), k), -np.inf, np.float32))
     floor = np.full((len(rough), 1), -2, np.float32)
     if rough.shape[1] > k:
         floor = np.partition(rough, -k, axis=1)[:, -k, None] - slack(queries.shape[1])
     query, row = np.nonzero(rough >= floor)
+    return k_best_of(queries, references, query, row, k)
+
+
+def k_best_of(queries: Vectors, references: Vectors, query: Numbers, row: Numbers, k: int) -> Neighbours:
+    """The k best of some pairs, by their exact similarities; ties go to the lower row.
+
+    Args:
+        queries: ``[Q, D]``, of unit length.
+        references: ``[N, D]``, of unit length.
+        query: ``[P]``, the query of each pair.
+        row: ``[P]``, its reference.
+        k: neighbours a query.
+    """
+    neighbours = Neighbours(np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32))
     exact = _exact_similarities(queries, references, query, row)
-    order = np.lexsort((-exact, query))  # keeps the order of rows where both are equal
+    order = np.lexsort((row, -exact, query))
     query, row, exact = query[order], row[order], exact[order]
     rank = np.arange(len(query)) - np.searchsorted(query, query)
     kept = rank < k

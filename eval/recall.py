@@ -4,7 +4,7 @@ import csv
 import sys
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from eval.bootstrap import Interval
 from eval.command import run
@@ -29,6 +29,7 @@ def main(
     json: bool = False,
     full: bool = False,
     per_class: Path | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> Evaluation:
     """Measure recall@k, R-precision, MAP@R and more by exact search, and print them below what flatters them.
 
@@ -43,12 +44,13 @@ def main(
         json: print one JSON object of shares between 0 and 1 instead of a table.
         full: measure also the verification of pairs, and the clusters and the health of all queries' vectors.
         per_class: a .csv file to write, with the metrics of each class in a row.
+        device: where to search; the result is the same.
 
     Returns:
         The value of each metric for each query.
     """
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(source, targets, whole_numbers(k))
+    evaluation = evaluate(source, targets, whole_numbers(k), device)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals()
     for warning in [*leaks.warnings(), *_roughness(intervals)]:

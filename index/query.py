@@ -65,7 +65,7 @@ def main(
         _draw(opened, results, picture)
     answers = [result for _, result in results]
     if all(isinstance(result, BadImage) for result in answers):
-        raise InputError(f"none of {len(answers)} photos could be answered; the first: {answers[0]}")
+        raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
     return answers
 
 

@@ -1,6 +1,7 @@
 """A folder of photos: ``root/class/*.jpg``, ``root/train|test/class/*.jpg``, or photos alone, without labels."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def read(root: Path) -> Catalog:
         columns["split"] = pa.array([split[parts[0]] for parts in photos])
     else:
         columns["label"] = label_column([parts[0] for parts in photos])
+        _tell_empty(root, tops)
     return Catalog(pa.table(columns), root, "folder")
 
 
@@ -72,6 +74,15 @@ def photos_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) 
                 yield entry.name, *parts
         elif Path(entry.name).suffix.lower() in SUFFIXES:
             yield (entry.name,)
+
+
+def _tell_empty(root: Path, tops: set[str]) -> None:
+    """Say which folders are no classes because they hold no photos."""
+    folders = (entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    empty = sorted(set(folders) - tops)
+    if empty:
+        named = f"{', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}"
+        print(f"folders without photos, which are no classes: {len(empty)} ({named})", file=sys.stderr)
 
 
 def _check_name(folder: Path, name: str) -> None:

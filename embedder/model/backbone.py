@@ -1,6 +1,7 @@
 """Backbones by name."""
 
 from difflib import get_close_matches
+from pathlib import Path
 
 import timm
 import torchvision
@@ -10,7 +11,7 @@ from embedder.model.timm_backbone import LITE0, build_timm
 from embedder.model.torchvision_backbone import build_torchvision
 from eval.errors import unknown
 
-__all__ = ["Backbone", "Features", "build_backbone"]
+__all__ = ["Backbone", "Features", "build_backbone", "pretraining"]
 
 
 def build_backbone(name: str, weights: str) -> Backbone:
@@ -26,6 +27,30 @@ def build_backbone(name: str, weights: str) -> Backbone:
         InputError: an unknown name; pretrained weights that do not exist or cannot be fetched; a file that is missing,
             damaged or of another network. Random weights are never taken instead.
     """
+    _check_known(name)
+    return build_torchvision(name, weights) if name.startswith("torchvision:") else build_timm(name, weights)
+
+
+def pretraining(name: str, weights: str) -> str:
+    """What a backbone's weights were trained on, as far as their name says: a tag of timm's or torchvision's.
+
+    Args:
+        name: as for ``build_backbone``.
+        weights: likewise; of a file, its name.
+    """
+    library, _, model = name.partition(":")
+    if weights != "pretrained":
+        return "none" if weights == "random" else Path(weights).name
+    if name == LITE0:
+        return "ImageNet-1k"
+    if library == "torchvision":
+        return str(torchvision.models.get_model_weights(model).DEFAULT.name)
+    settings = timm.get_pretrained_cfg(model)
+    return str(settings.tag or "unknown") if settings else "unknown"
+
+
+def _check_known(name: str) -> None:
+    """Refuse the name of no backbone."""
     names = [
         LITE0,
         *(f"timm:{known}" for known in (*timm.list_models(), *timm.list_pretrained())),
@@ -33,4 +58,3 @@ def build_backbone(name: str, weights: str) -> Backbone:
     ]
     if name not in names:
         raise unknown("backbone", name, get_close_matches(name, names, n=5, cutoff=0.0))
-    return build_torchvision(name, weights) if name.startswith("torchvision:") else build_timm(name, weights)

@@ -1,4 +1,4 @@
-"""A small network and its exported embedder, for the tests of what uses one."""
+"""A small network and its exported embedder, and a small training, for the tests of what uses them."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,10 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.export import export
 from embedder.preprocess import Preprocessing
+from embedder.train import fit
 
 
 class Output(NamedTuple):
@@ -46,3 +49,34 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(SmallNetwork(), Preprocessing(16), folder / "embedder.onnx", {"epochs": 3})
     np.save(folder / "trained_on.npy", np.array(["0" * 32, "f" * 32]))
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """Eight classes of six small photos; the colour is the class, the noise is the photo."""
+    root = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for label in range(8):
+        (root / f"kind{label}").mkdir()
+        for number in range(6):
+            pixels = 32 * label + generator.integers(0, 32, (40, 48, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(root / f"kind{label}" / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def config(photos: Path) -> Config:
+    return Config(
+        data=DataSettings(root=str(photos), validation="classes", size=32, workers=0),
+        augment=AugmentSettings(),
+        model=ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=16, dropout=0.2),
+        loss=LossSettings("triplet+arcface", memory=0),
+        train=TrainSettings(epochs=2, batch_size=8, photos_per_class=2, ema=0.9, accelerator="cpu"),
+        seed=3,
+    )
+
+
+@pytest.fixture(scope="session")
+def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    return fit(config, tmp_path_factory.mktemp("runs") / "whole")

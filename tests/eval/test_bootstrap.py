@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from eval import bootstrap
 from eval.bootstrap import class_intervals
 from eval.errors import InputError
 
@@ -104,3 +105,17 @@ def test_what_has_no_mean_is_refused() -> None:
         one([0, 1], [1, 2, 3])
     with pytest.raises(InputError, match="recall@1: score 1 is not finite"):
         one([0, np.nan], [1, 2])
+
+
+def test_a_million_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(6)
+    found = one(draw.random(1_000_000) < 0.3, np.arange(1_000_000))
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * np.sqrt(0.21 / 1e6), rel=0.01)
+    scores, codes = draw.random(3000), draw.integers(0, 1000, 3000)
+    resampled = one(scores, codes)
+    monkeypatch.setattr(bootstrap, "MANY_CLASSES", 1000)
+    normal = one(scores, codes)
+    assert (normal.low, normal.high) == (
+        pytest.approx(resampled.low, abs=5e-4),
+        pytest.approx(resampled.high, abs=5e-4),
+    )

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from eval.compare import compare, main
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
+from eval.seeds import difference, spread
 
 LABELS = [f"kind {row % 25}" for row in range(200)]
 
@@ -102,3 +104,39 @@ def test_the_command(
     printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert (printed["queries"], printed["won"], printed["lost"]) == (200, found.won, found.lost)
     assert printed["differences"]["recall@1"]["mean"] == pytest.approx(found.differences["recall@1"].mean)
+
+
+def recipe(folder: Path, noise: float, seeds: list[int]) -> Path:
+    for seed in seeds:
+        one = embedded(noise, seed, f"f{noise}{seed}")
+        (one if seed % 2 else shuffled(one)).save(folder / f"seed{seed}", made_from={}, images_root=None, left_out=[])
+    (folder / "notes.txt").write_text("not a set")
+    return folder
+
+
+def test_folders_of_several_are_seeds_of_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = recipe(tmp_path / "first", 1.2, [0, 1, 2]), recipe(tmp_path / "second", 0.8, [3, 4])
+    found = main(first, second, k="1,2")
+    scores = [
+        [evaluate(embedded(noise, seed, "f")).means()["map@r"] for seed in seeds]
+        for noise, seeds in ((1.2, [0, 1, 2]), (0.8, [3, 4]))
+    ]
+    for found_spread, expected in zip(found.spreads["map@r"], map(spread, scores), strict=True):
+        assert asdict(found_spread) == pytest.approx(asdict(expected))
+    assert asdict(found.differences["map@r"]) == pytest.approx(asdict(difference(*scores)))
+    assert list(found.spreads) == ["recall@1", "recall@2", "r_precision", "map@r"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("3 and 2 seeds")
+    assert f"{spread(scores[0]).mean:.4f} ± {spread(scores[0]).deviation:.4f}" in lines[-1]
+    main(first, second, json=True)
+    assert json.loads(capsys.readouterr().out)["differences"]["map@r"]["mean"] == pytest.approx(
+        difference(*scores).mean
+    )
+
+
+def test_one_seed_against_several_is_refused(tmp_path: Path) -> None:
+    many, one = recipe(tmp_path / "many", 1.2, [0, 1]), recipe(tmp_path / "one", 0.8, [3])
+    with pytest.raises(InputError, match="1 seeds; two at least"):
+        main(many, one)
+    with pytest.raises(InputError, match="does not exist"):
+        main(tmp_path / "nothing", one)

@@ -199,3 +199,22 @@ def test_the_neighbours_of_all_queries_are_never_held_at_once(monkeypatch: pytes
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6e6  # their rows alone: 2,000 x 999 x 8 bytes = 16 MB
+
+
+def test_a_million_classes() -> None:
+    """Each with one reference; the queries lie where theirs do."""
+    vectors = np.random.default_rng(0).standard_normal((1_000_000, 6), dtype=np.float32)
+    wanted = np.arange(7, 1_000_000, 50_000)
+    references = embeddings([f"{row:07}" for row in range(1_000_000)], vectors)
+    queries = embeddings([f"{row:07}" for row in wanted], vectors[wanted], seed=1)
+    evaluation = evaluate(queries, references)
+    assert evaluation.means()["recall@1"] == 1
+    assert len(evaluation.per_class()) == 20
+
+
+def test_labels_of_any_script_and_length() -> None:
+    names = ["Ťuhýk šedý", "大苇莺", "عصفور", "🐦", "x" * 100_000, "Ťuhýk", "a\tb\nc", ""]
+    queries = embeddings([*names, *names], np.random.default_rng(0).standard_normal((8, 8))[[*range(8), *range(8)]])
+    evaluation = evaluate(queries)
+    assert set(evaluation.per_class()) == set(names)
+    assert evaluation.means()["recall@1"] == 1

