@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.embeddings import EmbeddingSet
-from eval.neighbours import Neighbours
+from eval.neighbours import Neighbours, nearest
 
 SIMILAR_VECTOR = 0.995
 """The cosine from which on two photos count as near copies for the embedder."""
@@ -15,10 +15,14 @@ SIMILAR_VECTOR = 0.995
 SIMILAR_PICTURE = 3
 """The bits, of the 64 of ``eval.images.picture_hash``, in which near copies may differ."""
 
+MOST_COMPARED = 50_000
+"""References up to which all are compared with each other; that takes 10 s on two cores."""
+
 TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH = "trained_on", "class_trained_on", "picture_hash"
 """Columns of a table: whether the embedder was trained on the photo, whether on its class, and what it looks like."""
 
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Leaks:
         same_photo: those with a reference that has their id, besides themselves.
         similar_vector: those with another photo among their nearest references of at least ``SIMILAR_VECTOR``.
         similar_picture: those with another photo among their nearest references that looks the same, by its hash.
+        copies_among_references: references that have a copy among the other references, exact or near; None beyond
+            ``MOST_COMPARED`` of them.
         repeated_rows: rows of either set that are there already, as several processes that fill up their last batch
             leave them.
         trained_on: those that the embedder was trained on.
@@ -41,6 +47,7 @@ class Leaks:
     same_photo: int
     similar_vector: int
     similar_picture: int | None
+    copies_among_references: int | None
     repeated_rows: int
     trained_on: int | None
     class_trained_on: int | None
@@ -63,6 +70,8 @@ class Leaks:
         }
         found = [f"{getattr(self, name)} of {self.queries} queries {text}" for name, text in texts.items()]
         found = [text for name, text in zip(texts, found, strict=True) if getattr(self, name)]
+        if self.copies_among_references:
+            found.append(f"{self.copies_among_references} references have a copy among the others: each counts twice")
         if self.repeated_rows:
             found.append(f"{self.repeated_rows} rows are there twice, as padding for several processes leaves them")
         if self.protocol == "neither":
@@ -74,7 +83,7 @@ class Leaks:
 
 
 def find_leaks(
-    queries: EmbeddingSet, references: EmbeddingSet | None, rows: Rows, nearest: Neighbours, examples: int = 3
+    queries: EmbeddingSet, references: EmbeddingSet | None, rows: Rows, found: Neighbours, examples: int = 3
 ) -> Leaks:
     """Look for what flatters some of the queries.
 
@@ -82,46 +91,57 @@ def find_leaks(
         queries: what was searched for.
         references: what was searched in; none for a set that searched itself.
         rows: ``[Q]``, the rows of the queries that were measured.
-        nearest: the nearest references of all queries; near copies are looked for among them, where they must be.
+        found: the nearest references of all queries; near copies are looked for among them, where they must be.
         examples: how many pairs to name.
     """
     targets = queries if references is None else references
-    ids, target_ids = np.array(queries.ids, object)[rows], np.array(targets.ids, object)
-    found, similarities = nearest.rows[rows], nearest.similarities[rows]
-    others = (found >= 0) & (target_ids[found] != ids[:, None])
-    vector = others & (similarities >= SIMILAR_VECTOR)
-    picture = _similar_pictures(queries, targets, rows, found)
-    copies = vector if picture is None else vector | (picture & others)
+    measured = Neighbours(found.rows[rows], found.similarities[rows])
+    same, vector, picture = _copies(queries, targets, rows, measured)
+    copies = vector if picture is None else vector | picture
     return Leaks(
         queries=len(rows),
-        same_photo=_same_photo(ids, target_ids, references is None),
+        same_photo=int(same.sum()),
         similar_vector=int(vector.any(axis=1).sum()),
-        similar_picture=None if picture is None else int((picture & others).any(axis=1).sum()),
+        similar_picture=None if picture is None else int(picture.any(axis=1).sum()),
+        copies_among_references=_copies_among(targets, found if references is None else None),
         repeated_rows=sum(map(_repeated, (queries,) if references is None else (queries, references))),
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
-        pairs=_pairs(queries, targets, rows, found, copies, examples),
+        pairs=_pairs(queries, targets, rows, measured.rows, copies, examples),
     )
 
 
-def _same_photo(ids: NDArray[np.object_], target_ids: NDArray[np.object_], itself: bool) -> int:
-    """How many of some ids are found among others, or more than once among themselves."""
-    names, counts = np.unique(target_ids.astype(str), return_counts=True)
-    places = np.minimum(np.searchsorted(names, ids.astype(str)), len(names) - 1)
-    return int(((names[places] == ids.astype(str)) & (counts[places] > itself)).sum())
-
-
-def _similar_pictures(
-    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, found: Rows
-) -> NDArray[np.bool_] | None:
-    """Which of the references found ``[Q, k]`` look like the query; none where a table does not say."""
+def _copies(
+    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, found: Neighbours
+) -> tuple[Mask, Mask, Mask | None]:
+    """For some queries, which have the same photo among all references ``[Q]``; and which of the references found
+    ``[Q, k]`` are near copies of another photo by vector, and by picture (none where a table does not say).
+    """
+    ids, target_ids = (np.array(one.ids) for one in (queries, targets))
+    names, counts = np.unique(target_ids, return_counts=True)
+    places = np.minimum(np.searchsorted(names, ids[rows]), len(names) - 1)
+    same = (names[places] == ids[rows]) & (counts[places] > (queries is targets))
+    others = (found.rows >= 0) & (target_ids[found.rows] != ids[rows][:, None])
+    vector = others & (found.similarities >= SIMILAR_VECTOR)
     if any(PICTURE_HASH not in one.table.column_names for one in (queries, targets)):
-        return None
+        return same, vector, None
     hashes, target_hashes = (one.table[PICTURE_HASH] for one in (queries, targets))
     known, target_known = (column.is_valid().to_numpy() for column in (hashes, target_hashes))
     bits, target_bits = (column.fill_null(0).to_numpy() for column in (hashes, target_hashes))
-    differing = np.bitwise_count(bits[rows][:, None] ^ target_bits[found])
-    return (found >= 0) & known[rows][:, None] & target_known[found] & (differing <= SIMILAR_PICTURE)
+    alike = np.bitwise_count(bits[rows][:, None] ^ target_bits[found.rows]) <= SIMILAR_PICTURE
+    return same, vector, others & alike & known[rows][:, None] & target_known[found.rows]
+
+
+def _copies_among(references: EmbeddingSet, found: Neighbours | None) -> int | None:
+    """How many references have a copy among the others, of which the nearest may have been ``found``; none where there
+    are too many to compare.
+    """
+    if found is None and len(references) > MOST_COMPARED:
+        return None
+    found = found or nearest(references.vectors, None, 2)
+    same, vector, picture = _copies(references, references, np.arange(len(references)), found)
+    near = vector if picture is None else vector | picture
+    return int((same | near.any(axis=1)).sum())
 
 
 def _repeated(one: EmbeddingSet) -> int:

@@ -128,17 +128,17 @@ def _table(
 ) -> str:
     """The results for people: a name and its numbers a line."""
     lines = [
-        f"{name.replace('_', ' '):<17}{'unknown' if count is None else count:>10}" for name, count in counts.items()
+        f"{name.replace('_', ' '):<24}{'unknown' if count is None else count:>10}" for name, count in counts.items()
     ]
-    lines += ["", f"{'':<17}{'mean':>10}  {'95 % interval':<18}{'over classes':>13}"]
+    lines += ["", f"{'':<24}{'mean':>10}  {'95 % interval':<18}{'over classes':>13}"]
     lines += [
-        f"{title(name):<17}{one.mean:>10.4f}  [{one.low:.4f}, {one.high:.4f}]{macro[name]:>13.4f}"
+        f"{title(name):<24}{one.mean:>10.4f}  [{one.low:.4f}, {one.high:.4f}]{macro[name]:>13.4f}"
         for name, one in intervals.items()
     ]
     for group, values in more.items():
         if values:
             lines += ["", group.replace("_", " ")]
-            lines += [f"{title(name):<17}{value:>10.4f}" for name, value in values.items()]
+            lines += [f"{title(name):<24}{value:>10.4f}" for name, value in values.items()]
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ def test_clean_sets_are_clean() -> None:
     for references in (None, embedded("stuvwxyz", "aabbccdd", 1)):
         found = leaks(embedded("abcdefgh", "aabbccdd"), references)
         assert (found.same_photo, found.similar_vector, found.repeated_rows, found.pairs) == (0, 0, 0, [])
+        assert found.copies_among_references == 0
         assert (found.similar_picture, found.trained_on, found.class_trained_on) == (None, None, None)
         assert found.warnings() == []
         assert found.protocol == "unknown"
@@ -95,3 +96,15 @@ def test_photos_that_were_trained_on() -> None:
     found = leaks(embedded("abcde", "aabbc", trained_on=pa.array([True, False, True, False, True])))
     assert found.trained_on == 2  # the lone one is no query
     assert "2 of 4 queries are photos that the embedder was trained on: too easy for it" in found.warnings()
+
+
+def test_copies_among_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, references = embedded("abcd", "aabb"), embedded("stsuvwxy", "aaabbbcc", 1)
+    assert leaks(queries, references).copies_among_references == 2  # the photo s, twice
+    references.vectors[7] = references.vectors[5]
+    found = leaks(queries, references)
+    assert found.copies_among_references == 4
+    assert found.same_photo == found.similar_vector == 0
+    assert "4 references have a copy among the others: each counts twice" in found.warnings()
+    monkeypatch.setattr("eval.leaks.MOST_COMPARED", 7)
+    assert leaks(queries, references).copies_among_references is None
