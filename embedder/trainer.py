@@ -41,6 +41,7 @@ from embedder.runtime import EMBEDDER
 from embedder.validation import validate
 from eval.errors import InputError
 from eval.files import replacing
+from eval.recall import title
 
 LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
 SELECTION = "map@r"
@@ -298,7 +299,7 @@ class Trainer:
         export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
         if self.step and SELECTION in best["row"]:
             first, row = self.log.rows[0], best["row"]
-            scores = ", ".join(f"{name} {first[name]:.3f} -> {row[name]:.3f}" for name in ("recall@1", SELECTION))
+            scores = ", ".join(f"{title(name)} {first[name]:.3f} -> {row[name]:.3f}" for name in ("recall@1", SELECTION))
             self._say(f"epoch {best['epoch']} is exported: {scores}, on {row['queries']:.0f} held-out photos")
 
     def _say(self, text: str) -> None:
