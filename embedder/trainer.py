@@ -299,7 +299,8 @@ class Trainer:
         export(self.network.cpu().eval(), self.preprocessing, self.folder / EMBEDDER, summary)
         if self.step and SELECTION in best["row"]:
             first, row = self.log.rows[0], best["row"]
-            scores = ", ".join(f"{title(name)} {first[name]:.3f} -> {row[name]:.3f}" for name in ("recall@1", SELECTION))
+            names = ("recall@1", SELECTION)
+            scores = ", ".join(f"{title(name)} {first[name]:.3f} -> {row[name]:.3f}" for name in names)
             self._say(f"epoch {best['epoch']} is exported: {scores}, on {row['queries']:.0f} held-out photos")
 
     def _say(self, text: str) -> None:
