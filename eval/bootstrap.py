@@ -17,7 +17,10 @@ FEW_CLASSES = 20
 """Below this many classes an interval is no more than a hint."""
 
 MANY_CLASSES = 20_000
-"""From so many classes on the pivot is taken to be normal, which it then is to within what resampling could tell."""
+"""From so many classes on the pivot is taken to be normal; where few of them differ, ``FEW_DIFFERING`` takes care."""
+
+FEW_DIFFERING = 10
+"""Below this many classes that differ from all others, resampling alone says too little."""
 
 RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1 << 22
@@ -61,7 +64,8 @@ def class_intervals(
 
     Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5, for the ratio of a sum of scores to a
     number of queries, with the error of a ratio by linearisation (Cochran, "Sampling Techniques", 1977, section 2.11).
-    Where all classes have the same mean, the interval covers what a class that has not been seen may still do.
+    Where nearly all classes have the same mean, the interval also covers what others may do that have hardly been seen.
+    It holds for classes that succeed and fail independently; where some are confused with each other it is too narrow.
 
     Args:
         per_query: scores ``[Q]`` by name: a metric's values, or the differences of two embedders' values.
@@ -93,17 +97,51 @@ def class_intervals(
     for name, mean in means.items():
         error = float(_ratio(np.ones((1, len(counts))), sums[name], counts)[1][0])
         tail = (1.0 - confidence) / 2
+        low, high = mean, mean
         if error > 0:
             above = NormalDist().inv_cdf(1 - tail)
             below = -above
             if not many:
                 below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
-            low, high = np.clip([mean - above * error, mean - below * error], *bounds)
-        else:  # no class differs: the share of classes that might all the same is that of Clopper and Pearson (1934)
-            share = 1 - tail ** (1 / len(counts))
-            low, high = mean - share * (mean - bounds[0]), mean + share * (bounds[1] - mean)
+            low, high = mean - above * error, mean - below * error
+        rare = _rare(sums[name], counts, tail, bounds)
+        low, high = np.clip([min(low, rare[0]), max(high, rare[1])], *bounds)
         intervals[name] = Interval(mean, float(low), float(high), len(counts))
     return intervals
+
+
+def _rare(sums: Scores, counts: Scores, tail: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The interval that the number of classes which differ allows, where these are few; else one that allows all.
+
+    Resamples know only the classes that were drawn: of a hundred that are all right, or of which one is not, they tell
+    next to nothing about those that are not. Their share is binomial, whatever they are like (Clopper and Pearson
+    1934). How much such a class differs is taken from those seen; where none was seen, as much as there can be.
+    """
+    means, often = np.unique(np.round(sums / counts, 9), return_counts=True)
+    usual, classes = means[often.argmax()], len(counts)
+    differing = classes - int(often.max())
+    if differing >= FEW_DIFFERING or differing > classes / 2:
+        return bounds[1], bounds[0]
+    deviations = sums - usual * counts
+    deviations[np.abs(deviations) <= 1e-8 * counts] = 0
+    sides = []
+    for one, room in ((np.maximum(deviations, 0), bounds[1] - usual), (np.maximum(-deviations, 0), usual - bounds[0])):
+        seen, reach = int((one > 0).sum()), room
+        if seen or differing:
+            some = one if seen else np.abs(deviations)
+            reach = min(room, float(some.sum() / counts.sum()) * classes / (seen or differing))
+        low, high = _clopper_pearson(seen, classes, tail)
+        sides.append((reach * low, reach * high))
+    (least_above, most_above), (least_below, most_below) = sides
+    return usual + least_above - most_below, usual + most_above - least_below
+
+
+def _clopper_pearson(seen: int, of: int, tail: float) -> tuple[float, float]:
+    """Where a binomial share may lie, given how many were seen of how many."""
+    from scipy.special import betaincinv  # noqa: PLC0415 - not for those who measure without intervals
+
+    low = float(betaincinv(seen, of - seen + 1, tail)) if seen > 0 else 0.0
+    return low, float(betaincinv(seen + 1, of - seen, 1 - tail)) if seen < of else 1.0
 
 
 def _check(name: str, scores: Scores, codes: Codes) -> None:

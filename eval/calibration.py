@@ -78,8 +78,9 @@ def leave_one_out_set(right: Scores, candidates: Scores, coverage: float) -> NDA
 
     The jackknife+ for labels (Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+", 2021;
     Romano, Sesia and Candès, "Classification with Valid and Adaptive Coverage", 2020, section 2.3). A label is in the
-    set unless too many references fit their own label better than the query fits this one. The promise is a coverage of
-    at least ``2 * coverage - 1``; in practice it is about ``coverage``.
+    set unless too many references fit their own label better than the query fits this one. Where every group is one
+    photo, the promise is a coverage of at least ``2 * coverage - 1``, and in practice it is about ``coverage``. Of
+    groups of several photos give one score each, drawn at random: nothing is promised where large ones outvote others.
 
     Args:
         right: ``[N]``, the score of each reference's own label, its group left out.

@@ -15,7 +15,8 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
 from eval.files import MANIFEST
-from eval.recall import title, whole_numbers
+from eval.leaks import find_leaks
+from eval.recall import roughness, title, whole_numbers
 from eval.seeds import Difference, Spread, difference, spread
 
 METRICS = ("recall@1", "r_precision", "map@r")
@@ -34,6 +35,8 @@ class Comparison:
         won: paths (or ids) of the queries whose nearest reference the second gets right and the first does not.
         lost: the other way round.
         queries: how many were compared.
+        left_out: photos without a label, or without another one of their class; they are compared in nothing.
+        warnings: what flatters either.
     """
 
     means: dict[str, tuple[float, float]]
@@ -41,6 +44,8 @@ class Comparison:
     won: list[str]
     lost: list[str]
     queries: int
+    left_out: int
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,8 @@ def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -
         print(dumps(asdict(recipes)) if json else _recipe_table(recipes))
         return recipes
     comparison = compare(EmbeddingSet.load(first), EmbeddingSet.load(second), whole_numbers(k))
-    rough = next(iter(comparison.differences.values()))
-    if rough.is_rough:
-        print(f"warning: only {rough.classes} classes: take the intervals as hints", file=sys.stderr)
+    for warning in [*comparison.warnings, *roughness(comparison.differences)]:
+        print(f"warning: {warning}", file=sys.stderr)
     print(dumps(asdict(comparison)) if json else _table(comparison))
     return comparison
 
@@ -104,7 +108,15 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
         won=_named(first, evaluations[0], right & ~left),
         lost=_named(first, evaluations[0], left & ~right),
         queries=evaluations[0].queries,
+        left_out=evaluations[0].left_out,
+        warnings=_warnings((first, second), evaluations),
     )
+
+
+def _warnings(sets: tuple[EmbeddingSet, EmbeddingSet], evaluations: tuple[Evaluation, Evaluation]) -> list[str]:
+    """What flatters the first or the second."""
+    found = [find_leaks(one, None, of.rows, of.nearest).warnings() for one, of in zip(sets, evaluations, strict=True)]
+    return [f"{name}: {text}" for name, texts in zip(("first", "second"), found, strict=True) for text in texts]
 
 
 def compare_recipes(
@@ -139,7 +151,7 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
     Raises:
         InputError: they do not hold the same photos with the same labels.
     """
-    orders = [np.argsort(np.array(one.ids), kind="stable") for one in (first, second)]
+    orders = [np.array(sorted(range(len(one)), key=_keys(one).__getitem__)) for one in (first, second)]
     ids = [np.array(one.ids)[order] for one, order in zip((first, second), orders, strict=True)]
     if not np.array_equal(ids[0], ids[1]):
         alone = set(first.ids) ^ set(second.ids)
@@ -160,6 +172,11 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
     return second
 
 
+def _keys(one: EmbeddingSet) -> list[tuple[str, str, str]]:
+    """What tells rows apart, also those of one photo under two labels."""
+    return [(name, label or "", path or "") for name, label, path in zip(one.ids, one.labels, one.paths, strict=True)]
+
+
 def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.bool_]) -> list[str]:
     """The paths of some evaluated queries; the ids of those without."""
     return [queries.paths[row] or queries.ids[row] for row in evaluation.rows[chosen]]
@@ -172,13 +189,19 @@ def _recipe_table(comparison: RecipeComparison) -> str:
     lines += [f"{'':<12}{'first':>18}{'second':>18}  second less first"]
     for name, found in comparison.differences.items():
         sides = "".join(f"{f'{side.mean:.4f} ± {side.deviation:.4f}':>18}" for side in comparison.spreads[name])
-        lines.append(f"{title(name):<12}{sides}  {found.mean:+.4f}  [{found.low:+.4f}, {found.high:+.4f}]")
+        ends = "no interval, as no seed differs"
+        if found.low is not None and found.high is not None:
+            ends = f"[{found.low:+.4f}, {found.high:+.4f}]"
+        lines.append(f"{title(name):<12}{sides}  {found.mean:+.4f}  {ends}")
     return "\n".join(lines)
 
 
 def _table(comparison: Comparison) -> str:
     """The comparison for people."""
-    lines = [f"{comparison.queries} queries", f"{'':<12}{'first':>8}{'second':>8}  second less first, 95 % interval"]
+    lines = [
+        f"{comparison.queries} queries, {comparison.left_out} left out",
+        f"{'':<12}{'first':>8}{'second':>8}  second less first, 95 % interval",
+    ]
     for name, interval in comparison.differences.items():
         one, two = comparison.means[name]
         ends = f"{interval.mean:+.4f}  [{interval.low:+.4f}, {interval.high:+.4f}]"

@@ -37,7 +37,8 @@ class Evaluation:
         codes: ``[Q]`` int64, their classes.
         names: the name of each code.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
-        nearest: the nearest references of all queries, also of those left out; as many as the largest k.
+        unlabelled_references: references without a label; as they may be of any class, they are not searched in.
+        nearest: the nearest references of all queries that have a label; as many as the largest k.
         hidden_scores: of the labelled queries, the similarity of the nearest reference of another class: the score that
             they would have if their own class had no references.
     """
@@ -47,6 +48,7 @@ class Evaluation:
     codes: NDArray[np.int64]
     names: list[str]
     left_out: int
+    unlabelled_references: int
     nearest: Neighbours
     hidden_scores: NDArray[np.float32]
 
@@ -117,53 +119,67 @@ def evaluate(
         raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
     targets = queries if references is None else references
     _check_comparable(queries, targets, references is None)
+    itself = references is None
     (query_codes, target_codes), names = common_codes(queries, targets)
-    counts = _reference_counts(query_codes, target_codes, references is None)
-    rows = np.flatnonzero(counts)
-    if len(rows) == 0:
+    asked, searched = np.flatnonzero(query_codes >= 0), np.flatnonzero(target_codes >= 0)
+    codes, their_codes = query_codes[asked], target_codes[searched]
+    counts = _reference_counts(codes, their_codes, itself)
+    measured = counts > 0
+    if not measured.any():
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     # One more than R, so that the nearest of another class is among them.
-    wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(targets) - (references is None))
+    wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(searched) - itself)
+    vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
     parts, first, hidden = [], [], []
-    for block, found in _search(queries, references, wanted, device):
-        relevant = (found.rows >= 0) & (target_codes[found.rows] == query_codes[block, None])
-        measurable = counts[block] > 0
-        parts.append(_measure(relevant[measurable], counts[block][measurable], sorted(set(ks))))
+    for block, found in _search(vectors, others, wanted, device):
+        relevant = (found.rows >= 0) & (their_codes[found.rows] == codes[block, None])
+        parts.append(_measure(relevant[measured[block]], counts[block][measured[block]], sorted(set(ks))))
         first.append(Neighbours(found.rows[:, : max(ks)].copy(), found.similarities[:, : max(ks)].copy()))
-        hidden.append(_nearest_others(found, relevant)[query_codes[block] >= 0])
+        hidden.append(_nearest_others(found, relevant))
     nearest = _joined(first)
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    votes = np.where(nearest.rows[rows] >= 0, target_codes[nearest.rows[rows]], -1)
-    right = elected(nearest.similarities[rows], votes) == query_codes[rows]
+    votes = np.where(nearest.rows[measured] >= 0, their_codes[nearest.rows[measured]], -1)
+    right = elected(nearest.similarities[measured], votes) == codes[measured]
     hidden_scores = np.concatenate(hidden)
     return Evaluation(
         per_query={**per_query, f"knn@{max(ks)}": right.astype(np.float64)},
-        rows=rows,
-        codes=query_codes[rows],
+        rows=asked[measured],
+        codes=codes[measured],
         names=names,
-        left_out=len(queries) - len(rows),
-        nearest=nearest,
+        left_out=len(queries) - int(measured.sum()),
+        unlabelled_references=len(targets) - len(searched),
+        nearest=_renumbered(nearest, asked, searched, len(queries)),
         hidden_scores=hidden_scores[np.isfinite(hidden_scores)],
     )
 
 
-def _reference_counts(query_codes: Counts, target_codes: Counts, itself: bool) -> Counts:
-    """R of each query, 0 where its label is not known; a row of a set that searches itself does not count itself."""
-    labelled = query_codes >= 0
-    of_class = np.bincount(target_codes[target_codes >= 0], minlength=query_codes.max() + 1)
-    counts = np.zeros(len(query_codes), np.int64)
-    counts[labelled] = of_class[query_codes[labelled]] - itself
-    return counts
+def _some(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Some rows of vectors; the vectors themselves, and no copy, where that is all."""
+    return vectors if len(rows) == len(vectors) else vectors[rows]
+
+
+def _renumbered(found: Neighbours, asked: NDArray[np.int64], searched: NDArray[np.int64], count: int) -> Neighbours:
+    """Neighbours of the queries ``asked`` among the references ``searched``, as those of all ``count`` queries."""
+    shape = (count, found.rows.shape[1])
+    whole = Neighbours(np.full(shape, -1), np.full(shape, -np.inf, np.float32))
+    whole.rows[asked] = np.where(found.rows >= 0, searched[found.rows], -1)
+    whole.similarities[asked] = found.similarities
+    return whole
+
+
+def _reference_counts(codes: Counts, their_codes: Counts, itself: bool) -> Counts:
+    """R of each query; a row of a set that searches itself does not count itself."""
+    of_class = np.bincount(their_codes, minlength=codes.max(initial=0) + 1)
+    return of_class[codes] - itself
 
 
 def _search(
-    queries: EmbeddingSet, references: EmbeddingSet | None, k: Counts, device: str
+    queries: NDArray[np.float32], references: NDArray[np.float32] | None, k: Counts, device: str
 ) -> Iterator[tuple[slice, Neighbours]]:
     """Yield blocks of queries with their ``k`` [Q] nearest references."""
     start = 0
-    vectors, targets = queries.vectors, None if references is None else references.vectors
     on_cpu = device == "cpu"
-    blocks = nearest_in_blocks(vectors, targets, k) if on_cpu else nearest_on_device(vectors, targets, k, device)
+    blocks = nearest_in_blocks(queries, references, k) if on_cpu else nearest_on_device(queries, references, k, device)
     for neighbours in blocks:
         block = slice(start, start + len(neighbours.rows))
         yield block, neighbours
@@ -179,7 +195,7 @@ def _measure(relevant: Relevance, counts: Counts, ks: Sequence[int]) -> dict[str
         "r_precision": r_precision(relevant, counts),
         "map@r": map_at_r(relevant, counts),
         f"map@{most}": average_precision_at_k(relevant, counts, largest),
-        f"precision@{most}": precision_at_k(relevant, largest),
+        f"precision@{most}": precision_at_k(relevant, largest) * (largest / most),
         f"mrr@{most}": reciprocal_rank_at_k(relevant, largest),
     }
 

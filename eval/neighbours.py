@@ -144,7 +144,7 @@ def k_best_of(queries: Vectors, references: Vectors, query: Numbers, row: Number
     rank = np.arange(len(query)) - np.searchsorted(query, query)
     kept = rank < k
     neighbours.rows[query[kept], rank[kept]] = row[kept]
-    neighbours.similarities[query[kept], rank[kept]] = exact[kept]
+    neighbours.similarities[query[kept], rank[kept]] = np.clip(exact[kept], -1, 1)
     return neighbours
 
 
@@ -163,7 +163,7 @@ def _exact_similarities(
         for start in range(0, len(query), _PAIRS_AT_ONCE):
             few = slice(start, start + _PAIRS_AT_ONCE)
             exact[few] = np.einsum("pd,pd->p", _whole(queries[query[few]]), _whole(references[row[few]]))
-    return np.clip(exact / SCALE**2, -1, 1).astype(np.float32)
+    return (exact / SCALE**2).astype(np.float32)
 
 
 def _whole(vectors: Vectors) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 import csv
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Any, Literal
@@ -53,9 +55,12 @@ def main(
     evaluation = evaluate(source, targets, whole_numbers(k), device)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals()
-    for warning in [*leaks.warnings(), *_roughness(intervals)]:
+    for warning in [*leaks.warnings(), *roughness(intervals)]:
         print(f"warning: {warning}", file=sys.stderr)
-    more = {"open_set": evaluation.open_set(), **(_in_full(source, targets) if full else {})}
+    more: dict[str, dict[str, float] | str] = {
+        "open_set": evaluation.open_set(),
+        **(_in_full(source, targets) if full else {}),
+    }
     if per_class:
         _write_classes(evaluation, per_class)
     if json:
@@ -86,25 +91,39 @@ def title(metric: str) -> str:
 def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
     """What must be known before any number is read."""
     found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
-    return {"queries": leaks.queries, "left_out": evaluation.left_out, **found, "protocol": leaks.protocol}
+    left_out = {name: getattr(evaluation, name) for name in ("left_out", "unlabelled_references")}
+    return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol}
 
 
-def _roughness(intervals: dict[str, Interval]) -> list[str]:
+def roughness(intervals: Mapping[str, Interval]) -> list[str]:
     """What to say where there are few classes."""
     first = next(iter(intervals.values()))
     return [f"only {first.classes} classes: take the intervals as hints"] if first.is_rough else []
 
 
-def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str, dict[str, float]]:
-    """What takes longer: verification of pairs, clusters and health."""
+def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str, dict[str, float] | str]:
+    """What takes longer: verification of pairs, clusters and health; of what is not defined, why."""
     from eval.clusters import cluster_scores  # noqa: PLC0415 - not for those who did not ask
     from eval.health import health  # noqa: PLC0415
     from eval.verification import verify  # noqa: PLC0415
 
-    roc = verify(queries, references)
-    verification = {f"tpr@fpr={rate:g}": roc.true_positive_rate_at(rate) for rate in FALSE_POSITIVE_RATES}
-    verification["equal_error_rate"] = roc.equal_error_rate()
-    return {"verification": verification, "clusters": cluster_scores(queries), "health": health(queries)}
+    def verification() -> dict[str, float]:
+        roc = verify(queries, references)
+        rates = {f"tpr@fpr={rate:g}": roc.true_positive_rate_at(rate) for rate in FALSE_POSITIVE_RATES}
+        return {**rates, "equal_error_rate": roc.equal_error_rate()}
+
+    found: dict[str, dict[str, float] | str] = {}
+    parts: dict[str, Callable[[], dict[str, float]]] = {
+        "verification": verification,
+        "clusters": partial(cluster_scores, queries),
+        "health": partial(health, queries),
+    }
+    for name, part in parts.items():
+        try:
+            found[name] = part()
+        except InputError as error:
+            found[name] = f"not defined: {error}"
+    return found
 
 
 def _write_classes(evaluation: Evaluation, path: Path) -> None:
@@ -124,7 +143,7 @@ def _table(
     counts: dict[str, Any],
     intervals: dict[str, Interval],
     macro: dict[str, float],
-    more: dict[str, dict[str, float]],
+    more: dict[str, dict[str, float] | str],
 ) -> str:
     """The results for people: a name and its numbers a line."""
     lines = [
@@ -136,7 +155,9 @@ def _table(
         for name, one in intervals.items()
     ]
     for group, values in more.items():
-        if values:
+        if isinstance(values, str):
+            lines += ["", group, values]
+        elif values:
             lines += ["", group.replace("_", " ")]
             lines += [f"{title(name):<24}{value:>10.4f}" for name, value in values.items()]
     return "\n".join(lines)

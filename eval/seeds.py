@@ -25,11 +25,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean of a second recipe less that of a first one, and its 95 % interval over seeds."""
+    """The mean of a second recipe less that of a first one, and its 95 % interval over seeds.
+
+    The ends are None where no seed of either differs from another, which tells nothing of how far they may.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -57,7 +60,7 @@ def difference(first: Sequence[float], second: Sequence[float], confidence: floa
     parts = np.array([side.deviation**2 / side.runs for side in (one, two)])
     mean, error = two.mean - one.mean, float(np.sqrt(parts.sum()))
     if error == 0:
-        return Difference(mean, mean, mean)
+        return Difference(mean, None, None)
     freedom = parts.sum() ** 2 / (parts**2 / [one.runs - 1, two.runs - 1]).sum()
     reach = float(t.ppf((1 + confidence) / 2, freedom)) * error
     return Difference(mean, mean - reach, mean + reach)

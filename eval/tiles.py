@@ -130,6 +130,8 @@ def nearest_in_tiles(queries: Vectors, references: Vectors | None, k: Numbers, s
         finally:
             schedule.stop()  # after Ctrl-C the workers finish their tiles and no more
     _sort(heaps)
+    found = heaps.similarities
+    np.clip(found, -1, 1, out=found, where=found > -np.inf)
     return heaps
 
 
@@ -215,7 +217,7 @@ def _exact(one: Vectors, other: Vectors) -> np.float32:
     total = 0.0
     for place in range(len(one)):
         total += np.rint(np.float64(one[place]) * SCALE) * np.rint(np.float64(other[place]) * SCALE)
-    return np.float32(min(1.0, max(-1.0, total / (SCALE * SCALE))))
+    return np.float32(total / (SCALE * SCALE))
 
 
 @_compiled

@@ -81,8 +81,10 @@ def elected(
         cosines[~voting] = -np.inf
         nearest = np.maximum(cosines.max(axis=1, keepdims=True), -1.0)
         weights = np.exp((cosines - nearest) / temperature)
-        # Added up one by one, as vote does it, so that both break the same ties.
-        totals = np.stack([np.cumsum(weights * (some == one[:, None]), axis=1)[:, -1] for one in some.T], axis=1)
+        # Added up one by one, nearest first, as vote does it, so that both break the same ties.
+        labels = np.arange(len(some))[:, None] * (some.max(initial=0) + 2) + some + 1
+        _, places = np.unique(labels, return_inverse=True)
+        totals = np.bincount(places.ravel(), weights.ravel())[places.reshape(some.shape)]
         best = np.where(voting, totals, -1.0).argmax(axis=1)  # of equal ones the first, which is the nearest
         elects = np.take_along_axis(some, best[:, None], axis=1)[:, 0]
         winners[start : start + len(some)] = np.where(voting.any(axis=1), elects, -1)

@@ -1,6 +1,7 @@
 """The command ``python -m index.benchmark EMBEDDER NAME:ROOT``: a data set's own protocol, beside published figures."""
 
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
@@ -16,6 +17,7 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
 from eval.leaks import Leaks, find_leaks
+from eval.recall import roughness
 from index.published import Figure, published
 
 
@@ -42,7 +44,8 @@ def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: b
     """Embed a data set's test photos, evaluate them by its own published protocol, and print the row among others.
 
     Under the zero-shot protocol the test photos search each other; under the closed-set protocol they search the
-    training photos. Photos are whole. Figures are printed only beside those of the same data set and protocol, and each
+    training photos. Figures are printed only beside those of the same data set and protocol, and of whole photos or of
+    photos cut to their box, as these here are, and each
     with its backbone, dimension, pixels and pretraining, which account for more of a figure than the method does.
 
     Args:
@@ -57,16 +60,17 @@ def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: b
     """
     model, catalog = Embedder.open(embedder), read_catalog(images)
     protocol = _protocol(catalog, images)
-    name = f"{catalog.name}-{model.fingerprint[:12]}"
+    name = f"{catalog.name}-{catalog.digest()[:8]}-{model.fingerprint[:8]}"
+    photos = "whole" if all(catalog.box(row) is None for row in range(len(catalog))) else "box"
     queries = _embedded(embedder, images, "test", out / f"{name}-test")
     references = None if protocol == "zero-shot" else _embedded(embedder, images, "train", out / f"{name}-train")
     evaluation = evaluate(queries, references)
     benchmark = Benchmark(
-        row=_row(model, catalog.name, protocol, evaluation),
+        row=_row(model, catalog.name, protocol, photos, evaluation),
         intervals=evaluation.intervals(),
         leaks=find_leaks(queries, references, evaluation.rows, evaluation.nearest),
         left_out=evaluation.left_out,
-        published=published(catalog.name, protocol),
+        published=published(catalog.name, protocol, photos),
     )
     for warning in _warnings(benchmark):
         print(f"warning: {warning}", file=sys.stderr)
@@ -93,16 +97,17 @@ def _protocol(catalog: Catalog, images: str) -> str:
 
 def _embedded(embedder: Path, images: str, part: Any, folder: Path) -> EmbeddingSet:
     """The vectors of a part of the photos."""
-    return EmbeddingSet.load(embed(embedder, images, out=folder, split=part))
+    with redirect_stdout(sys.stderr):  # where the other command would print its path
+        return EmbeddingSet.load(embed(embedder, images, out=folder, split=part))
 
 
-def _row(model: Embedder, data_set: str, protocol: str, evaluation: Evaluation) -> Figure:
+def _row(model: Embedder, data_set: str, protocol: str, photos: str, evaluation: Evaluation) -> Figure:
     """What was measured, as a published figure is written."""
     means = evaluation.means()
     return Figure(
         data_set=data_set,
         protocol=protocol,
-        photos="whole",
+        photos=photos,
         method=model.summary.get("loss") or "frozen",
         backbone=str(model.summary.get("backbone", "unknown")),
         pretraining=str(model.summary.get("pretraining", "unknown")),
@@ -116,7 +121,7 @@ def _row(model: Embedder, data_set: str, protocol: str, evaluation: Evaluation) 
 
 def _warnings(benchmark: Benchmark) -> list[str]:
     """What a reader of the row must know."""
-    found = benchmark.leaks.warnings()
+    found = [*benchmark.leaks.warnings(), *roughness(benchmark.intervals)]
     seen, expected = benchmark.leaks.protocol, benchmark.row.protocol
     if seen not in ("unknown", expected) and benchmark.row.method != "frozen":
         found.append(f"the data set's protocol is {expected}, and by the classes trained on this is {seen}")

@@ -38,11 +38,12 @@ class Figure:
     source: str
 
 
-def published(data_set: str, protocol: str) -> list[Figure]:
-    """The figures for a data set under a protocol; none where we know of none. Others are never mixed in."""
+def published(data_set: str, protocol: str, photos: str) -> list[Figure]:
+    """The figures for a data set under a protocol, of whole photos or of their boxes. Others are never mixed in."""
     with files("index").joinpath(TABLE).open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [_figure(row) for row in rows if (row["data_set"], row["protocol"]) == (data_set, protocol)]
+    asked = (data_set, protocol, photos)
+    return [_figure(row) for row in rows if (row["data_set"], row["protocol"], row["photos"]) == asked]
 
 
 def _figure(row: dict[str, str]) -> Figure:

@@ -119,3 +119,20 @@ def test_a_million_classes(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.approx(resampled.low, abs=5e-4),
         pytest.approx(resampled.high, abs=5e-4),
     )
+
+
+@pytest.mark.parametrize(("classes", "queries", "rate"), [(32, 10, 0.99), (100, 1, 0.97), (50, 10, 0.995)])
+def test_few_classes_that_differ_do_not_make_it_narrow(classes: int, queries: int, rate: float) -> None:
+    draw, codes = np.random.default_rng(7), np.repeat(np.arange(classes), queries)
+    found = [one(draw.random(len(codes)) < rate, codes, resamples=300, seed=number) for number in range(300)]
+    assert np.mean([interval.low <= rate <= interval.high for interval in found]) > 0.93
+
+
+def test_more_that_differ_make_it_no_narrower() -> None:
+    """Of 25 classes with 8 queries each, none, one, two ... queries of other classes are wrong."""
+    codes, lows = np.repeat(np.arange(25), 8), []
+    for wrong in range(4):
+        scores = np.ones(200)
+        scores[np.arange(wrong) * 8] = 0
+        lows.append(one(scores, codes).low)
+    assert lows[1] > lows[2] > lows[3] > 0.9

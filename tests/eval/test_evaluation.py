@@ -31,7 +31,7 @@ def naive_means(queries: EmbeddingSet, references: EmbeddingSet | None, ks: list
     targets = references or queries
     for own, (query, label) in enumerate(zip(queries.vectors, queries.labels, strict=True)):
         order = np.argsort(-(targets.vectors.astype(float) @ query.astype(float)), kind="stable")
-        order = [row for row in order if references is not None or row != own]
+        order = [row for row in order if targets.labels[row] is not None and (references is not None or row != own)]
         relevant = np.array([targets.labels[row] == label and label is not None for row in order], bool)
         total = int(relevant.sum())
         if total == 0:
@@ -41,7 +41,7 @@ def naive_means(queries: EmbeddingSet, references: EmbeddingSet | None, ks: list
         scores["map@r"] = naive_average_precision(relevant, total, total)
         scores[f"map@{max(ks)}"] = naive_average_precision(relevant, min(max(ks), len(order)), min(total, max(ks)))
         few = order[: max(ks)]
-        scores[f"precision@{max(ks)}"] = float(relevant[: max(ks)].mean())
+        scores[f"precision@{max(ks)}"] = sum(relevant[: max(ks)]) / max(ks)
         scores[f"mrr@{max(ks)}"] = next((1 / place for place, hit in enumerate(relevant[: max(ks)], 1) if hit), 0.0)
         elects = vote(targets.vectors[few] @ query, [targets.labels[row] for row in few])
         scores[f"knn@{max(ks)}"] = float(bool(elects) and elects[0].label == label)
@@ -71,12 +71,26 @@ def test_two_sets(ks: list[int]) -> None:
     assert (evaluation.queries, evaluation.left_out) == (28, 3)
 
 
+def test_references_without_a_label_are_no_wrong_answers() -> None:
+    """Taking half of the labels away leaves fewer references, and nothing that looks like a mistake."""
+    vectors = np.repeat(np.eye(4), 10, axis=0) + 0.05 * np.random.default_rng(0).standard_normal((40, 4))
+    labels = [None if row % 2 else "abcd"[row // 10] for row in range(40)]
+    alone, against = embeddings(labels, vectors), embeddings([*"abcd"], np.eye(4), seed=1)
+    assert evaluate(alone).means()["recall@1"] == evaluate(alone).means()["map@r"] == 1
+    assert (evaluate(alone).left_out, evaluate(alone).unlabelled_references) == (20, 20)
+    found = evaluate(against, alone)
+    assert found.means()["recall@1"] == 1
+    assert (found.left_out, found.unlabelled_references) == (0, 20)
+    assert {alone.labels[row] for row in found.nearest.rows.ravel() if row >= 0} == {*"abcd"}
+
+
 def test_more_neighbours_than_references_take_no_memory() -> None:
     queries, references = embeddings(LABELS), embeddings([*"abcde" * 7], seed=1)
     for targets in (None, references):
         many, all_ = evaluate(queries, targets, [1, 10**12]).means(), evaluate(queries, targets, [1, 35]).means()
         largest = [f"{name}@{10**12}" for name in ("map", "precision", "mrr", "knn")]
         assert [*many] == ["recall@1", f"recall@{10**12}", "r_precision", "map@r", *largest]
+        assert many.pop(f"precision@{10**12}") == pytest.approx(all_.pop("precision@35") * 35 / 10**12)
         assert [*many.values()] == [*all_.values()]
 
 
@@ -121,9 +135,10 @@ def test_unknown_classes_are_those_whose_references_are_hidden(alone: bool) -> N
     similarities = queries.vectors.astype(float) @ targets.vectors.T.astype(float)
     if alone:
         np.fill_diagonal(similarities, -np.inf)
+    similarities[:, [label is None for label in targets.labels]] = -np.inf
     known = [similarities[row].max() for row in evaluation.rows]
     unknown = [
-        max(value for value, other in zip(similarities[row], targets.labels, strict=True) if other != label)
+        max(value for value, other in zip(similarities[row], targets.labels, strict=True) if other not in (label, None))
         for row, label in enumerate(queries.labels)
         if label is not None
     ]

@@ -20,7 +20,7 @@ from eval.verification import verify
 ROOT = Path(__file__).parents[2]
 COPIES = ["same_photo", "similar_vector", "similar_picture", "copies_among_references"]
 LEAKS = [*COPIES, "repeated_rows", "trained_on", "class_trained_on"]
-COUNTS = ["queries", "left_out", *LEAKS, "protocol"]
+COUNTS = ["queries", "left_out", "unlabelled_references", *LEAKS, "protocol"]
 
 
 def saved(folder: Path, labels: str, seed: int, ids: str) -> Path:
@@ -49,7 +49,14 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     assert list(printed) == [*COUNTS, *means, "macro", "intervals", "open_set"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
     intervals = {name: [one.low, one.high] for name, one in expected.intervals().items()}
-    counted = {"queries": 10, "left_out": 1, "same_photo": 0, "similar_vector": 0, "repeated_rows": 0}
+    counted = {
+        "queries": 10,
+        "left_out": 1,
+        "unlabelled_references": 0,
+        "same_photo": 0,
+        "similar_vector": 0,
+        "repeated_rows": 0,
+    }
     counted["copies_among_references"] = 0
     unknown = {"similar_picture": None, "trained_on": None, "class_trained_on": None, "protocol": "unknown"}
     more = {"macro": expected.macro_means(), "intervals": intervals, "open_set": expected.open_set()}
@@ -63,7 +70,7 @@ def test_the_table_for_people(queries: Path, references: Path, capsys: pytest.Ca
     output = capsys.readouterr()
     counts, means, open_set = (block.splitlines() for block in output.out.split("\n\n"))
     assert [line[:24].strip() for line in counts] == [name.replace("_", " ") for name in COUNTS]
-    assert [line[24:].strip() for line in counts] == ["10", "1", "1", "0", "unknown", "0", "0", *["unknown"] * 3]
+    assert [line[24:].strip() for line in counts] == ["10", "1", "0", "1", "0", "unknown", "0", "0", *["unknown"] * 3]
     recalls = [f"recall@{k}" for k in (1, 2, 4, 8)]
     names = [*recalls, "R-precision", "MAP@R", "mAP@8", "precision@8", "MRR@8", "knn@8"]
     assert [line.split()[0] for line in means[1:]] == names
@@ -144,3 +151,15 @@ def test_a_table_of_classes_has_the_worst_first(queries: Path, tmp_path: Path) -
         assert evaluation.per_class()[row["label"]] == values
     with pytest.raises(InputError, match="it must end in"):
         main(queries, per_class=tmp_path / "classes.txt")
+
+
+def test_what_is_not_defined_takes_nothing_else_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = saved(tmp_path / "one", "aaaa", 0, "abcd")
+    main(alone, json=True, full=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["recall@1"] == 1
+    assert found["verification"].startswith("not defined: there are no pairs of two classes")
+    assert found["clusters"].startswith("not defined: 1 classes")
+    assert found["health"]["alignment"] > 0
+    main(alone, full=True)
+    assert "not defined: there are no pairs" in capsys.readouterr().out

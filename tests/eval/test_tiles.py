@@ -87,3 +87,14 @@ def test_a_failing_worker_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tiles, "_scan", broken)
     with pytest.raises(MemoryError, match="no more"):
         nearest_in_tiles(unit(300, 16), None, np.full(300, 2), 16)
+
+
+@pytest.mark.parametrize("side", [37, 400])
+def test_lengths_that_are_nearly_one_are_ranked_alike(side: int) -> None:
+    """Parallel vectors a little longer or shorter, as a set may hold them: all cosines are 1 for people."""
+    lengths = np.random.default_rng(0).uniform(0.9992, 1.0008, (200, 1))
+    vectors = (lengths * np.array([[0.6, 0.8, 0.0]])).astype(np.float32)
+    heaps, expected = nearest_in_tiles(vectors, None, np.full(200, 3), side), nearest(vectors, None, 3)
+    assert np.array_equal(heaps.rows.reshape(200, 3), expected.rows)
+    assert np.array_equal(heaps.similarities.reshape(200, 3), expected.similarities)
+    assert expected.similarities.max() <= 1

@@ -11,10 +11,11 @@ ROWS = list(csv.DictReader((Path(index.__file__).parent / TABLE).open(encoding="
 
 
 def test_figures_are_those_of_the_data_set_and_protocol() -> None:
-    found = published("cub200", "zero-shot")
-    assert len(found) == sum(row["data_set"] == "cub200" for row in ROWS)
-    assert {(one.data_set, one.protocol) for one in found} == {("cub200", "zero-shot")}
-    assert published("cub200", "closed-set") == published("cars98", "zero-shot") == []
+    for photos in ("whole", "box"):
+        found = published("cub200", "zero-shot", photos)
+        assert len(found) == sum((row["data_set"], row["photos"]) == ("cub200", photos) for row in ROWS)
+        assert {(one.data_set, one.protocol, one.photos) for one in found} == {("cub200", "zero-shot", photos)}
+    assert published("cub200", "closed-set", "whole") == published("cars98", "zero-shot", "whole") == []
 
 
 def test_no_figure_stands_twice_and_each_says_where_from() -> None:
@@ -28,6 +29,7 @@ def test_no_figure_stands_twice_and_each_says_where_from() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['data_set']}-{row['method']}-{row['backbone']}")
 def test_numbers_are_read(row: dict[str, str]) -> None:
-    found = [one for one in published(row["data_set"], row["protocol"]) if one.recall_at_1 == float(row["recall@1"])]
+    of = published(row["data_set"], row["protocol"], row["photos"])
+    found = [one for one in of if one.recall_at_1 == float(row["recall@1"])]
     assert any((one.method, one.dimension) == (row["method"], int(row["dimension"])) for one in found)
     assert all(one.map_at_r is None or 0 < one.map_at_r < one.recall_at_1 for one in found)
