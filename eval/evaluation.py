@@ -38,7 +38,8 @@ class Evaluation:
         names: the name of each code.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
         unlabelled_references: references without a label; as they may be of any class, they are not searched in.
-        nearest: the nearest references of all queries that have a label; as many as the largest k.
+        nearest: the nearest references of all queries that have a label; as many as the largest k, two at
+            least.
         hidden_scores: of the labelled queries, the similarity of the nearest reference of another class: the score that
             they would have if their own class had no references.
     """
@@ -130,16 +131,17 @@ def evaluate(
     # One more than R, so that the nearest of another class is among them.
     wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(searched) - itself)
     vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
-    parts, first, hidden = [], [], []
+    parts, first, hidden, kept = [], [], [], max(*ks, 2)
     for block, found in _search(vectors, others, wanted, device):
         relevant = (found.rows >= 0) & (their_codes[found.rows] == codes[block, None])
         parts.append(_measure(relevant[measured[block]], counts[block][measured[block]], sorted(set(ks))))
-        first.append(Neighbours(found.rows[:, : max(ks)].copy(), found.similarities[:, : max(ks)].copy()))
+        first.append(Neighbours(found.rows[:, :kept].copy(), found.similarities[:, :kept].copy()))
         hidden.append(_nearest_others(found, relevant))
     nearest = _joined(first)
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    votes = np.where(nearest.rows[measured] >= 0, their_codes[nearest.rows[measured]], -1)
-    right = elected(nearest.similarities[measured], votes) == codes[measured]
+    voters = nearest.rows[measured, : max(ks)]
+    votes = np.where(voters >= 0, their_codes[voters], -1)
+    right = elected(nearest.similarities[measured, : max(ks)], votes) == codes[measured]
     hidden_scores = np.concatenate(hidden)
     return Evaluation(
         per_query={**per_query, f"knn@{max(ks)}": right.astype(np.float64)},

@@ -33,7 +33,7 @@ class Leaks:
         queries: how many there are in all.
         same_photo: those with a reference that has their id, besides themselves.
         similar_vector: those with another photo among their nearest references of at least ``SIMILAR_VECTOR``.
-        similar_picture: those with another photo among their nearest references that looks the same, by its hash.
+        similar_picture: those with a reference that is another photo and looks the same, by its hash.
         copies_among_references: references that have a copy among the other references, exact or near; None beyond
             ``MOST_COMPARED`` of them.
         repeated_rows: rows of either set that are there already, as several processes that fill up their last batch
@@ -70,7 +70,8 @@ class Leaks:
         }
         found = [f"{getattr(self, name)} of {self.queries} queries {text}" for name, text in texts.items()]
         found = [text for name, text in zip(texts, found, strict=True) if getattr(self, name)]
-        if self.copies_among_references:
+        told = self.same_photo, self.similar_vector, self.similar_picture or 0
+        if (self.copies_among_references or 0) > max(told):  # of a set that searches itself they are the same ones
             found.append(f"{self.copies_among_references} references have a copy among the others: each counts twice")
         if self.repeated_rows:
             found.append(f"{self.repeated_rows} rows are there twice, as padding for several processes leaves them")
@@ -91,57 +92,94 @@ def find_leaks(
         queries: what was searched for.
         references: what was searched in; none for a set that searched itself.
         rows: ``[Q]``, the rows of the queries that were measured.
-        found: the nearest references of all queries; near copies are looked for among them, where they must be.
+        found: the nearest references of all queries, two at least; near copies by vector are looked for among them.
         examples: how many pairs to name.
     """
     targets = queries if references is None else references
-    measured = Neighbours(found.rows[rows], found.similarities[rows])
-    same, vector, picture = _copies(queries, targets, rows, measured)
-    copies = vector if picture is None else vector | picture
+    ids, target_ids = _numbered(queries, targets)
+    vector = _near(ids, target_ids, rows, found)
+    picture = _lookalikes(queries, targets, ids, target_ids, rows)
     return Leaks(
         queries=len(rows),
-        same_photo=int(same.sum()),
-        similar_vector=int(vector.any(axis=1).sum()),
-        similar_picture=None if picture is None else int(picture.any(axis=1).sum()),
+        same_photo=int(_same(ids, target_ids, rows, references is None).sum()),
+        similar_vector=int((vector >= 0).sum()),
+        similar_picture=None if picture is None else int((picture >= 0).sum()),
         copies_among_references=_copies_among(targets, found if references is None else None),
         repeated_rows=sum(map(_repeated, (queries,) if references is None else (queries, references))),
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
-        pairs=_pairs(queries, targets, rows, measured.rows, copies, examples),
+        pairs=_pairs(queries, targets, rows, vector if picture is None else np.maximum(vector, picture), examples),
     )
 
 
-def _copies(
-    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, found: Neighbours
-) -> tuple[Mask, Mask, Mask | None]:
-    """For some queries, which have the same photo among all references ``[Q]``; and which of the references found
-    ``[Q, k]`` are near copies of another photo by vector, and by picture (none where a table does not say).
+def _numbered(*sets: EmbeddingSet) -> list[Rows]:
+    """The ids of sets as numbers ``[N]``, the same for the same id."""
+    numbers: Rows = np.unique([name for one in sets for name in one.ids], return_inverse=True)[1]
+    return np.split(numbers, np.cumsum([len(one) for one in sets])[:-1])
+
+
+def _same(ids: Rows, target_ids: Rows, rows: Rows, itself: bool) -> Mask:
+    """Which of some queries ``[Q]`` have their own id among the references, besides themselves."""
+    often = np.bincount(target_ids, minlength=ids.max(initial=0) + 1)
+    return np.asarray(often[ids[rows]] > itself)
+
+
+def _near(ids: Rows, target_ids: Rows, rows: Rows, found: Neighbours) -> Rows:
+    """For some queries ``[Q]`` the nearest reference that is a near copy of another photo by its vector; -1 for none."""
+    near = found.rows[rows]
+    copies = (near >= 0) & (target_ids[near] != ids[rows][:, None]) & (found.similarities[rows] >= SIMILAR_VECTOR)
+    return np.where(copies.any(axis=1), near[np.arange(len(rows)), copies.argmax(axis=1)], -1)
+
+
+def _lookalikes(queries: EmbeddingSet, targets: EmbeddingSet, ids: Rows, target_ids: Rows, rows: Rows) -> Rows | None:
+    """For some queries ``[Q]`` a reference that shows another photo and looks the same, by its hash; -1 for none.
+
+    None where a table does not say what its photos look like.
     """
-    ids, target_ids = (np.array(one.ids) for one in (queries, targets))
-    names, counts = np.unique(target_ids, return_counts=True)
-    places = np.minimum(np.searchsorted(names, ids[rows]), len(names) - 1)
-    same = (names[places] == ids[rows]) & (counts[places] > (queries is targets))
-    others = (found.rows >= 0) & (target_ids[found.rows] != ids[rows][:, None])
-    vector = others & (found.similarities >= SIMILAR_VECTOR)
+    import faiss  # noqa: PLC0415 - not for sets without hashes
+
     if any(PICTURE_HASH not in one.table.column_names for one in (queries, targets)):
-        return same, vector, None
-    hashes, target_hashes = (one.table[PICTURE_HASH] for one in (queries, targets))
-    known, target_known = (column.is_valid().to_numpy() for column in (hashes, target_hashes))
-    bits, target_bits = (column.fill_null(0).to_numpy() for column in (hashes, target_hashes))
-    alike = np.bitwise_count(bits[rows][:, None] ^ target_bits[found.rows]) <= SIMILAR_PICTURE
-    return same, vector, others & alike & known[rows][:, None] & target_known[found.rows]
+        return None
+    (asked, has_hash), (there, target_has_hash) = (_hashes(one) for one in (queries, targets))
+    known = np.flatnonzero(target_has_hash)
+    partners = np.full(len(rows), -1)
+    if not len(known):
+        return partners
+    hashes, first, places = np.unique(there[known], return_index=True, return_inverse=True)
+    # Of each hash two references with different ids are enough: one of them is not the query's own photo.
+    shown = np.stack([known[first], np.full(len(first), -1)], axis=1)
+    others = target_ids[known] != target_ids[shown[places, 0]]
+    shown[places[others], 1] = known[others]
+    index = faiss.IndexBinaryFlat(64)
+    index.add(hashes.view(np.uint8).reshape(-1, 8))
+    wanted, numbers = np.unique(asked[rows], return_inverse=True)
+    limits, _, near = index.range_search(wanted.view(np.uint8).reshape(-1, 8), SIMILAR_PICTURE + 1)
+    for place, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+        alike = shown[near[limits[number] : limits[number + 1]]].ravel()
+        alike = alike[(alike >= 0) & (target_ids[alike] != ids[row])]
+        if len(alike) and has_hash[row]:
+            partners[place] = alike[0]
+    return partners
+
+
+def _hashes(one: EmbeddingSet) -> tuple[NDArray[np.uint64], Mask]:
+    """The hashes of a set's photos ``[N]``, and which of them are known ``[N]``."""
+    column = one.table[PICTURE_HASH]
+    return column.fill_null(0).to_numpy(), column.is_valid().to_numpy()
 
 
 def _copies_among(references: EmbeddingSet, found: Neighbours | None) -> int | None:
-    """How many references have a copy among the others, of which the nearest may have been ``found``; none where there
-    are too many to compare.
+    """How many references have a copy among the others, of which the nearest may have been ``found`` already.
+
+    None where there are too many to compare.
     """
     if found is None and len(references) > MOST_COMPARED:
         return None
     found = found or nearest(references.vectors, None, 2)
-    same, vector, picture = _copies(references, references, np.arange(len(references)), found)
-    near = vector if picture is None else vector | picture
-    return int((same | near.any(axis=1)).sum())
+    (ids,), rows = _numbered(references), np.arange(len(references))
+    copies = _same(ids, ids, rows, True) | (_near(ids, ids, rows, found) >= 0)
+    picture = _lookalikes(references, references, ids, ids, rows)
+    return int((copies if picture is None else copies | (picture >= 0)).sum())
 
 
 def _repeated(one: EmbeddingSet) -> int:
@@ -158,14 +196,14 @@ def _count(queries: EmbeddingSet, column: str, rows: Rows) -> int | None:
 
 
 def _pairs(
-    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, found: Rows, copies: NDArray[np.bool_], examples: int
+    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, partners: Rows, examples: int
 ) -> list[tuple[str, str]]:
-    """The first near copies by name, each pair once."""
+    """The first queries that have a near copy with it, by name, each pair once."""
     pairs: dict[tuple[str, str], None] = {}
-    for place, column in zip(*np.nonzero(copies), strict=True):
+    for place in np.flatnonzero(partners >= 0):
         if len(pairs) == examples:
             break
-        query, reference = rows[place], found[place, column]
+        query, reference = rows[place], partners[place]
         pair = queries.paths[query] or queries.ids[query], targets.paths[reference] or targets.ids[reference]
         if pair[::-1] not in pairs:
             pairs[pair] = None

@@ -108,3 +108,24 @@ def test_copies_among_references(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "4 references have a copy among the others: each counts twice" in found.warnings()
     monkeypatch.setattr("eval.leaks.MOST_COMPARED", 7)
     assert leaks(queries, references).copies_among_references is None
+
+
+def test_pictures_are_compared_whatever_the_vectors_say() -> None:
+    """Thirty pairs that look the same, which the embedder puts anywhere: all are found."""
+    draw = np.random.default_rng(0)
+    hashes = np.repeat(draw.integers(0, 2**64 - 1, 30, np.uint64, endpoint=True), 2)
+    labels = [chr(65 + number // 4) for number in range(60)]
+    vectors = unit(draw.standard_normal((60, 32)))
+    columns = {"id": [f"{row}" for row in range(60)], "label": labels, "picture_hash": pa.array(hashes)}
+    queries = EmbeddingSet(vectors, pa.table(columns), "f")
+    evaluation = evaluate(queries, None, [1])
+    assert find_leaks(queries, None, evaluation.rows, evaluation.nearest).similar_picture == 60
+
+
+def test_the_same_picture_many_times_is_quick() -> None:
+    count = 3000
+    columns = {"id": [f"{row}" for row in range(count)], "label": ["a", "b"] * (count // 2)}
+    columns["picture_hash"] = pa.array(np.zeros(count, np.uint64))
+    queries = EmbeddingSet(unit(np.random.default_rng(0).standard_normal((count, 8))), pa.table(columns), "f")
+    evaluation = evaluate(queries)
+    assert find_leaks(queries, None, evaluation.rows, evaluation.nearest).similar_picture == count
