@@ -43,7 +43,9 @@ def intervals(draws: int) -> Iterator[str]:
         (50, tail, (3.5, 1.5)),
         (100, few, (1.0, 6.0)),
         (100, tail, (9.0, 1.0)),
-        (1000, tail, (3.5, 1.5)),
+        (400, tail, (3.5, 1.5)),
+        (32, few, (99.0, 1.0)),
+        (100, tail, (199.0, 1.0)),
     ]
     for classes, sizes, shape in settings:
         truth = shape[0] / sum(shape)
@@ -53,6 +55,14 @@ def intervals(draws: int) -> Iterator[str]:
 
         held = _held(draws, classes, sizes, truth, (0.0, 1.0), scores)
         yield f"| {classes} | {sizes} | beta{shape} | {truth:.3f} | {held} |"
+
+    def of_size(draw: Generator, codes: np.ndarray) -> np.ndarray:  # the larger a class the harder
+        return draw.random(len(codes)) < (0.5 + 0.4 * np.exp(-np.bincount(codes) / 10))[codes]
+
+    sizes = np.random.default_rng(98).geometric(0.1, 10_000_000)
+    truth = float((sizes * (0.5 + 0.4 * np.exp(-sizes / 10))).sum() / sizes.sum())
+    held = _held(draws, 50, tail, truth, (0.0, 1.0), of_size)
+    yield f"| 50 | {tail} | falling with the number | {truth:.3f} | {held} |"
     for classes in (32, 100):  # a paired comparison: the second is right a little more often
 
         def differences(draw: Generator, codes: np.ndarray, classes=classes) -> np.ndarray:  # noqa: ANN001

@@ -46,6 +46,8 @@ class EmbeddingSet:
             raise InputError(f"{len(self.vectors)} vectors for {self.table.num_rows} rows; each row needs one vector")
         if "id" not in self.table.column_names:
             raise InputError(f"the table has no column 'id', only {', '.join(self.table.column_names) or 'none'}")
+        if self.table["id"].null_count:
+            raise InputError(f"{self.table['id'].null_count} rows have no id; each row needs one")
         _check_lengths(self.vectors)
 
     def __len__(self) -> int:

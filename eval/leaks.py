@@ -125,7 +125,7 @@ def _same(ids: Rows, target_ids: Rows, rows: Rows, itself: bool) -> Mask:
 
 
 def _near(ids: Rows, target_ids: Rows, rows: Rows, found: Neighbours) -> Rows:
-    """For some queries ``[Q]`` the nearest reference that is a near copy of another photo by its vector; -1 for none."""
+    """For some queries ``[Q]`` the nearest reference that is another photo and near copy by its vector; -1 for none."""
     near = found.rows[rows]
     copies = (near >= 0) & (target_ids[near] != ids[rows][:, None]) & (found.similarities[rows] >= SIMILAR_VECTOR)
     return np.where(copies.any(axis=1), near[np.arange(len(rows)), copies.argmax(axis=1)], -1)

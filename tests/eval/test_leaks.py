@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.leaks import Leaks, find_leaks
 
@@ -90,6 +91,11 @@ def test_classes_on_both_sides(seen: str, count: int | None, protocol: str) -> N
     found = leaks(embedded("abcd", "aabb", class_trained_on=column))
     assert (found.class_trained_on, found.protocol) == (count, protocol)
     assert ("neither zero-shot" in " ".join(found.warnings())) == (protocol == "neither")
+
+
+def test_rows_without_an_id_are_refused() -> None:
+    with pytest.raises(InputError, match="1 rows have no id"):
+        EmbeddingSet(unit(np.ones((2, 3))), pa.table({"id": ["a", None], "label": [*"aa"]}), "f")
 
 
 def test_photos_that_were_trained_on() -> None:
