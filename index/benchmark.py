@@ -45,8 +45,8 @@ def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: b
 
     Under the zero-shot protocol the test photos search each other; under the closed-set protocol they search the
     training photos. Figures are printed only beside those of the same data set and protocol, and of whole photos or of
-    photos cut to their box, as these here are. Each has its backbone, dimension, pixels and pretraining beside it, which
-    account for more of a figure than the method does.
+    photos cut to their box, as these here are. Each has its backbone, dimension, pixels and pretraining beside it,
+    which account for more of a figure than the method does.
 
     Args:
         embedder: a run folder or an embedder.onnx; one that was trained with --train.epochs 0 gives the row of the
