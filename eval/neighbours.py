@@ -25,7 +25,7 @@ LARGE = 1 << 26
 """Similarities from which on compiled code is loaded: 8,000 rows that search each other."""
 
 HEAP_VALUES = 1 << 26
-"""Neighbours in all that compiled code keeps at once: 540 MB. Where more are wanted, whole rows are searched instead."""
+"""Neighbours that compiled code keeps at once: 540 MB. Where more are wanted, whole rows are searched instead."""
 
 _ROWS_AT_ONCE = 1 << 14
 _PAIRS_AT_ONCE = 256  # few enough for the processor's cache
