@@ -70,8 +70,8 @@ class Leaks:
         }
         found = [f"{getattr(self, name)} of {self.queries} queries {text}" for name, text in texts.items()]
         found = [text for name, text in zip(texts, found, strict=True) if getattr(self, name)]
-        told = self.same_photo, self.similar_vector, self.similar_picture or 0
-        if (self.copies_among_references or 0) > max(told):  # of a set that searches itself they are the same ones
+        told = self.same_photo + self.similar_vector + (self.similar_picture or 0)
+        if (self.copies_among_references or 0) > told:  # of a set that searches itself they are the same ones
             found.append(f"{self.copies_among_references} references have a copy among the others: each counts twice")
         if self.repeated_rows:
             found.append(f"{self.repeated_rows} rows are there twice, as padding for several processes leaves them")

@@ -14,6 +14,7 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
+from eval.folders import read_manifest
 from eval.leaks import Leaks, find_leaks
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
@@ -57,6 +58,8 @@ def main(
     intervals = evaluation.intervals()
     for warning in [*leaks.warnings(), *roughness(intervals)]:
         print(f"warning: {warning}", file=sys.stderr)
+    unreadable = sum(_unreadable(folder) for folder in (queries, references) if folder)
+    counts = {**_counts(evaluation, leaks), "unreadable_photos": unreadable}
     more: dict[str, dict[str, float] | str] = {
         "open_set": evaluation.open_set(),
         **(_in_full(source, targets) if full else {}),
@@ -66,9 +69,9 @@ def main(
     if json:
         ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
         means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
-        print(dumps({**_counts(evaluation, leaks), **means, **more}))
+        print(dumps({**counts, **means, **more}))
     else:
-        print(_table(_counts(evaluation, leaks), intervals, evaluation.macro_means(), more))
+        print(_table(counts, intervals, evaluation.macro_means(), more))
     return evaluation
 
 
@@ -93,6 +96,11 @@ def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
     found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
     left_out = {name: getattr(evaluation, name) for name in ("left_out", "unlabelled_references")}
     return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol}
+
+
+def _unreadable(folder: Path) -> int:
+    """How many photos could not be read when the folder was made, and so are not in it."""
+    return len(read_manifest(folder, "embeddings", "index").get("left_out") or [])
 
 
 def roughness(intervals: Mapping[str, Interval]) -> list[str]:

@@ -20,7 +20,7 @@ from eval.verification import verify
 ROOT = Path(__file__).parents[2]
 COPIES = ["same_photo", "similar_vector", "similar_picture", "copies_among_references"]
 LEAKS = [*COPIES, "repeated_rows", "trained_on", "class_trained_on"]
-COUNTS = ["queries", "left_out", "unlabelled_references", *LEAKS, "protocol"]
+COUNTS = ["queries", "left_out", "unlabelled_references", *LEAKS, "protocol", "unreadable_photos"]
 
 
 def saved(folder: Path, labels: str, seed: int, ids: str) -> Path:
@@ -53,6 +53,7 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
         "queries": 10,
         "left_out": 1,
         "unlabelled_references": 0,
+        "unreadable_photos": 0,
         "same_photo": 0,
         "similar_vector": 0,
         "repeated_rows": 0,
@@ -70,7 +71,8 @@ def test_the_table_for_people(queries: Path, references: Path, capsys: pytest.Ca
     output = capsys.readouterr()
     counts, means, open_set = (block.splitlines() for block in output.out.split("\n\n"))
     assert [line[:24].strip() for line in counts] == [name.replace("_", " ") for name in COUNTS]
-    assert [line[24:].strip() for line in counts] == ["10", "1", "0", "1", "0", "unknown", "0", "0", *["unknown"] * 3]
+    known = ["10", "1", "0", "1", "0", "unknown", "0", "0"]
+    assert [line[24:].strip() for line in counts] == [*known, *["unknown"] * 3, "0"]
     recalls = [f"recall@{k}" for k in (1, 2, 4, 8)]
     names = [*recalls, "R-precision", "MAP@R", "mAP@8", "precision@8", "MRR@8", "knn@8"]
     assert [line.split()[0] for line in means[1:]] == names
@@ -163,3 +165,10 @@ def test_what_is_not_defined_takes_nothing_else_with_it(tmp_path: Path, capsys: 
     assert found["health"]["alignment"] > 0
     main(alone, full=True)
     assert "not defined: there are no pairs" in capsys.readouterr().out
+
+
+def test_photos_that_could_not_be_read_are_counted(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = [{"path": "x.jpg", "reason": "is empty"}] * 3
+    EmbeddingSet.load(queries).save(queries, made_from={}, images_root=None, left_out=bad)
+    main(queries, json=True)
+    assert json.loads(capsys.readouterr().out)["unreadable_photos"] == 3
