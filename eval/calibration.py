@@ -73,19 +73,22 @@ def label_set_threshold(shares: Scores, coverage: float) -> float:
     return float(np.sort(shares)[place - 1]) if place >= 1 else -math.inf
 
 
-def leave_one_out_set(right: Scores, candidates: Scores, coverage: float) -> NDArray[np.bool_]:
+def leave_one_out_set(
+    right: Scores, candidates: Scores, coverage: float, groups: Codes | None = None
+) -> NDArray[np.bool_]:
     """Which labels belong to the label set of one query, where each reference was scored with its own group left out.
 
     The jackknife+ for labels (Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+", 2021;
     Romano, Sesia and Candès, "Classification with Valid and Adaptive Coverage", 2020, section 2.3). A label is in the
-    set unless too many references fit their own label better than the query fits this one. Where every group is one
-    photo, the promise is a coverage of at least ``2 * coverage - 1``, and in practice it is about ``coverage``. Of
-    groups of several photos give one score each, drawn at random: nothing is promised where large ones outvote others.
+    set unless too many references fit their own label better than the query fits this one. The promise is a coverage of
+    at least ``2 * coverage - 1`` for a photo of a new group like these, in practice about ``coverage``. Each group has
+    the same weight, however many photos it has (Lee, Barber and Willett 2023, section 3.2).
 
     Args:
         right: ``[N]``, the score of each reference's own label, its group left out.
         candidates: ``[N, L]``, the query's score of each label, the group of that reference left out.
         coverage: in (0, 1).
+        groups: ``[N]``, which references belong together, such as photos of one individual; none where each is alone.
 
     Returns:
         ``[L]``.
@@ -97,8 +100,13 @@ def leave_one_out_set(right: Scores, candidates: Scores, coverage: float) -> NDA
     _check_scores(right)
     if candidates.ndim != 2 or len(candidates) != len(right):
         raise InputError(f"candidates have the shape {list(candidates.shape)}; it must be [{len(right)}, labels]")
-    better: NDArray[np.int64] = (right[:, None] > candidates).sum(axis=0)
-    return better < coverage * (len(right) + 1) - 1e-9
+    if groups is not None and len(groups) != len(right):
+        raise InputError(f"{len(groups)} groups for {len(right)} references; each reference needs one")
+    _, members, sizes = np.unique(
+        np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
+    )
+    better = (1 / sizes[members]) @ (right[:, None] > candidates)
+    return np.asarray(better < coverage * (len(sizes) + 1) - 1e-9)
 
 
 def vote_temperature(similarities: Scores, relevant: NDArray[np.bool_]) -> float:

@@ -85,6 +85,24 @@ def test_leave_one_out_sets_cover_more_than_their_promise() -> None:
     assert 0.72 < np.mean(held) < 0.9
 
 
+def test_large_groups_do_not_outvote_others() -> None:
+    """Of 40 groups a tenth has 100 photos that are easy; a new group is as often a small, hard one as these are."""
+    draw, held = np.random.default_rng(6), []
+    for _ in range(1500):
+        large = draw.random(41) < 0.1
+        groups = np.repeat(np.arange(41), np.where(large, 100, 1))
+        scores = large[groups] + draw.random(len(groups))
+        known, query = groups < 40, scores[groups == 40][0]
+        right, candidates = scores[known], np.full((known.sum(), 1), query)
+        both = [leave_one_out_set(right, candidates, 0.9, of)[0] for of in (groups[known], None)]
+        held.append(both)
+    weighed, counted = np.mean(held, axis=0)
+    assert 0.88 < weighed < 0.96
+    assert counted < 0.5
+    with pytest.raises(InputError, match="3 groups for 2 references"):
+        leave_one_out_set(np.zeros(2), np.zeros((2, 1)), 0.9, np.zeros(3, int))
+
+
 def test_the_temperature_makes_the_shares_the_best_probabilities() -> None:
     draw = np.random.default_rng(5)
     similarities = np.sort(draw.random((500, 10)))[:, ::-1]
