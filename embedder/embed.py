@@ -19,11 +19,10 @@ from embedder.prefetch import batched, prefetched
 from embedder.runtime import BATCH, Embedder
 from eval.command import run
 from eval.cores import available_cores
-from eval.embeddings import FILES, EmbeddingSet
+from eval.embeddings import CLASS_TRAINED_ON, FILES, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, already_made
 from eval.images import BadImage, open_photo, picture_hash
-from eval.leaks import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 
 OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eval.files import replacing
-from eval.recall import title
+from eval.metrics import title
 
 Row = dict[str, float]
 

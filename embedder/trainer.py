@@ -39,9 +39,9 @@ from embedder.preprocess import Interpolation, Preprocessing
 from embedder.randomness import keyed_generator
 from embedder.runtime import EMBEDDER
 from embedder.validation import validate
-from eval.errors import InputError
+from eval.errors import InputError, first_few
 from eval.files import replacing
-from eval.recall import title
+from eval.metrics import title
 
 LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
 SELECTION = "map@r"
@@ -78,7 +78,7 @@ class Trainer:
             self._say("no class has photos to spare for validation, so the last epoch is exported, not the best")
         alone = [label for label, count in Counter(self.photos.labels).items() if count == 1]
         if alone and self.config.train.epochs:
-            named = f"{', '.join(map(str, alone[:3]))}{', ...' if len(alone) > 3 else ''}"
+            named = first_few(list(map(str, alone)))
             self._say(f"classes with a single photo to train on, of which views must do: {len(alone)} ({named})")
         self.catalog_digest = catalog.digest()
         seen = [self.ids, self.photos.labels, held_out_ids, self.validation.labels]

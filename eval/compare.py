@@ -16,7 +16,8 @@ from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
 from eval.files import MANIFEST
 from eval.leaks import find_leaks
-from eval.recall import roughness, title, whole_numbers
+from eval.metrics import title
+from eval.recall import roughness, whole_numbers
 from eval.seeds import Difference, Spread, difference, spread
 
 METRICS = ("recall@1", "r_precision", "map@r")
@@ -99,8 +100,8 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
     evaluations = evaluate(first, None, ks), evaluate(second, None, ks)
     one, two = ({**evaluation.per_query} for evaluation in evaluations)
     names = [name for name in one if name.startswith("recall@") or name in METRICS]
-    codes = first.label_codes()[0][evaluations[0].rows]
-    differences = class_intervals({name: two[name] - one[name] for name in names}, codes, bounds=(-1.0, 1.0))
+    pairs = {name: two[name] - one[name] for name in names}
+    differences = class_intervals(pairs, evaluations[0].codes, bounds=(-1.0, 1.0))
     right, left = (per_query[names[0]] > 0 for per_query in (two, one))
     return Comparison(
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},

@@ -20,6 +20,9 @@ VECTORS, TABLE = "vectors.npy", "table.feather"
 FILES = (VECTORS, TABLE, MANIFEST)
 """What an embeddings folder holds."""
 
+TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH = "trained_on", "class_trained_on", "picture_hash"
+"""Columns of a table: whether the embedder was trained on the photo, whether on its class, and what it looks like."""
+
 
 @dataclass(frozen=True)
 class EmbeddingSet:
@@ -29,6 +32,7 @@ class EmbeddingSet:
         vectors: ``[N, D]`` float32, each of unit length.
         table: one row a vector; ``id`` is needed, ``label`` (null where unknown) and ``path`` are known names.
         fingerprint: names the embedder; vectors of different fingerprints cannot be compared.
+        unreadable: how many photos could not be read when the set was made, and so are not in it.
 
     Raises:
         InputError: shape, type, length or values are wrong.
@@ -37,6 +41,7 @@ class EmbeddingSet:
     vectors: NDArray[np.float32]
     table: pa.Table
     fingerprint: str
+    unreadable: int = 0
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.vectors.shape[1] == 0 or self.vectors.dtype != np.float32:
@@ -136,8 +141,14 @@ def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str
     return np.split(codes, np.cumsum([len(one) for one in sets])[:-1]), names.to_pylist()
 
 
-def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str]:
-    """The vectors, the table and the fingerprint of an embeddings folder."""
+def common_ids(*sets: EmbeddingSet) -> list[NDArray[np.int64]]:
+    """The ids of several sets as numbers ``[N]``, the same for the same id."""
+    numbers: NDArray[np.int64] = np.unique([name for one in sets for name in one.ids], return_inverse=True)[1]
+    return np.split(numbers, np.cumsum([len(one) for one in sets])[:-1])
+
+
+def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str, int]:
+    """The vectors, the table, the fingerprint and the number of unreadable photos of an embeddings folder."""
     path = folder / VECTORS
     try:
         vectors = np.load(path, allow_pickle=False)
@@ -148,10 +159,10 @@ def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np
         raise damaged(path, str(error)) from None
     if vectors.shape != (manifest["count"], manifest["dimension"]):
         raise damaged(path, f"its shape is {list(vectors.shape)}")
-    return vectors, table, manifest["fingerprint"]
+    return vectors, table, manifest["fingerprint"], len(manifest.get("left_out") or [])
 
 
-def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str]:
+def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str, int]:
     """The same of an index folder, all segments in order, as changed since they were written."""
     segments = manifest["segments"]
     if not segments:
@@ -168,7 +179,7 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
         table = table.set_column(table.column_names.index("label"), "label", pa.array(labels).dictionary_encode())
     kept = np.ones(len(vectors), bool)
     kept[manifest["deleted"]] = False
-    return vectors[kept], table.filter(kept), manifest["fingerprint"]
+    return vectors[kept], table.filter(kept), manifest["fingerprint"], len(manifest.get("left_out") or [])
 
 
 def _whole(path: Path, count: int) -> pa.Table:

@@ -1,6 +1,6 @@
 """A mistake of the user, told in one sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -9,6 +9,11 @@ class InputError(ValueError):
 
     The commands print it as one line and exit with status 2; any other exception is a bug and keeps its traceback.
     """
+
+
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """The first names of many, for a message."""
+    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

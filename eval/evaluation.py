@@ -131,26 +131,30 @@ def evaluate(
     # One more than R, so that the nearest of another class is among them.
     wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(searched) - itself)
     vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
-    parts, first, hidden, kept = [], [], [], max(*ks, 2)
+    nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(*ks, 2))))
+    parts, hidden = [], []
     for block, found in _search(vectors, others, wanted, device):
         relevant = (found.rows >= 0) & (their_codes[found.rows] == codes[block, None])
         parts.append(_measure(relevant[measured[block]], counts[block][measured[block]], sorted(set(ks))))
-        first.append(Neighbours(found.rows[:, :kept].copy(), found.similarities[:, :kept].copy()))
         hidden.append(_nearest_others(found, relevant))
-    nearest = _joined(first)
+        columns = min(nearest.rows.shape[1], found.rows.shape[1])
+        first = found.rows[:, :columns]
+        nearest.rows[asked[block], :columns] = np.where(first >= 0, searched[first], -1)
+        nearest.similarities[asked[block], :columns] = found.similarities[:, :columns]
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    voters = nearest.rows[measured, : max(ks)]
-    votes = np.where(voters >= 0, their_codes[voters], -1)
-    right = elected(nearest.similarities[measured, : max(ks)], votes) == codes[measured]
+    rows = asked[measured]
+    voters = nearest.rows[rows, : max(ks)]
+    votes = np.where(voters >= 0, target_codes[voters], -1)
+    right = elected(nearest.similarities[rows, : max(ks)], votes) == codes[measured]
     hidden_scores = np.concatenate(hidden)
     return Evaluation(
         per_query={**per_query, f"knn@{max(ks)}": right.astype(np.float64)},
-        rows=asked[measured],
+        rows=rows,
         codes=codes[measured],
         names=names,
-        left_out=len(queries) - int(measured.sum()),
+        left_out=len(queries) - len(rows),
         unlabelled_references=len(targets) - len(searched),
-        nearest=_renumbered(nearest, asked, searched, len(queries)),
+        nearest=nearest,
         hidden_scores=hidden_scores[np.isfinite(hidden_scores)],
     )
 
@@ -158,15 +162,6 @@ def evaluate(
 def _some(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Some rows of vectors; the vectors themselves, and no copy, where that is all."""
     return vectors if len(rows) == len(vectors) else vectors[rows]
-
-
-def _renumbered(found: Neighbours, asked: NDArray[np.int64], searched: NDArray[np.int64], count: int) -> Neighbours:
-    """Neighbours of the queries ``asked`` among the references ``searched``, as those of all ``count`` queries."""
-    shape = (count, found.rows.shape[1])
-    whole = Neighbours(np.full(shape, -1), np.full(shape, -np.inf, np.float32))
-    whole.rows[asked] = np.where(found.rows >= 0, searched[found.rows], -1)
-    whole.similarities[asked] = found.similarities
-    return whole
 
 
 def _reference_counts(codes: Counts, their_codes: Counts, itself: bool) -> Counts:
@@ -207,20 +202,6 @@ def _nearest_others(found: Neighbours, relevant: Relevance) -> NDArray[np.float3
     others = ~relevant & (found.rows >= 0)
     first = found.similarities[np.arange(len(others)), others.argmax(axis=1)]
     return np.where(others.any(axis=1), first, np.float32(-np.inf))
-
-
-def _joined(blocks: Sequence[Neighbours]) -> Neighbours:
-    """Blocks of queries below one another; those of fewer columns are filled up with nothing."""
-    width = max(block.rows.shape[1] for block in blocks)
-    count = sum(len(block.rows) for block in blocks)
-    whole = Neighbours(np.full((count, width), -1), np.full((count, width), -np.inf, np.float32))
-    start = 0
-    for block in blocks:
-        stop, columns = start + len(block.rows), block.rows.shape[1]
-        whole.rows[start:stop, :columns] = block.rows
-        whole.similarities[start:stop, :columns] = block.similarities
-        start = stop
-    return whole
 
 
 def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eval.embeddings import EmbeddingSet
+from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet, common_ids
 from eval.neighbours import Neighbours, nearest
 
 SIMILAR_VECTOR = 0.995
@@ -17,9 +17,6 @@ SIMILAR_PICTURE = 3
 
 MOST_COMPARED = 50_000
 """References up to which all are compared with each other; that takes 10 s on two cores."""
-
-TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH = "trained_on", "class_trained_on", "picture_hash"
-"""Columns of a table: whether the embedder was trained on the photo, whether on its class, and what it looks like."""
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -96,53 +93,80 @@ def find_leaks(
         examples: how many pairs to name.
     """
     targets = queries if references is None else references
-    ids, target_ids = _numbered(queries, targets)
-    vector = _near(ids, target_ids, rows, found)
-    picture = _lookalikes(queries, targets, ids, target_ids, rows)
+    every = _copies(queries, targets, found)
+    copies = every.of(rows)
     return Leaks(
         queries=len(rows),
-        same_photo=int(_same(ids, target_ids, rows, references is None).sum()),
-        similar_vector=int((vector >= 0).sum()),
-        similar_picture=None if picture is None else int((picture >= 0).sum()),
-        copies_among_references=_copies_among(targets, found if references is None else None),
+        same_photo=int(copies.same.sum()),
+        similar_vector=int((copies.vector >= 0).sum()),
+        similar_picture=None if copies.picture is None else int((copies.picture >= 0).sum()),
+        copies_among_references=every.count() if references is None else _copies_among(references),
         repeated_rows=sum(map(_repeated, (queries,) if references is None else (queries, references))),
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
-        pairs=_pairs(queries, targets, rows, vector if picture is None else np.maximum(vector, picture), examples),
+        pairs=_pairs(queries, targets, rows, copies.near(), examples),
     )
 
 
-def _numbered(*sets: EmbeddingSet) -> list[Rows]:
-    """The ids of sets as numbers ``[N]``, the same for the same id."""
-    numbers: Rows = np.unique([name for one in sets for name in one.ids], return_inverse=True)[1]
-    return np.split(numbers, np.cumsum([len(one) for one in sets])[:-1])
+@dataclass(frozen=True)
+class _Copies:
+    """Of each query, whether its own photo is among the references, and a reference that is a near copy of it.
+
+    Attributes:
+        same: ``[Q]``.
+        vector: ``[Q]``, the nearest that is near by its vector; -1 for none.
+        picture: ``[Q]``, one that looks the same; -1 for none. None where a table does not say what photos look like.
+    """
+
+    same: Mask
+    vector: Rows
+    picture: Rows | None
+
+    def of(self, rows: Rows) -> "_Copies":
+        """The same of some queries."""
+        return _Copies(self.same[rows], self.vector[rows], None if self.picture is None else self.picture[rows])
+
+    def near(self) -> Rows:
+        """A near copy of each query, of either kind; -1 for none."""
+        return self.vector if self.picture is None else np.maximum(self.vector, self.picture)
+
+    def count(self) -> int:
+        """How many queries have a copy of any kind."""
+        return int((self.same | (self.near() >= 0)).sum())
 
 
-def _same(ids: Rows, target_ids: Rows, rows: Rows, itself: bool) -> Mask:
-    """Which of some queries ``[Q]`` have their own id among the references, besides themselves."""
+def _copies(queries: EmbeddingSet, targets: EmbeddingSet, found: Neighbours) -> _Copies:
+    """The copies of all queries; those that are near by their vector are among the neighbours found."""
+    ids, target_ids = common_ids(queries, targets)
     often = np.bincount(target_ids, minlength=ids.max(initial=0) + 1)
-    return np.asarray(often[ids[rows]] > itself)
+    near = (found.rows >= 0) & (target_ids[found.rows] != ids[:, None]) & (found.similarities >= SIMILAR_VECTOR)
+    nearest_copy = found.rows[np.arange(len(ids)), near.argmax(axis=1)]
+    return _Copies(
+        same=np.asarray(often[ids] > (queries is targets)),
+        vector=np.where(near.any(axis=1), nearest_copy, -1),
+        picture=_lookalikes(queries, targets, ids, target_ids),
+    )
 
 
-def _near(ids: Rows, target_ids: Rows, rows: Rows, found: Neighbours) -> Rows:
-    """For some queries ``[Q]`` the nearest reference that is another photo and near copy by its vector; -1 for none."""
-    near = found.rows[rows]
-    copies = (near >= 0) & (target_ids[near] != ids[rows][:, None]) & (found.similarities[rows] >= SIMILAR_VECTOR)
-    return np.where(copies.any(axis=1), near[np.arange(len(rows)), copies.argmax(axis=1)], -1)
+def _copies_among(references: EmbeddingSet) -> int | None:
+    """How many references have a copy among the others; none where there are too many to compare."""
+    if len(references) > MOST_COMPARED:
+        return None
+    return _copies(references, references, nearest(references.vectors, None, 2)).count()
 
 
-def _lookalikes(queries: EmbeddingSet, targets: EmbeddingSet, ids: Rows, target_ids: Rows, rows: Rows) -> Rows | None:
-    """For some queries ``[Q]`` a reference that shows another photo and looks the same, by its hash; -1 for none.
+def _lookalikes(queries: EmbeddingSet, targets: EmbeddingSet, ids: Rows, target_ids: Rows) -> Rows | None:
+    """For each query a reference that shows another photo and looks the same, by its hash; -1 for none.
 
     None where a table does not say what its photos look like.
     """
-    import faiss  # noqa: PLC0415 - not for sets without hashes
-
     if any(PICTURE_HASH not in one.table.column_names for one in (queries, targets)):
         return None
+    import faiss  # noqa: PLC0415 - not for sets without hashes
+
     (asked, has_hash), (there, target_has_hash) = (_hashes(one) for one in (queries, targets))
     known = np.flatnonzero(target_has_hash)
-    partners = np.full(len(rows), -1)
+    partners = np.full(len(ids), -1)
     if not len(known):
         return partners
     hashes, first, places = np.unique(there[known], return_index=True, return_inverse=True)
@@ -152,13 +176,13 @@ def _lookalikes(queries: EmbeddingSet, targets: EmbeddingSet, ids: Rows, target_
     shown[places[others], 1] = known[others]
     index = faiss.IndexBinaryFlat(64)
     index.add(hashes.view(np.uint8).reshape(-1, 8))
-    wanted, numbers = np.unique(asked[rows], return_inverse=True)
+    wanted, numbers = np.unique(asked, return_inverse=True)
     limits, _, near = index.range_search(wanted.view(np.uint8).reshape(-1, 8), SIMILAR_PICTURE + 1)
-    for place, (row, number) in enumerate(zip(rows, numbers, strict=True)):
-        alike = shown[near[limits[number] : limits[number + 1]]].ravel()
+    for row in np.flatnonzero(has_hash):
+        alike = shown[near[limits[numbers[row]] : limits[numbers[row] + 1]]].ravel()
         alike = alike[(alike >= 0) & (target_ids[alike] != ids[row])]
-        if len(alike) and has_hash[row]:
-            partners[place] = alike[0]
+        if len(alike):
+            partners[row] = alike[0]
     return partners
 
 
@@ -166,20 +190,6 @@ def _hashes(one: EmbeddingSet) -> tuple[NDArray[np.uint64], Mask]:
     """The hashes of a set's photos ``[N]``, and which of them are known ``[N]``."""
     column = one.table[PICTURE_HASH]
     return column.fill_null(0).to_numpy(), column.is_valid().to_numpy()
-
-
-def _copies_among(references: EmbeddingSet, found: Neighbours | None) -> int | None:
-    """How many references have a copy among the others, of which the nearest may have been ``found`` already.
-
-    None where there are too many to compare.
-    """
-    if found is None and len(references) > MOST_COMPARED:
-        return None
-    found = found or nearest(references.vectors, None, 2)
-    (ids,), rows = _numbered(references), np.arange(len(references))
-    copies = _same(ids, ids, rows, True) | (_near(ids, ids, rows, found) >= 0)
-    picture = _lookalikes(references, references, ids, ids, rows)
-    return int((copies if picture is None else copies | (picture >= 0)).sum())
 
 
 def _repeated(one: EmbeddingSet) -> int:

@@ -1,4 +1,4 @@
-"""Retrieval metrics as plain functions: one number a query.
+"""Retrieval metrics as plain functions, one number a query; and what metrics are called.
 
 The functions take ``relevant``, a boolean ``[Q, k]`` that says of each query's k nearest references, nearest first,
 whether they are of its class; and ``counts``, ``[Q]`` integers: R, how many references of its class there are.
@@ -12,6 +12,17 @@ from eval.errors import InputError
 Relevance = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 PerQuery = NDArray[np.float64]
+
+_TITLES = {"r_precision": "R-precision", "auroc": "AUROC", "fpr@95": "FPR at 95 % TPR"}
+_UPPER = ("map", "mrr", "nmi", "ami", "tpr")
+
+
+def title(metric: str) -> str:
+    """A metric's name for people."""
+    head, *rest = metric.split("@")
+    if head in _UPPER:
+        head = {"map": "MAP" if rest == ["r"] else "mAP"}.get(head, head.upper())
+    return _TITLES.get(metric, "@".join([head, *(part.upper() for part in rest)]).replace("_", " "))
 
 
 def recall_at_k(relevant: Relevance, k: int) -> PerQuery:

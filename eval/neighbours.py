@@ -43,6 +43,11 @@ class Neighbours:
     rows: NDArray[np.int64]
     similarities: NDArray[np.float32]
 
+    @classmethod
+    def none(cls, queries: int, k: int) -> "Neighbours":
+        """Room for the k nearest of some queries, of which none is found yet."""
+        return cls(np.full((queries, k), -1), np.full((queries, k), -np.inf, np.float32))
+
 
 def nearest(
     queries: Vectors, references: Vectors | None = None, k: int = 10, *, block: int | None = None
@@ -105,7 +110,7 @@ def _tiled(queries: Vectors, references: Vectors | None, k: Numbers) -> Iterator
         counts = k[start:stop]
         places = np.arange(counts.max()) < counts[:, None]
         part = slice(heaps.first[start], heaps.first[min(stop, len(queries))])
-        found = Neighbours(np.full(places.shape, -1), np.full(places.shape, -np.inf, np.float32))
+        found = Neighbours.none(*places.shape)
         found.rows[places], found.similarities[places] = heaps.rows[part], heaps.similarities[part]
         yield found
         start = stop
@@ -137,7 +142,7 @@ def k_best_of(queries: Vectors, references: Vectors, query: Numbers, row: Number
         row: ``[P]``, its reference.
         k: neighbours a query.
     """
-    neighbours = Neighbours(np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32))
+    neighbours = Neighbours.none(len(queries), k)
     exact = _exact_similarities(queries, references, query, row)
     order = np.lexsort((row, -exact, query))
     query, row, exact = query[order], row[order], exact[order]

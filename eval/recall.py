@@ -14,14 +14,11 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
-from eval.folders import read_manifest
 from eval.leaks import Leaks, find_leaks
+from eval.metrics import title
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
 """Where the verification is read off."""
-
-_TITLES = {"r_precision": "R-precision", "auroc": "AUROC", "fpr@95": "FPR at 95 % TPR"}
-_UPPER = ("map", "mrr", "nmi", "ami", "tpr")
 
 
 def main(
@@ -58,7 +55,7 @@ def main(
     intervals = evaluation.intervals()
     for warning in [*leaks.warnings(), *roughness(intervals)]:
         print(f"warning: {warning}", file=sys.stderr)
-    unreadable = sum(_unreadable(folder) for folder in (queries, references) if folder)
+    unreadable = source.unreadable + (targets.unreadable if targets else 0)
     counts = {**_counts(evaluation, leaks), "unreadable_photos": unreadable}
     more: dict[str, dict[str, float] | str] = {
         "open_set": evaluation.open_set(),
@@ -83,24 +80,11 @@ def whole_numbers(k: str) -> list[int]:
         raise InputError(f"k is {k!r}; give numbers separated by commas, such as 1,2,4,8") from None
 
 
-def title(metric: str) -> str:
-    """A metric's name for people."""
-    head, *rest = metric.split("@")
-    if head in _UPPER:
-        head = {"map": "MAP" if rest == ["r"] else "mAP"}.get(head, head.upper())
-    return _TITLES.get(metric, "@".join([head, *(part.upper() for part in rest)]).replace("_", " "))
-
-
 def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
     """What must be known before any number is read."""
     found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
     left_out = {name: getattr(evaluation, name) for name in ("left_out", "unlabelled_references")}
     return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol}
-
-
-def _unreadable(folder: Path) -> int:
-    """How many photos could not be read when the folder was made, and so are not in it."""
-    return len(read_manifest(folder, "embeddings", "index").get("left_out") or [])
 
 
 def roughness(intervals: Mapping[str, Interval]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.embeddings import EmbeddingSet, common_codes
+from eval.embeddings import EmbeddingSet, common_codes, common_ids
 from eval.errors import InputError
 from eval.neighbours import BLOCK_VALUES
 
@@ -72,7 +72,7 @@ def verify(queries: EmbeddingSet, references: EmbeddingSet | None = None) -> Roc
     """
     targets = queries if references is None else references
     (codes, target_codes), _ = common_codes(queries, targets)
-    (ids, target_ids) = _numbered(queries.ids, targets.ids)
+    ids, target_ids = common_ids(queries, targets)
     rows, columns = np.flatnonzero(codes >= 0), np.flatnonzero(target_codes >= 0)
     one, two = np.zeros(BINS + 1, np.int64), np.zeros(BINS + 1, np.int64)
     block = max(1, BLOCK_VALUES // max(1, len(columns)))
@@ -90,12 +90,6 @@ def verify(queries: EmbeddingSet, references: EmbeddingSet | None = None) -> Roc
         if not counts.any():
             raise InputError(f"there are no pairs of {name}; nothing can be verified")
     return _roc(one, two)
-
-
-def _numbered(ids: list[str], target_ids: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids as numbers, the same for the same id."""
-    numbers: NDArray[np.int64] = np.unique([*ids, *target_ids], return_inverse=True)[1]
-    return numbers[: len(ids)], numbers[len(ids) :]
 
 
 def _roc(one: Histogram, two: Histogram) -> Roc:

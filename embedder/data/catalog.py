@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
 from eval.images import Box
-from eval.leaks import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 
 READERS = {
     "birds100": "embedder.data.birds100",

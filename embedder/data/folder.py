@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from embedder.data.catalog import Catalog, label_column
 from embedder.data.layout import SPLIT_NAMES, check_layout, official_splits
-from eval.errors import InputError
+from eval.errors import InputError, first_few
 
 SUFFIXES = frozenset({
     ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
@@ -81,8 +81,7 @@ def _tell_empty(root: Path, tops: set[str]) -> None:
     folders = (entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
     empty = sorted(set(folders) - tops)
     if empty:
-        named = f"{', '.join(empty[:3])}{', ...' if len(empty) > 3 else ''}"
-        print(f"folders without photos, which are no classes: {len(empty)} ({named})", file=sys.stderr)
+        print(f"folders without photos, which are no classes: {len(empty)} ({first_few(empty)})", file=sys.stderr)
 
 
 def _check_name(folder: Path, name: str) -> None:
