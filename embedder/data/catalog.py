@@ -22,6 +22,7 @@ READERS = {
     "birds100": "embedder.data.birds100",
     "cars98": "embedder.data.cars98",
     "cifar10": "embedder.data.cifar10",
+    "cub200": "embedder.data.cub200",
     "drawn_birds": "embedder.data.drawn_birds",
     "folder": "embedder.data.folder",
     "table": "embedder.data.table",

@@ -1,8 +1,10 @@
 """Whether a folder is laid out as the data set that it is said to be, told exactly where it is not."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from embedder.data.catalog import Catalog
 from eval.errors import InputError
 
 SPLIT_NAMES = {
@@ -65,3 +67,36 @@ def check_listed(root: Path, paths: Sequence[str], listing: Path) -> None:
             f"{listing} lists {len(paths)} photos and {len(missing)} of them do not exist (first: {missing[0]}); "
             f"paths are relative to {root}"
         )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a data set holds, as published.
+
+    Attributes:
+        photos: in all.
+        classes: in all.
+        training: photos of the official training split.
+        test: photos of the official test split.
+    """
+
+    photos: int
+    classes: int
+    training: int
+    test: int
+
+
+def check_counts(catalog: Catalog, published: Counts) -> None:
+    """Refuse a data set of which something is missing: its figures would stand beside those of the whole one.
+
+    Raises:
+        InputError: names the first count that is another, found and published.
+    """
+    splits = catalog.table["split"].to_pylist()
+    found = Counts(len(catalog), len(catalog.classes), splits.count("train"), splits.count("test"))
+    for name, count in vars(found).items():
+        if count != getattr(published, name):
+            raise InputError(
+                f"{catalog.root} is not the whole of {catalog.name}: it lists {count} {name} where {catalog.name} has "
+                f"{getattr(published, name)}; unpack it anew"
+            )

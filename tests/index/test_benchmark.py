@@ -83,6 +83,17 @@ def test_an_embedder_of_the_other_protocol_is_warned_of(tiny_embedder, divided, 
     )
 
 
+def test_the_published_numbers_of_neighbours(tiny_embedder, divided, tmp_path, monkeypatch, capsys):
+    usual = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    assert list(usual.intervals)[:4] == [f"recall@{k}" for k in (1, 2, 4, 8)]
+    monkeypatch.setitem(benchmark.NEIGHBOURS, "folder", (1, 3, 5))
+    found = main(tiny_embedder, str(divided), out=tmp_path / "out")
+    told = capsys.readouterr().out.splitlines()
+    for k in (1, 3, 5):
+        interval = found.intervals[f"recall@{k}"]
+        assert any(line.startswith(f"recall@{k} {interval.mean:.4f} [{interval.low:.4f}, ") for line in told)
+
+
 def test_photos_without_a_protocol_are_refused(tiny_embedder, photos, tmp_path):
     with pytest.raises(InputError, match="declares no protocol"):
         main(tiny_embedder, str(photos), out=tmp_path / "out")
