@@ -59,10 +59,17 @@ def intervals(draws: int) -> Iterator[str]:
     def of_size(draw: Generator, codes: np.ndarray) -> np.ndarray:  # the larger a class the harder
         return draw.random(len(codes)) < (0.5 + 0.4 * np.exp(-np.bincount(codes) / 10))[codes]
 
+    def of_pair(draw: Generator, codes: np.ndarray) -> np.ndarray:
+        return draw.random(len(codes)) < draw.beta(3.5, 1.5, 30)[codes // 2]
+
     sizes = np.random.default_rng(98).geometric(0.1, 10_000_000)
     truth = float((sizes * (0.5 + 0.4 * np.exp(-sizes / 10))).sum() / sizes.sum())
     held = _held(draws, 50, tail, truth, (0.0, 1.0), of_size)
     yield f"| 50 | {tail} | falling with the number | {truth:.3f} | {held} |"
+    for unit in (1, 2):  # look-alikes in pairs, each pair with one rate: the same sets, resampled by class and by pair
+        held = _held(draws, 60, few, 0.7, (0.0, 1.0), of_pair, unit)
+        resampled = "60" if unit == 1 else "60, resampled as 30 pairs"
+        yield f"| {resampled} | {few} | beta(3.5, 1.5) a pair | 0.700 | {held} |"
     for classes in (32, 100):  # a paired comparison: the second is right a little more often
 
         def differences(draw: Generator, codes: np.ndarray, classes=classes) -> np.ndarray:  # noqa: ANN001
@@ -84,15 +91,26 @@ def _held(
     truth: float,
     bounds: tuple[float, float],
     scores: Callable[[Generator, np.ndarray], np.ndarray],
+    unit: int = 1,
 ) -> str:
-    """The share of intervals that hold the truth, lie below it, lie above it; and their mean width."""
+    """The share of intervals that hold the truth, lie below it, lie above it; and their mean width.
+
+    Args:
+        draws: simulated sets.
+        classes: in each.
+        sizes: the distribution of queries a class.
+        truth: the mean that the interval is to hold.
+        bounds: least and greatest score.
+        scores: draws the score of each query, given its class.
+        unit: how many classes in a row are resampled together.
+    """
     found = []
     for number in range(draws):
         draw = np.random.default_rng(number)
         counts = draw.poisson(15, classes) + 1 if sizes.startswith("Poisson") else draw.geometric(0.1, classes)
         codes = np.repeat(np.arange(classes), counts)
         one = {"score": scores(draw, codes).astype(float)}
-        interval = class_intervals(one, codes, bounds=bounds, seed=number)["score"]
+        interval = class_intervals(one, codes // unit, bounds=bounds, seed=number)["score"]
         found.append((interval.low, interval.high))
     low, high = np.array(found).T
     held = (low <= truth) & (truth <= high)

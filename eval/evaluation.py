@@ -62,9 +62,13 @@ class Evaluation:
         """The mean of each metric over the queries (micro); in [0, 1]."""
         return {name: float(values.mean()) for name, values in self.per_query.items()}
 
-    def intervals(self) -> dict[str, Interval]:
-        """The mean of each metric with its 95 % interval, over other classes against the same references."""
-        return class_intervals(self.per_query, self.codes)
+    def intervals(self, families: NDArray[np.int64] | None = None) -> dict[str, Interval]:
+        """The mean of each metric with its 95 % interval, over other classes against the same references.
+
+        Args:
+            families: ``[Q]``, which classes fail together, as a number for each query; none where each fails alone.
+        """
+        return class_intervals(self.per_query, self.codes if families is None else families)
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """By the name of each class that has queries: how many, and the mean of each metric over them."""

@@ -8,10 +8,14 @@ from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from eval.bootstrap import Interval
 from eval.command import run
 from eval.embeddings import EmbeddingSet
-from eval.errors import InputError
+from eval.errors import InputError, unknown
 from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
@@ -29,6 +33,7 @@ def main(
     json: bool = False,
     full: bool = False,
     per_class: Path | None = None,
+    families: str | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
 ) -> Evaluation:
     """Measure recall@k, R-precision, MAP@R and more by exact search, and print them below what flatters them.
@@ -44,6 +49,8 @@ def main(
         json: print one JSON object of shares between 0 and 1 instead of a table.
         full: measure also the verification of pairs, and the clusters and the health of all queries' vectors.
         per_class: a .csv file to write, with the metrics of each class in a row.
+        families: a column, such as genus, of which each value holds classes that are confused with each other; the
+            intervals are then over other families, and wider.
         device: where to search; the result is the same.
 
     Returns:
@@ -52,8 +59,8 @@ def main(
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
     evaluation = evaluate(source, targets, whole_numbers(k), device)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
-    intervals = evaluation.intervals()
-    for warning in [*leaks.warnings(), *roughness(intervals)]:
+    intervals = evaluation.intervals(_families(source, evaluation, families) if families else None)
+    for warning in [*leaks.warnings(), *roughness(intervals, "families" if families else "classes")]:
         print(f"warning: {warning}", file=sys.stderr)
     unreadable = source.unreadable + (targets.unreadable if targets else 0)
     counts = {**_counts(evaluation, leaks), "unreadable_photos": unreadable}
@@ -80,6 +87,27 @@ def whole_numbers(k: str) -> list[int]:
         raise InputError(f"k is {k!r}; give numbers separated by commas, such as 1,2,4,8") from None
 
 
+def _families(queries: EmbeddingSet, evaluation: Evaluation, column: str) -> NDArray[np.int64]:
+    """The family of each evaluated query, as numbers.
+
+    Raises:
+        InputError: there is no such column, a query has nothing in it, or a class is in several families.
+    """
+    if column not in queries.table.column_names:
+        raise unknown("column", column, queries.table.column_names)
+    names = queries.table[column].take(pa.array(evaluation.rows)).to_pylist()
+    family_of: dict[int, str] = {}
+    for row, code, name in zip(evaluation.rows, evaluation.codes, names, strict=True):
+        if name is None:
+            raise InputError(f"{queries.paths[row]} has no {column}; fill in the column, or leave --families away")
+        if family_of.setdefault(code, name) != name:
+            raise InputError(
+                f"{evaluation.names[code]} is in {column} {family_of[code]} and in {name}; a column for --families has "
+                "one value a class"
+            )
+    return np.unique(names, return_inverse=True)[1]
+
+
 def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
     """What must be known before any number is read."""
     found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
@@ -87,10 +115,10 @@ def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
     return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol}
 
 
-def roughness(intervals: Mapping[str, Interval]) -> list[str]:
-    """What to say where there are few classes."""
+def roughness(intervals: Mapping[str, Interval], resampled: str = "classes") -> list[str]:
+    """What to say where there are few classes, or families of classes."""
     first = next(iter(intervals.values()))
-    return [f"only {first.classes} classes: take the intervals as hints"] if first.is_rough else []
+    return [f"only {first.classes} {resampled}: take the intervals as hints"] if first.is_rough else []
 
 
 def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str, dict[str, float] | str]:

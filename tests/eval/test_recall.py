@@ -172,3 +172,29 @@ def test_photos_that_could_not_be_read_are_counted(queries: Path, capsys: pytest
     EmbeddingSet.load(queries).save(queries, made_from={}, images_root=None, left_out=bad)
     main(queries, json=True)
     assert json.loads(capsys.readouterr().out)["unreadable_photos"] == 3
+
+
+def test_families_are_resampled_in_place_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels, genera = "aaabbbbcccdd", "xxxyyyyxxxyy"
+    folder = saved(tmp_path / "birds", labels, 0, "abcdefghijkl")
+    birds = EmbeddingSet.load(folder)
+
+    def with_genus(names: list[str | None]) -> Path:
+        table = birds.table.append_column("genus", pa.array(names))
+        one = EmbeddingSet(birds.vectors, table, "f")
+        one.save(tmp_path / "more", made_from={}, images_root=None, left_out=[])
+        return tmp_path / "more"
+
+    main(with_genus(list(genera)), families="genus", json=True)
+    output = capsys.readouterr()
+    evaluation = evaluate(birds)
+    interval = evaluation.intervals(np.array([name == "y" for name in genera], np.int64))["recall@1"]
+    assert json.loads(output.out)["intervals"]["recall@1"] == [interval.low, interval.high]
+    assert interval.classes == 2
+    assert "only 2 families" in output.err
+    with pytest.raises(InputError, match="unknown column 'genera'; did you mean 'genus'"):
+        main(tmp_path / "more", families="genera")
+    with pytest.raises(InputError, match="c has no genus"):
+        main(with_genus(["x", "x", None, *genera[3:]]), families="genus")
+    with pytest.raises(InputError, match="a is in genus x and in y"):
+        main(with_genus(["x", "x", "y", *genera[3:]]), families="genus")
