@@ -87,6 +87,7 @@ def main(
         print(f"{out} is made already", file=sys.stderr)
     else:
         batches = list(embed_catalog(model, catalog, on_bad_image))
+        check_readable([photo for batch in batches for photo in batch.left_out], catalog)
         vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
         table = pa.concat_tables([batch.embeddings.table for batch in batches])
         left_out = [photo for batch in batches for photo in batch.left_out]
@@ -133,22 +134,30 @@ def embed_catalog(
 
     Raises:
         BadImage: a photo cannot be read, and ``on_bad_image`` is ``error``.
-        InputError: no photo at all can be read.
     """
     prepare = partial(_prepare, embedder, catalog, on_photo)
     photos = prefetched(prepare, range(len(catalog)), threads=available_cores(), ahead=2 * BATCH)
-    readable, first_bad = 0, None
     for batch in batched(enumerate(tqdm(photos, total=len(catalog), unit="photo")), BATCH):
         good = {row: photo for row, photo in batch if isinstance(photo, _Prepared)}
         bad = {row: photo for row, photo in batch if isinstance(photo, BadImage)}
-        first_bad = first_bad or next(iter(bad.values()), None)
-        if first_bad and on_bad_image == "error":
-            raise first_bad
-        readable += len(good)
+        if bad and on_bad_image == "error":
+            raise next(iter(bad.values()))
         left_out = [{"path": catalog.paths[row], "reason": error.reason} for row, error in bad.items()]
         yield Embedded(_embeddings(embedder, catalog, good), [photo.extra for photo in good.values()], left_out)
-    if not readable:
-        raise InputError(f"none of the {len(catalog)} photos in {catalog.root} can be read (first: {first_bad})")
+
+
+def check_readable(left_out: Sequence[dict[str, str]], catalog: Catalog) -> None:
+    """Refuse photos of which not one could be read.
+
+    Raises:
+        InputError: as many were left out as there are.
+    """
+    if len(left_out) == len(catalog):
+        first = left_out[0]
+        raise InputError(
+            f"none of the {len(catalog)} photos in {catalog.root} can be read (first: {first['path']}: "
+            f"{first['reason']})"
+        )
 
 
 def report_left_out(left_out: Sequence[dict[str, str]], folder: Path | None = None) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+MOST_LISTED, MOST_COMPARED = 100, 10_000
+"""Names in one message, and names among which the nearest is looked for."""
+
 
 class InputError(ValueError):
     """What was wrong, which value, and what to do about it.
@@ -25,6 +28,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
         known: every name that would have been right.
     """
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    advice = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    close = get_close_matches(name, known, n=1, cutoff=0.5) if len(known) <= MOST_COMPARED else []
+    more = len(known) - MOST_LISTED
+    all_of_them = ", ".join(known[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+    advice = f"did you mean {close[0]!r}?" if close else f"known: {all_of_them}"
     return InputError(f"unknown {kind} {name!r}; {advice}")

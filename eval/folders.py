@@ -70,7 +70,22 @@ def read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
         raise InputError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}; {advice}")
     if not path.is_file():
         raise InputError(f"{folder} is not of the kind {' or '.join(kinds)}: there is no {path}; {advice}")
-    contents = read_json(path)
+    return parse_manifest(path, read_json(path), *kinds)
+
+
+def parse_manifest(path: Path, contents: Any, *kinds: str) -> dict[str, Any]:
+    """What a manifest of one of some kinds says; an index's without its checksum, which must be right.
+
+    Args:
+        path: the manifest's file.
+        contents: its JSON values.
+        kinds: names of ``FORMATS``.
+
+    Raises:
+        InputError: as for ``read_manifest``.
+    """
+    folder = path.parent
+    advice = f"give a folder made by {' or '.join(_MAKERS[kind] for kind in kinds)}"
     kind = contents.get("kind") if isinstance(contents, dict) else None
     if kind not in kinds:
         raise InputError(f"{folder} is not of the kind {' or '.join(kinds)} but {kind!r}; {advice}")

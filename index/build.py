@@ -7,18 +7,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from embedder.data.catalog import Catalog
 from embedder.data.splits import Part, Protocol
-from embedder.embed import OnBadImage, embed_catalog, open_inputs, report_left_out
+from embedder.embed import OnBadImage, check_readable, embed_catalog, open_inputs, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.errors import InputError
 from eval.files import already_made
 from eval.images import thumbnail
+from index.commit import staging, writing
 from index.duplicates import Distinct, OnConflict, distinct
+from index.journal import Change
 from index.manifest import KIND, Manifest
 from index.search import Index
 from index.segment import SegmentWriter
-from index.store import commit, current, next_generation, staging
+from index.store import current
 
 Kind = Literal["auto", "flat"]
 
@@ -60,7 +63,7 @@ def main(
         print(f"{out} is made already", file=sys.stderr)
     else:
         photos = distinct(catalog, on_conflict)
-        _build(model, photos, out, before, made_from, on_bad_image)
+        _build(model, images, catalog.select(photos.rows), out, before, made_from, on_bad_image)
         _report(photos, out)
     print(out)
     return out
@@ -68,35 +71,40 @@ def main(
 
 def _build(
     model: Embedder,
-    photos: Distinct,
+    images: str,
+    catalog: Catalog,
     out: Path,
     before: Manifest | None,
     made_from: dict[str, Any],
     on_bad_image: OnBadImage,
 ) -> None:
     """Embed the photos and commit them as the next generation, in the place of all that was there before."""
-    number = next_generation(before)
-    with staging(out) as new_files, SegmentWriter(new_files, number, model.fingerprint, model.dimension) as writer:
-        embedder, trained_on = _copy_embedder(model, new_files)
+    with staging(out) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
+        embedder, trained_on = copy_embedder(model, new_files)
         left_out = []
-        for batch in embed_catalog(model, photos.catalog, on_bad_image, on_photo=thumbnail):
-            writer.add(batch.embeddings, batch.extras)
+        for batch in embed_catalog(model, catalog, on_bad_image, on_photo=thumbnail):
+            references.add(batch.embeddings, batch.extras)
             left_out += batch.left_out
-        after = Manifest(
-            fingerprint=model.fingerprint,
-            dimension=model.dimension,
-            segments=[writer.finish()],
-            embedder=embedder,
-            trained_on=trained_on,
-            images_root=str(photos.catalog.root),
-            made_from=made_from,
-            shared_ids=made_from["on_conflict"] == "both",
-            left_out=left_out,
-        )
-        commit(out, before, after, new_files)
+        check_readable(left_out, catalog)
+        with writing(out) as writer:
+            if writer.before != before:
+                raise InputError(f"{out} has been changed by another program meanwhile; run the command again")
+            after = Manifest(
+                fingerprint=model.fingerprint,
+                dimension=model.dimension,
+                segments=[references.finish(writer.generation)],
+                embedder=embedder,
+                trained_on=trained_on,
+                images_root=str(catalog.root),
+                made_from=made_from,
+                shared_ids=made_from["on_conflict"] == "both",
+                left_out=left_out,
+            )
+            counts = {"added": references.count, "removed": before.count if before else 0}
+            writer.commit(after, Change("build", counts, {"images": images}), new_files)
 
 
-def _copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
+def copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
     """Copy the network and the ids of the photos that it was trained on; named by their contents.
 
     Raises:

@@ -26,6 +26,12 @@ class Segment:
     thumbnails: str
     count: int
 
+    @classmethod
+    def named(cls, number: int, count: int) -> "Segment":
+        """The segment that generation ``number`` writes."""
+        names = (f"vectors-{number:06}.faiss", f"references-{number:06}.feather", f"thumbnails-{number:06}.bin")
+        return cls(*names, count)
+
     @property
     def files(self) -> tuple[str, str, str]:
         """The names of its files."""
@@ -37,7 +43,8 @@ class Manifest:
     """One generation of an index.
 
     Attributes:
-        generation: counts the commits, from 1; filled in by a commit, like ``created``, ``count`` and ``files``.
+        generation: counts the commits, from 1; filled in by a commit, like ``created``, ``count``, ``files`` and
+            ``journal``.
         created: when this generation was committed, in UTC as ISO 8601.
         fingerprint: of the embedder that made the vectors.
         dimension: length D of a vector.
@@ -55,6 +62,7 @@ class Manifest:
         left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
         made_from: what the index was built from, to know whether building it again would change anything.
         files: how to tell that each file is whole, by name.
+        journal: how many bytes of the journal belong to this generation and those before it.
     """
 
     generation: int = 0
@@ -74,6 +82,12 @@ class Manifest:
     left_out: list[dict[str, str]] = field(default_factory=list)
     made_from: dict[str, Any]
     files: dict[str, File] = field(default_factory=dict)
+    journal: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows the segments have, the deleted ones among them."""
+        return sum(segment.count for segment in self.segments)
 
     def names(self) -> Iterator[str]:
         """Every file that this generation needs."""

@@ -1,11 +1,14 @@
 """One query from photo to answer."""
 
 import math
+from collections import defaultdict
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,7 +38,7 @@ class Index:
         """Use ``open`` instead."""
         self.folder: Path = store.folder
         self.manifest: Manifest = store.manifest
-        self._segments = store.segments
+        self.segments = store.segments
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -62,9 +65,34 @@ class Index:
         return self.manifest.generation
 
     @cached_property
+    def kept(self) -> NDArray[np.bool_]:
+        """Which rows are references ``[N]``: all but the deleted ones."""
+        kept = np.ones(self.manifest.rows, bool)
+        kept[self.manifest.deleted] = False
+        return kept
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """What is known of each row, the deleted rows among them, with the labels that it was written with."""
+        return pa.concat_tables([segment.table for segment in self.segments], promote_options="default")
+
+    def known(self, ids: Collection[str | None]) -> dict[str, dict[str, int]]:
+        """Those of some ids that references have: the labels that each has, with the row of each."""
+        wanted = pa.array([name for name in ids if name is not None], pa.string())
+        rows = np.flatnonzero(pc.is_in(self.table["id"], value_set=wanted).to_numpy(zero_copy_only=False) & self.kept)
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for row, name in zip(rows.tolist(), self.table["id"].take(pa.array(rows)).to_pylist(), strict=True):
+            found[name][self.label(row)] = row
+        return found
+
+    def label(self, row: int) -> str:
+        """The label of one row."""
+        return self.manifest.label_changes.get(str(row)) or self.table["label"][row].as_py()
+
+    @cached_property
     def labels(self) -> NDArray[np.object_]:
         """The label of each row ``[N]``, the deleted rows among them."""
-        labels = self._table["label"].cast(pa.string()).to_numpy().copy()
+        labels = self.table["label"].cast(pa.string()).to_numpy().copy()
         for row, label in self.manifest.label_changes.items():
             labels[int(row)] = label
         return labels
@@ -147,39 +175,33 @@ class Index:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
             raise InputError(f"{self.folder} holds no references; build it again with index.build")
-        rows = np.hstack([segment.candidates(queries.vectors, k) for segment in self._segments])
+        rows = np.hstack([segment.candidates(queries.vectors, k) for segment in self.segments])
         return self._best(queries.vectors, np.sort(rows), min(k, self.count))
 
     def thumbnail(self, row: int) -> bytes:
         """The JPEG of one reference, its longer side at most 256 pixels."""
-        return next(segment for segment in reversed(self._segments) if segment.start <= row).thumbnail(row)
-
-    @cached_property
-    def _table(self) -> pa.Table:
-        """All references, the deleted ones among them."""
-        return pa.concat_tables([segment.table for segment in self._segments], promote_options="default")
+        return next(segment for segment in reversed(self.segments) if segment.start <= row).thumbnail(row)
 
     def _best(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Neighbours:
         """The k nearest among the candidates ``rows`` ``[Q, C]`` of each query, by similarities free of rounding."""
         best = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
         for place, candidates in enumerate(rows):
-            found = nearest(queries[place : place + 1], self._vectors(candidates), k)
+            found = nearest(queries[place : place + 1], self.vectors(candidates), k)
             best.rows[place] = candidates[found.rows[0]]
             best.similarities[place] = found.similarities[0]
         return best
 
-    def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors ``[C, D]`` of some rows, which ascend."""
-        parts = np.split(rows, np.searchsorted(rows, [segment.start for segment in self._segments[1:]]))
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors ``[C, D]`` of some rows, which ascend; deleted rows have theirs."""
+        parts = np.split(rows, np.searchsorted(rows, [segment.start for segment in self.segments[1:]]))
         return np.concatenate(
-            [segment.vectors[part - segment.start] for part, segment in zip(parts, self._segments, strict=True)]
+            [segment.vectors[part - segment.start] for part, segment in zip(parts, self.segments, strict=True)]
         )
 
     def _neighbour(self, rank: int, row: int, similarity: float, own_id: str | None) -> Neighbour:
         """One reference as it stands in an answer."""
-        name, path, label = (self._table[column][row].as_py() for column in ("id", "path", "label"))
-        label = self.manifest.label_changes.get(str(row), label)
-        return Neighbour(rank, name, label, path, similarity, name == own_id, row)
+        name, path = (self.table[column][row].as_py() for column in ("id", "path"))
+        return Neighbour(rank, name, self.label(row), path, similarity, name == own_id, row)
 
 
 def _photo_id(photo: Photo) -> str | None:

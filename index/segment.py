@@ -1,12 +1,14 @@
 """One segment of an index on disk: written once, front to back, then only mapped into memory."""
 
 import mmap
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import feather
 
@@ -23,19 +25,18 @@ class SegmentWriter:
     """Writes references as they come, so that a segment may be larger than the memory.
 
     Args:
-        folder: where the files go.
-        number: the generation that they belong to.
+        folder: where the files go; no other segment may be in the making there.
         fingerprint: of the embedder that makes the vectors.
         dimension: length D of a vector.
     """
 
-    def __init__(self, folder: Path, number: int, fingerprint: str, dimension: int) -> None:
+    def __init__(self, folder: Path, fingerprint: str, dimension: int) -> None:
         self.count = 0
         self._folder, self._fingerprint, self._dimension = folder, fingerprint, dimension
-        self._names = (f"vectors-{number:06}.faiss", f"references-{number:06}.feather", f"thumbnails-{number:06}.bin")
+        self._unfinished = Segment.named(0, 0)
         self._tables: list[pa.Table] = []
-        self._vectors = (folder / self._names[0]).open("wb")
-        self._thumbnails = (folder / self._names[2]).open("wb")
+        self._vectors = (folder / self._unfinished.vectors).open("wb")
+        self._thumbnails = (folder / self._unfinished.thumbnails).open("wb")
         self._vectors.write(flat_header(0, dimension))
 
     def __enter__(self) -> "SegmentWriter":
@@ -63,20 +64,57 @@ class SegmentWriter:
         self._tables.append(table.append_column("thumbnail_size", pa.array(sizes)))
         self.count += len(references)
 
-    def finish(self) -> Segment:
-        """Complete the files. At least one reference must have been added."""
+    def finish(self, number: int) -> Segment:
+        """Complete the files. At least one reference must have been added.
+
+        Args:
+            number: the generation that they belong to, which names them.
+        """
         self._vectors.seek(0)
         self._vectors.write(flat_header(self.count, self._dimension))
         self._close()
-        table = pa.concat_tables(self._tables).unify_dictionaries().combine_chunks()
-        feather.write_feather(table, self._folder / self._names[1], compression="uncompressed")
-        vectors, references, thumbnails = self._names
-        return Segment(vectors, references, thumbnails, self.count)
+        segment = Segment.named(number, self.count)
+        for unfinished, name in zip(self._unfinished.files, segment.files, strict=True):
+            if name != segment.references:
+                (self._folder / unfinished).rename(self._folder / name)
+        _write_table(self._tables, self._folder / segment.references)
+        return segment
 
     def _close(self) -> None:
         """Close the files that grow."""
         self._vectors.close()
         self._thumbnails.close()
+
+
+def joined(parts: Sequence[tuple[Path, Segment]], folder: Path, number: int, dimension: int) -> Segment:
+    """Write several segments as one, row after row, the deleted ones among them, so that rows keep their numbers.
+
+    Args:
+        parts: segments, each with the folder that it lies in.
+        folder: where the files go.
+        number: the generation that they belong to, which names them.
+        dimension: length D of a vector.
+    """
+    segment = Segment.named(number, sum(part.count for _, part in parts))
+    tables, offset = [], 0
+    with (folder / segment.vectors).open("wb") as vectors, (folder / segment.thumbnails).open("wb") as thumbnails:
+        vectors.write(flat_header(segment.count, dimension))
+        for place, part in parts:
+            vectors.write(map_vectors(place / part.vectors, part.count, dimension).data)
+            table = map_table(place / part.references, part.count)
+            column = table.column_names.index("thumbnail_offset")
+            tables.append(table.set_column(column, "thumbnail_offset", pc.add(table["thumbnail_offset"], offset)))
+            with (place / part.thumbnails).open("rb") as file:
+                shutil.copyfileobj(file, thumbnails)
+            offset = thumbnails.tell()
+    _write_table(tables, folder / segment.references)
+    return segment
+
+
+def _write_table(tables: Sequence[pa.Table], path: Path) -> None:
+    """Write the references of a segment; of a column that some have not known before, the earlier rows have nulls."""
+    table = pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
+    feather.write_feather(table, path, compression="uncompressed")
 
 
 class MappedSegment:

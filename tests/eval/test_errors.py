@@ -1,3 +1,5 @@
+import time
+
 from eval.errors import InputError, unknown
 
 
@@ -7,6 +9,14 @@ def test_the_nearest_known_name_is_offered() -> None:
 
 def test_all_known_names_are_listed_where_none_is_near() -> None:
     assert str(unknown("loss", "zzz", {"triplet", "arcface"})) == "unknown loss 'zzz'; known: arcface, triplet"
+
+
+def test_of_very_many_names_some_are_listed() -> None:
+    message = str(unknown("label", "zzz", [f"{number:06}" for number in range(200)]))
+    assert message.endswith("000098, 000099 and 100 more")
+    started = time.perf_counter()
+    assert "did you mean" not in str(unknown("label", "000001x", [f"{number:06}" for number in range(300_000)]))
+    assert time.perf_counter() - started < 5  # comparing all of them would take minutes
 
 
 def test_an_input_error_is_a_value_error() -> None:

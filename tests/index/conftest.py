@@ -11,9 +11,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from eval.embeddings import EmbeddingSet
+from index.commit import staging, writing
+from index.journal import Change
 from index.manifest import Manifest
 from index.segment import SegmentWriter
-from index.store import commit, current, next_generation, staging
+from index.store import current
 
 SIDE, CELLS = 32, 4
 
@@ -112,7 +114,7 @@ def add_vectors():
     return commit_vectors
 
 
-def commit_vectors(folder, vectors, labels=None, **changes):
+def commit_vectors(folder, vectors, labels=None, thumbnail=b"JPEG of %d", **changes):
     before = current(folder)
     start = sum(segment.count for segment in before.segments) if before else 0
     rows = range(start, start + len(vectors))
@@ -123,11 +125,8 @@ def commit_vectors(folder, vectors, labels=None, **changes):
             "path": [f"{row}.jpg" for row in rows],
         }
     )
-    with (
-        staging(folder) as new_files,
-        SegmentWriter(new_files, next_generation(before), "tiny", vectors.shape[1]) as writer,
-    ):
-        writer.add(EmbeddingSet(vectors, table, "tiny"), [b"JPEG of %d" % row for row in rows])
+    with staging(folder) as new_files, SegmentWriter(new_files, "tiny", vectors.shape[1]) as references:
+        references.add(EmbeddingSet(vectors, table, "tiny"), [thumbnail % row if thumbnail else b"" for row in rows])
         if before is None:
             (new_files / "embedder-0.onnx").write_bytes(b"a network")
         after = before or Manifest(
@@ -139,6 +138,7 @@ def commit_vectors(folder, vectors, labels=None, **changes):
             images_root="/photos",
             made_from={},
         )
-        after = replace(after, segments=[*after.segments, writer.finish()], **changes)
-        commit(folder, before, after, new_files)
+        with writing(folder) as writer:
+            after = replace(after, segments=[*after.segments, references.finish(writer.generation)], **changes)
+            writer.commit(after, Change("build"), new_files)
     return folder

@@ -12,8 +12,9 @@ from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.images import BadImage, photo_id
 from index import Index
+from index.commit import writing
+from index.journal import Change
 from index.manifest import Manifest
-from index.store import commit, staging
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,8 @@ def index(tmp_path_factory, vectors, add_vectors):
 def change(folder, **changes):
     """Commit a generation without new files."""
     before = Manifest.read(folder)
-    with staging(folder) as new_files:
-        commit(folder, before, Manifest(**{**vars(before), **changes}), new_files)
+    with writing(folder) as writer:
+        writer.commit(Manifest(**{**vars(before), **changes}), Change("test"))
     return Index.open(folder)
 
 

@@ -19,10 +19,10 @@ def references(vectors, fingerprint="tiny", labels=None):
 
 
 def written(folder, *batches):
-    with SegmentWriter(folder, 1, "tiny", batches[0].vectors.shape[1]) as writer:
+    with SegmentWriter(folder, "tiny", batches[0].vectors.shape[1]) as writer:
         for batch in batches:
             writer.add(batch, [b"JPEG %s" % name.encode() for name in batch.ids])
-        return writer.finish()
+        return writer.finish(1)
 
 
 def mapped(folder, vectors, start=0, deleted=()):
@@ -94,7 +94,7 @@ def test_a_wrong_header(tmp_path, random_vectors):
     ],
 )
 def test_vectors_of_another_embedder_are_refused(tmp_path, batch, message):
-    with SegmentWriter(tmp_path, 1, "tiny", 8) as writer, pytest.raises(InputError, match=message):
+    with SegmentWriter(tmp_path, "tiny", 8) as writer, pytest.raises(InputError, match=message):
         writer.add(batch, [b""] * len(batch))
 
 
@@ -108,9 +108,9 @@ def test_a_metric_learning_library_in_the_same_process_does_no_harm(tmp_path):
         f"folder = Path({str(tmp_path)!r})\n"
         "vectors = np.eye(4, dtype=np.float32)\n"
         "table = pa.table({'id': list('abcd'), 'label': list('abcd'), 'path': list('abcd')})\n"
-        "with SegmentWriter(folder, 1, 'f', 4) as writer:\n"
+        "with SegmentWriter(folder, 'f', 4) as writer:\n"
         "    writer.add(EmbeddingSet(vectors, table, 'f'), [b'x'] * 4)\n"
-        "    segment = writer.finish()\n"
+        "    segment = writer.finish(1)\n"
         "mapped = MappedSegment(folder, segment, 4, 0, np.array([2]))\n"
         "assert mapped.candidates(vectors[1:2], 1)[0, 0] == 1\n"
     )

@@ -1,0 +1,120 @@
+"""The command ``python -m index.add NAME.index IMAGES``: more references, without building anew."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from embedder.data.splits import Part, Protocol
+from embedder.embed import OnBadImage, report_left_out
+from eval.command import run
+from eval.errors import InputError
+from index.changes import added, relabelled, removed
+from index.commit import staging, writing
+from index.duplicates import Meeting, OnConflict, meet
+from index.journal import Change, announce
+from index.search import Index
+from index.segment import SegmentWriter
+from index.source import Source, photos_source
+
+
+def main(
+    index: Path,
+    images: str,
+    *,
+    split: Part = "all",
+    protocol: Protocol = "auto",
+    on_conflict: OnConflict = "error",
+    relabel: bool = False,
+    on_bad_image: OnBadImage = "skip",
+    dry_run: bool = False,
+) -> Change:
+    """Add labelled photos to an index: one step, done or not done. Whoever has the index open keeps what he has.
+
+    A photo that is there already with the same label is left alone, so the same command may be given twice.
+
+    Args:
+        index: an index folder.
+        images: a folder with one folder of photos a class, a .csv or .parquet table, NAME:ROOT, or an embeddings folder
+            made by the index's own embedder.
+        split: which part of the photos.
+        protocol: what divides them; auto takes what the source declares.
+        on_conflict: stop where a photo stands under another label, here or in the index; keep the first; skip the
+            photo; or keep both.
+        relabel: give references that are there under another label the new one.
+        on_bad_image: leave unreadable photos out with a count, or stop.
+        dry_run: say what would be done, and do nothing.
+
+    Returns:
+        What was done.
+    """
+    opened = Index.open(index)
+    source = photos_source(opened, images, split, protocol, on_conflict, on_bad_image)
+    return add(opened, source, Change("add", details={"images": images}), on_conflict, relabel, dry_run)
+
+
+def add(opened: Index, source: Source, change: Change, on_conflict: OnConflict, relabel: bool, dry_run: bool) -> Change:
+    """Add the photos of a source, embedding them before anybody else is kept from writing.
+
+    Args:
+        opened: the index.
+        source: the photos.
+        change: what the journal is told, but for the counts.
+        on_conflict: what to do with a photo that is there under another label.
+        relabel: give the reference the new label instead.
+        dry_run: only say what would be done.
+
+    Raises:
+        InputError: a photo is there under another label, or the index has been given another embedder meanwhile.
+    """
+
+    def met(index: Index) -> Meeting:
+        return meet(index.known(source.ids), source.ids, source.labels, source.paths, on_conflict, relabel)
+
+    meeting = met(opened)
+    if dry_run or not (meeting.new or meeting.relabelled):
+        counted = change.counting(**_counts(source, meeting, meeting.new))
+        announce(opened.folder, counted, opened.generation, dry_run)
+        return counted
+    with (
+        staging(opened.folder) as new_files,
+        SegmentWriter(new_files, opened.fingerprint, opened.manifest.dimension) as references,
+    ):
+        left_out = []
+        for batch in source.references(meeting.new) if meeting.new else ():
+            references.add(batch.embeddings, batch.extras)
+            left_out += batch.left_out
+        unreadable = {photo["path"] for photo in left_out}
+        rows = [row for row in meeting.new if source.paths[row] not in unreadable]
+        with writing(opened.folder) as writer:
+            now = Index.open(opened.folder)
+            if now.fingerprint != opened.fingerprint:
+                raise InputError(f"{opened.folder} has been given another embedder meanwhile; run the command again")
+            after, meeting = now.manifest, met(now)
+            new = {*meeting.new}
+            if rows:
+                after = added(writer, after, references, new_files)
+                # What another writer has added since is there twice now.
+                after = removed(after, (now.manifest.rows + place for place, row in enumerate(rows) if row not in new))
+            after = relabelled(removed(after, meeting.removed), meeting.relabelled)
+            if on_conflict == "both" and meeting.conflicts + source.conflicts:
+                after = replace(after, shared_ids=True)
+            counted = change.counting(**_counts(source, meeting, new & {*rows}), unreadable=len(left_out))
+            if after != now.manifest:
+                writer.commit(after, counted, new_files if rows else None)
+    report_left_out(left_out)
+    announce(opened.folder, counted, Index.open(opened.folder).generation)
+    return counted
+
+
+def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:
+    """What an addition does, in numbers."""
+    return {
+        "added": len(new),
+        "known": meeting.known + source.copies,
+        "relabelled": len(meeting.relabelled),
+        "removed": len(meeting.removed),
+        "conflicts": meeting.conflicts + source.conflicts,
+    }
+
+
+if __name__ == "__main__":
+    run(main)

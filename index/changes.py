@@ -1,0 +1,80 @@
+"""From one generation's manifest to the next: what an addition, a removal and a new label make of it.
+
+A change writes what is new and not the rest. But small segments at the end are joined with what is added, as in a
+log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): n references that come one by one cost n log n
+writes and leave log n segments.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from index.commit import Writer, writing
+from index.journal import Change, announce
+from index.manifest import Manifest, Segment
+from index.search import Index
+from index.segment import SegmentWriter, joined
+
+LARGEST_JOINED = 8192
+"""Rows; a larger segment is left alone by additions, so that one of them never writes much more than was added."""
+
+
+def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files: Path) -> Manifest:
+    """The generation that has the references of a new segment as well, after all others.
+
+    Args:
+        writer: who commits it.
+        before: the generation that it is added to.
+        references: the new segment, not finished yet.
+        new_files: the folder that it is written to.
+    """
+    segments = list(before.segments)
+    joining: list[Segment] = []
+    total = references.count
+    while segments and segments[-1].count <= min(total, LARGEST_JOINED):
+        joining.insert(0, segments.pop())
+        total += joining[0].count
+    new = references.finish(0 if joining else writer.generation)
+    if joining:
+        parts = [*((writer.folder, segment) for segment in joining), (new_files, new)]
+        segment = joined(parts, new_files, writer.generation, before.dimension)
+        for name in new.files:
+            (new_files / name).unlink()
+        new = segment
+    return replace(before, segments=[*segments, new])
+
+
+def removed(before: Manifest, rows: Iterable[int]) -> Manifest:
+    """The generation in which some rows are no longer references."""
+    deleted = {*before.deleted, *map(int, rows)}
+    changes = {row: label for row, label in before.label_changes.items() if int(row) not in deleted}
+    return replace(before, deleted=sorted(deleted), label_changes=changes)
+
+
+def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:
+    """The generation in which some rows have other labels."""
+    changes = {str(int(row)): label for row, label in labels.items()}
+    return replace(before, label_changes={**before.label_changes, **changes})
+
+
+def change_index(folder: Path, make: Callable[[Index], tuple[Manifest, Change]], dry_run: bool = False) -> Change:
+    """Make one change to an index and commit it, with all other writers kept out.
+
+    Args:
+        folder: the index folder.
+        make: what the next generation is, given the index as it is now, and what the journal is told.
+        dry_run: only say what would be done.
+    """
+    if dry_run:
+        opened = Index.open(folder)
+        change = make(opened)[1]
+        announce(folder, change, opened.generation, dry_run)
+        return change
+    Index.open(folder)  # where there is none, nothing is made
+    with writing(folder) as writer:
+        opened = Index.open(folder)
+        after, change = make(opened)
+        if after != opened.manifest:
+            writer.commit(after, change)
+    announce(folder, change, Index.open(folder).generation)
+    return change

@@ -1,0 +1,148 @@
+"""The command ``python -m index.check NAME.index``: is everything in an index as it should be."""
+
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from eval.command import run
+from eval.errors import InputError, first_few
+from eval.images import BadImage, open_photo
+from index.journal import read_journal
+from index.search import Index
+
+AGREEMENT = 0.9999
+"""The least cosine of a stored vector with one that the same embedder makes of the same photo now."""
+
+VECTORS_AT_ONCE = 1 << 16
+
+
+def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
+    """Verify every byte of an index, and that what it says is consistent.
+
+    Checksums of all files; that the vectors are finite and of unit length; that no photo is there twice; that labels,
+    thumbnails and the journal can be read. With --deep also that the photos still give the vectors that are stored.
+
+    Args:
+        index: an index folder.
+        deep: embed a sample of the photos anew and compare.
+        sample: how many photos that is.
+
+    Returns:
+        The index folder; what is wrong is an error that lists everything that was found.
+    """
+    opened = Index.open(index)
+    found = [*_damaged_files(opened)]
+    if not found:  # otherwise what follows would only say the same in other words
+        found += [*_vectors(opened), *_references(opened), *_journal(opened)]
+        if deep:
+            found += _photos(opened, sample)
+    if found:
+        raise InputError(f"{index}: {'; '.join(found)}")
+    manifest = opened.manifest
+    print(
+        f"{index}: whole. Generation {manifest.generation}, {manifest.count} references of "
+        f"{len({*opened.labels[opened.kept]})} classes, {len(manifest.files)} files with right checksums"
+        f"{f', {sample} photos embedded anew' if deep else ''}"
+    )
+    return index
+
+
+def _damaged_files(index: Index) -> Iterator[str]:
+    """Files that are not as they were written."""
+    for name, file in index.manifest.files.items():
+        try:
+            file.check(index.folder / name, limit=math.inf)
+        except (InputError, OSError) as error:
+            yield str(error)
+
+
+def _vectors(index: Index) -> Iterator[str]:
+    """Vectors that are no directions."""
+    wrong: list[int] = []
+    for start in range(0, index.manifest.rows, VECTORS_AT_ONCE):
+        vectors = index.vectors(np.arange(start, min(start + VECTORS_AT_ONCE, index.manifest.rows)))
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+        wrong += (start + np.flatnonzero(~(np.abs(lengths - 1) <= 1e-3))).tolist()
+    if wrong:
+        yield f"{len(wrong)} vectors are not of unit length (rows {first_few([*map(str, wrong)])}); build it again"
+
+
+def _references(index: Index) -> Iterator[str]:
+    """References that are there twice, have no label, or whose thumbnail cannot be read."""
+    for segment in index.segments:
+        try:
+            segment.table.validate(full=True)
+        except pa.ArrowException as error:
+            yield f"a table of references is damaged: {error}"
+            return
+    rows = np.flatnonzero(index.kept)
+    ids = index.table["id"].take(pa.array(rows)).combine_chunks()
+    labels = pa.array(index.labels[rows], pa.string())
+    if labels.null_count:
+        yield f"{labels.null_count} references have no label"
+    once = pa.table({"id": ids, "label": labels}) if index.manifest.shared_ids else pa.table({"id": ids})
+    counts = once.group_by(once.column_names).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts["count_all"], 1))
+    if len(twice):
+        yield f"{len(twice)} photos are there twice (ids {first_few(twice['id'].to_pylist())}); remove them by --id"
+    broken = [row for row in rows.tolist() if not _is_picture(index.thumbnail(row))]
+    if broken:
+        yield f"{len(broken)} thumbnails cannot be read (rows {first_few([*map(str, broken)])})"
+
+
+def _is_picture(content: bytes) -> bool:
+    """Whether a thumbnail begins as one; an empty one belongs to a reference whose photo was not at hand."""
+    try:
+        return not content or Image.open(io.BytesIO(content)).format == "JPEG"
+    except OSError:
+        return False
+
+
+def _journal(index: Index) -> Iterator[str]:
+    """A journal that does not tell of every generation."""
+    try:
+        entries = read_journal(index.folder, index.manifest.journal)
+    except InputError as error:
+        yield str(error)
+        return
+    if not entries or entries[-1]["generation"] != index.generation:
+        yield f"the journal does not tell of generation {index.generation}"
+
+
+def _photos(index: Index, sample: int) -> Iterator[str]:
+    """Photos of a sample that are gone, are others now, or give other vectors."""
+    rows = np.flatnonzero(index.kept)
+    chosen = np.sort(np.random.default_rng(0).permutation(rows)[:sample]).tolist()
+    root = Path(index.manifest.images_root)
+    gone, other, images, kept = [], [], [], []
+    for row in chosen:
+        path, name = (index.table[column][row].as_py() for column in ("path", "id"))
+        box = index.table["box"][row].as_py() if "box" in index.table.column_names else None
+        try:
+            found, image = open_photo(root / path, box)
+        except BadImage:
+            gone.append(path)
+            continue
+        if found == name:
+            images.append(image)
+            kept.append(row)
+        else:
+            other.append(path)
+    if gone:
+        yield f"of {len(chosen)} photos {len(gone)} cannot be read in {root} (such as {gone[0]})"
+    if other:
+        yield f"of {len(chosen)} photos {len(other)} are others by now (such as {other[0]})"
+    if images:
+        cosines = np.einsum("nd,nd->n", index.embedder.embed(images), index.vectors(np.array(kept)))
+        if cosines.min() < AGREEMENT:
+            yield f"photos give other vectors now: the least cosine of {len(images)} is {cosines.min():.5f}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,166 @@
+"""Committing the next generation of an index: a single step, done or not done.
+
+A commit writes new files beside the old ones, flushes them, and then replaces ``manifest.json``, which names all of
+them. Whatever happens, the manifest that is found names files that are whole. The files of the generation before stay,
+so that a reader that has just read the old manifest still finds them, and so that the change can be taken back.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from eval.errors import InputError
+from eval.files import MANIFEST, sync, write_json
+from eval.folders import File
+from index.journal import JOURNAL, Change, append
+from index.manifest import Manifest
+from index.store import current, is_ours, kept_name
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an index can only be read
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = "index.lock"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The only one who may commit to an index folder, for as long as ``writing`` lasts.
+
+    Attributes:
+        folder: the index folder.
+        before: the generation that is current; None where there is none yet.
+    """
+
+    folder: Path
+    before: Manifest | None
+
+    @property
+    def generation(self) -> int:
+        """The number of the commit that follows."""
+        return self.before.generation + 1 if self.before else 1
+
+    def commit(self, after: Manifest, change: Change, new_files: Path | None = None) -> None:
+        """Make the next generation the current one.
+
+        Args:
+            after: the next generation.
+            change: what the journal is told.
+            new_files: a folder from ``staging`` with the files of ``after`` that ``before`` does not have.
+        """
+        files = {
+            **after.files,
+            **(self.before.files if self.before else {}),
+            **(_flushed(new_files) if new_files else {}),
+        }
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        for file in list(new_files.iterdir()) if new_files else []:
+            os.replace(file, self.folder / file.name)
+        after = replace(
+            after,
+            generation=self.generation,
+            created=now,
+            count=after.rows - len(after.deleted),
+            files={name: files[name] for name in after.names()},
+            journal=append(self.folder, self.before.journal if self.before else 0, self.generation, now, change),
+        )
+        if self.before:
+            write_json(self.folder / kept_name(self.before.generation), self.before.to_json())
+        sync(self.folder)
+        write_json(self.folder / MANIFEST, after.to_json())
+        _remove_older(self.folder, after, self.before)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Writer]:
+    """Be the only writer. The kernel gives the lock back when the process ends, however it ends.
+
+    Raises:
+        InputError: the folder holds something else than an index, or one that is damaged or of a newer version.
+    """
+    _need_locks()
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            print(f"waiting for {file.read().strip() or 'another writer'} to finish with {folder}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield Writer(folder, current(folder))
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """Yield a folder inside an index folder for the files of a commit, which nobody sees before it.
+
+    While this process lives it holds a lock on it; what a killed one leaves is removed by the next commit. The index
+    folder is made where there is none, and taken away again where nothing was committed.
+    """
+    _need_locks()
+    path, descriptor = _own_folder(folder)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+        with suppress(OSError):  # it is not empty: the index is in it
+            folder.rmdir()
+
+
+def _own_folder(folder: Path) -> tuple[Path, int]:
+    """Make a staging folder and lock it; once more where a commit took it for an abandoned one in between."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            path = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.absolute()))
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists():
+                return path, descriptor
+            os.close(descriptor)
+
+
+def _need_locks() -> None:
+    """Refuse to write where there are no kernel locks."""
+    if fcntl is None:
+        raise InputError("an index can be read on Windows but not written; write it on Linux or macOS")
+
+
+def _flushed(folder: Path) -> dict[str, File]:
+    """Flush the files of a folder to the disk, and describe them by name."""
+    for path in folder.iterdir():
+        sync(path)
+    return {path.name: File.of(path) for path in folder.iterdir()}
+
+
+def _remove_older(folder: Path, *kept: Manifest | None) -> None:
+    """Remove what no kept generation names, and what killed writers have left."""
+    keep = {MANIFEST, LOCK, JOURNAL}
+    for generation in filter(None, kept):
+        keep |= {kept_name(generation.generation), *generation.names()}
+    for path in folder.iterdir():
+        if path.name not in keep and is_ours(path):
+            _remove_abandoned(path) if path.is_dir() else path.unlink()
+
+
+def _remove_abandoned(staging_folder: Path) -> None:
+    """Remove the staging folder of a process that has ended, unless it holds what no commit has made."""
+    with suppress(FileNotFoundError, BlockingIOError):  # it has just been removed, or its process still lives
+        descriptor = os.open(staging_folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if all(map(is_ours, staging_folder.iterdir())):
+                shutil.rmtree(staging_folder)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,37 @@
+"""The command ``python -m index.merge NAME.index OTHER.index``: the references of another index."""
+
+from pathlib import Path
+
+from eval.command import run
+from eval.errors import InputError
+from index.add import add
+from index.duplicates import OnConflict
+from index.journal import Change
+from index.search import Index
+from index.source import index_source
+
+
+def main(
+    index: Path, other: Path, *, on_conflict: OnConflict = "error", relabel: bool = False, dry_run: bool = False
+) -> Change:
+    """Add the references of another index that the same embedder made, with their thumbnails; the other one stays.
+
+    Args:
+        index: the index folder that grows.
+        other: the index folder that is read.
+        on_conflict: stop where a photo stands under another label; keep the first; skip the photo; or keep both.
+        relabel: give references that are there under another label the other index's.
+        dry_run: say what would be done, and do nothing.
+
+    Returns:
+        What was done.
+    """
+    if index.resolve() == other.resolve():
+        raise InputError(f"{index} cannot be merged with itself; name another index")
+    opened = Index.open(index)
+    source = index_source(opened, Index.open(other), on_conflict)
+    return add(opened, source, Change("merge", details={"other": str(other)}), on_conflict, relabel, dry_run)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,59 @@
+"""The command ``python -m index.relabel NAME.index --to LABEL --path P``: references that were labelled wrongly."""
+
+from pathlib import Path
+
+from eval.command import run
+from eval.errors import InputError
+from index.changes import change_index, relabelled, removed
+from index.journal import Change
+from index.manifest import Manifest
+from index.search import Index
+from index.selection import select
+
+
+def main(
+    index: Path,
+    *,
+    to: str,
+    label: str | None = None,
+    id: str | None = None,
+    path: str | None = None,
+    dry_run: bool = False,
+) -> Change:
+    """Give another label to the references that fit all that is given, in one step.
+
+    A photo that is there under the new label as well, by its own choice (--on-conflict both), is then there once.
+
+    Args:
+        index: an index folder.
+        to: the new label.
+        label: all references of this class.
+        id: the references of this photo.
+        path: this photo, or all photos of this folder.
+        dry_run: say what would be done, and do nothing.
+
+    Returns:
+        What was done.
+    """
+    if not to:
+        raise InputError("the new label is empty; give one: --to LABEL")
+    asked = {name: value for name, value in (("label", label), ("id", id), ("path", path)) if value is not None}
+
+    def with_label(opened: Index) -> tuple[Manifest, Change]:
+        rows = [row for row in select(opened, label=label, id=id, path=path).tolist() if opened.label(row) != to]
+        ids = [opened.table["id"][row].as_py() for row in rows]
+        kept: dict[str, int] = {}
+        for row, name in zip(rows, ids, strict=True):
+            kept.setdefault(name, row)
+        there = {name for name, labels in opened.known(ids).items() if to in labels}
+        changed = {row: to for name, row in kept.items() if name not in there}
+        gone = [row for row in rows if row not in changed]
+        after = relabelled(removed(opened.manifest, gone), changed)
+        change = Change("relabel", details={"of": asked, "to": to})
+        return after, change.counting(relabelled=len(changed), removed=len(gone))
+
+    return change_index(index, with_label, dry_run)
+
+
+if __name__ == "__main__":
+    run(main)

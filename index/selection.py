@@ -1,0 +1,63 @@
+"""Naming references: by label, by id, by path."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from eval.errors import InputError, unknown
+from index.search import Index
+
+
+def select(index: Index, *, label: str | None, id: str | None, path: str | None) -> NDArray[np.int64]:
+    """The rows of the references that fit all that is given.
+
+    Args:
+        index: where to look.
+        label: the references of this class.
+        id: the references of this photo.
+        path: this photo, or the photos of this folder, relative to the index's ``images_root`` or as it lies on this
+            machine.
+
+    Returns:
+        At least one row, ascending.
+
+    Raises:
+        InputError: nothing is given, or no reference fits.
+    """
+    if label is None and id is None and path is None:
+        raise InputError("say which references: --label, --id or --path")
+    fits = index.kept.copy()
+    for name, value in (("label", label), ("id", id), ("path", path)):
+        if value is None:
+            continue
+        fits &= _fits(index, name, value)
+        if not fits.any():
+            raise _none(index, name, value)
+    return np.flatnonzero(fits)
+
+
+def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
+    """Which rows have a value, the deleted ones among them."""
+    if name == "label":
+        return np.asarray(index.labels == value)
+    if name == "id":
+        return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
+    paths = index.table["path"]
+    inside = _inside(index, value)
+    same = pc.or_(pc.equal(paths, inside), pc.starts_with(paths, f"{inside}/"))
+    return pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+
+
+def _inside(index: Index, path: str) -> str:
+    """A path as the index keeps it."""
+    root, given = Path(index.manifest.images_root), Path(path)
+    return (given.relative_to(root) if given.is_relative_to(root) else given).as_posix()
+
+
+def _none(index: Index, name: str, value: str) -> InputError:
+    """The error for what no reference has, with the nearest that one has."""
+    if name == "label":
+        return unknown("label", value, sorted({*index.labels[index.kept]}))
+    return unknown(name, value, index.table[name].filter(index.kept).drop_null().unique().to_pylist())

@@ -1,0 +1,168 @@
+"""What is to be added to an index: photos still to be embedded, vectors that are there already, or another index."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedder.data.catalog import TYPES, read_catalog
+from embedder.data.splits import Part, Protocol, part
+from embedder.embed import Embedded, OnBadImage, embed_catalog
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.files import MANIFEST, at_home, read_json
+from eval.images import BadImage, open_image, thumbnail
+from index.duplicates import Distinct, OnConflict, distinct, distinct_rows
+from index.search import Index
+from index.segment import check_same_embedder
+
+AT_ONCE = 4096
+"""References that are read at once where their vectors are there already."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Photos, each once.
+
+    Attributes:
+        ids: of the photos; None where one cannot be read.
+        labels: of the photos.
+        paths: of the photos, relative to the index's ``images_root``.
+        copies: how many more were left out as copies.
+        conflicts: how many came under several labels.
+        references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
+    """
+
+    ids: list[str | None]
+    labels: list[str]
+    paths: list[str]
+    copies: int
+    conflicts: int
+    references: Callable[[Sequence[int]], Iterator[Embedded]]
+
+
+def photos_source(
+    index: Index, images: str, split: Part, protocol: Protocol, on_conflict: OnConflict, on_bad_image: OnBadImage
+) -> Source:
+    """Photos of a catalog, which the index's own embedder embeds, or an embeddings folder, made by it.
+
+    Raises:
+        InputError: there is nothing of that name, a photo has no label, another embedder made the vectors, or a photo
+            stands under several labels and ``on_conflict`` is ``error``.
+    """
+    kind = _kind(at_home(images))
+    if kind == "index":
+        raise InputError(f"{images} is an index; merge it: python -m index.merge {index.folder} {images}")
+    if kind == "embeddings":
+        if split != "all":
+            raise InputError(f"{images} is an embeddings folder, which has no parts; leave --split away")
+        return _embeddings_source(index, at_home(images), on_conflict)
+    catalog = part(read_catalog(images), split, protocol)
+    catalog.check_labelled("an index")
+    photos = distinct(catalog, on_conflict)
+    catalog = catalog.select(photos.rows)
+    moved = partial(_relative, catalog.root, Path(index.manifest.images_root))
+
+    def references(rows: Sequence[int]) -> Iterator[Embedded]:
+        for batch in embed_catalog(index.embedder, catalog.select(rows), on_bad_image, on_photo=thumbnail):
+            left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
+            yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out)
+
+    paths = [moved(path) for path in catalog.paths]
+    return _source(photos, catalog.labels, paths, references)
+
+
+def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
+    """The references of another index, with their thumbnails.
+
+    Raises:
+        InputError: another embedder made them, or a photo stands under several labels and ``on_conflict`` is ``error``.
+    """
+    embeddings = EmbeddingSet.load(other.folder)
+    rows = np.flatnonzero(other.kept)
+    root = Path(other.manifest.images_root)
+    return _of_vectors(index, embeddings, root, on_conflict, lambda place: other.thumbnail(int(rows[place])))
+
+
+def _embeddings_source(index: Index, folder: Path, on_conflict: OnConflict) -> Source:
+    """The rows of an embeddings folder, with thumbnails of the photos that are still in their place."""
+    embeddings = EmbeddingSet.load(folder)
+    root = read_json(folder / MANIFEST).get("images_root")
+    boxes = embeddings.table["box"].to_pylist() if "box" in embeddings.table.column_names else None
+
+    def shown(place: int) -> bytes:
+        path = embeddings.paths[place]
+        if root is None or path is None:
+            return b""
+        try:
+            return thumbnail(open_image(Path(root, path), boxes and boxes[place]))
+        except BadImage:
+            return b""
+
+    return _of_vectors(index, embeddings, Path(root or "."), on_conflict, shown)
+
+
+def _of_vectors(
+    index: Index, embeddings: EmbeddingSet, root: Path, on_conflict: OnConflict, shown: Callable[[int], bytes]
+) -> Source:
+    """References whose vectors are there already."""
+    check_same_embedder(embeddings, index.fingerprint, index.manifest.dimension)
+    if None in embeddings.labels:
+        raise InputError(
+            f"row {embeddings.labels.index(None)} of what is to be added has no label; references need one"
+        )
+    embeddings = _moved(embeddings, partial(_relative, root, Path(index.manifest.images_root)))
+    photos = distinct_rows(embeddings.ids, embeddings.labels, embeddings.paths, on_conflict)
+    places = np.array(photos.rows)
+
+    def references(rows: Sequence[int]) -> Iterator[Embedded]:
+        chosen = places[list(rows)]
+        for start in range(0, len(chosen), AT_ONCE):
+            some = chosen[start : start + AT_ONCE]
+            batch = EmbeddingSet(
+                embeddings.vectors[some], embeddings.table.take(pa.array(some)), embeddings.fingerprint
+            )
+            yield Embedded(batch, [shown(int(place)) for place in some], [])
+
+    labels, paths = ([column[place] for place in places] for column in (embeddings.labels, embeddings.paths))
+    return _source(photos, labels, paths, references)
+
+
+def _source(
+    photos: Distinct,
+    labels: Sequence[str | None],
+    paths: Sequence[str | None],
+    references: Callable[[Sequence[int]], Iterator[Embedded]],
+) -> Source:
+    """The photos that are left, every one with a label."""
+    return Source(photos.ids, [*map(str, labels)], [*map(str, paths)], photos.copies, photos.conflicts, references)
+
+
+def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSet:
+    """The same references with the paths and the types of columns that a segment has."""
+    table = embeddings.table
+    paths = [path and moved(path) for path in embeddings.paths]
+    columns = {"path": pa.array(paths, pa.string()), "label": pc.cast(table["label"], TYPES["label"])}
+    others = [name for name in table.column_names if name not in (*columns, "thumbnail_offset", "thumbnail_size")]
+    table = table.select(others)
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return EmbeddingSet(embeddings.vectors, table, embeddings.fingerprint)
+
+
+def _relative(root: Path, images_root: Path, path: str) -> str:
+    """A path as an index keeps it: relative to its ``images_root``, with ``/``, where need be by way of ``..``."""
+    return Path(os.path.relpath(root / path, images_root)).as_posix()
+
+
+def _kind(folder: Path) -> str | None:
+    """What a folder says that it is; None for one of photos."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest = read_json(folder / MANIFEST)
+    return manifest.get("kind") if isinstance(manifest, dict) else None

@@ -1,0 +1,40 @@
+"""The command ``python -m index.undo NAME.index``: the last change is taken back."""
+
+from pathlib import Path
+
+from eval.command import run
+from eval.errors import InputError
+from eval.files import read_json
+from eval.folders import parse_manifest
+from index.changes import change_index
+from index.journal import Change, read_journal
+from index.manifest import KIND, Manifest
+from index.search import Index
+from index.store import kept_name
+
+
+def main(index: Path, *, dry_run: bool = False) -> Change:
+    """Bring back the generation before the last change, as a new one. Given twice, it brings the change back.
+
+    Args:
+        index: an index folder.
+        dry_run: say what would be done, and do nothing.
+
+    Returns:
+        What was done.
+    """
+
+    def before_last(opened: Index) -> tuple[Manifest, Change]:
+        kept = index / kept_name(opened.generation - 1)
+        if not kept.exists():
+            raise InputError(f"{index} is at generation {opened.generation} and keeps no generation before it")
+        before = Manifest.from_json(parse_manifest(kept, read_json(kept), KIND))
+        undone = read_journal(index, opened.manifest.journal)[-1]["command"]
+        change = Change("undo", {"references": before.count}, {"undone": undone})
+        return before, change
+
+    return change_index(index, before_last, dry_run)
+
+
+if __name__ == "__main__":
+    run(main)

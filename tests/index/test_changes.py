@@ -1,0 +1,313 @@
+"""Changes of an index, against a dictionary of what it should hold."""
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from index import Index
+from index.add import add
+from index.changes import LARGEST_JOINED
+from index.check import main as check
+from index.journal import Change, read_journal
+from index.merge import main as merge
+from index.relabel import main as relabel
+from index.remove import main as remove
+from index.source import photos_source
+from index.undo import main as undo
+from tests.index.conftest import commit_vectors, unit
+
+NAMES = [f"{number:032x}" for number in range(12)]
+LABELS = ["a", "b", "c"]
+VECTORS = unit(np.random.default_rng(0).normal(size=(len(NAMES), 8)))
+
+
+def embeddings(folder, rows, labels, fingerprint="tiny"):
+    """An embeddings folder with some of the twelve photos."""
+    table = pa.table(
+        {
+            "id": [NAMES[row] for row in rows],
+            "label": pa.array(labels, pa.string()),
+            "path": [f"{row}.jpg" for row in rows],
+        }
+    )
+    one = EmbeddingSet(VECTORS[rows], table, fingerprint)
+    shutil.rmtree(folder, ignore_errors=True)
+    one.save(folder, made_from={}, images_root=folder.parent, left_out=[])
+    return folder
+
+
+def put(folder, rows, labels, **options):
+    """Add some of the twelve photos."""
+    opened = Index.open(folder)
+    source = photos_source(
+        opened, str(embeddings(folder.parent / "vectors", rows, labels)), "all", "auto", "first", "skip"
+    )
+    given = {"on_conflict": "first", "relabel": False, "dry_run": False, **options}
+    return add(opened, source, Change("add"), **given)
+
+
+def held(folder):
+    """What an index holds: labels by id."""
+    index = Index.open(folder)
+    ids = index.table["id"].to_pylist()
+    return {(ids[row], index.label(row)) for row in np.flatnonzero(index.kept).tolist()}
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """An index of which every reference has been removed."""
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1], labels=["x"], thumbnail=b"", images_root=str(tmp_path))
+    remove(folder, label="x")
+    return folder
+
+
+steps = st.one_of(
+    st.tuples(
+        st.just("add"),
+        st.lists(st.tuples(st.integers(0, 11), st.sampled_from(LABELS)), min_size=1, max_size=6),
+        st.sampled_from(["first", "both", "relabel"]),
+    ),
+    st.tuples(st.just("remove"), st.sampled_from(LABELS)),
+    st.tuples(st.just("drop"), st.integers(0, 11)),
+    st.tuples(st.just("relabel"), st.integers(0, 11), st.sampled_from(LABELS)),
+    st.tuples(st.just("undo")),
+)
+
+
+def expected_after(step, model, before):
+    """What a step makes of a model, a set of (id, label); None where it is refused."""
+    match step:
+        case ("add", photos, how):
+            firsts = {}
+            for row, label in photos:
+                firsts.setdefault(NAMES[row], label)
+            after = set(model)
+            for name, label in firsts.items():
+                there = {known for known_name, known in model if known_name == name}
+                if not there or (how == "both" and label not in there):
+                    after.add((name, label))
+                elif how == "relabel" and label not in there:
+                    after = {pair for pair in after if pair[0] != name} | {(name, label)}
+            return after
+        case ("remove", label):
+            after = {pair for pair in model if pair[1] != label}
+            return after if after != model else None
+        case ("drop", row):
+            after = {pair for pair in model if pair[0] != NAMES[row]}
+            return after if after != model else None
+        case ("relabel", row, label):
+            there = {pair for pair in model if pair[0] == NAMES[row]}
+            return (model - there) | {(NAMES[row], label)} if there else None
+        case ("undo",):
+            return before
+
+
+def carry_out(step, folder):
+    """Do a step to an index."""
+    match step:
+        case ("add", photos, how):
+            options = {"relabel": True} if how == "relabel" else {"on_conflict": how}
+            rows, labels = zip(*photos, strict=True)
+            put(folder, list(rows), list(labels), **options)
+        case ("remove", label):
+            remove(folder, label=label)
+        case ("drop", row):
+            remove(folder, id=NAMES[row])
+        case ("relabel", row, label):
+            relabel(folder, id=NAMES[row], to=label)
+        case ("undo",):
+            undo(folder)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sequence=st.lists(steps, max_size=12))
+def test_any_sequence_of_changes_is_that_of_a_dictionary(sequence, empty, tmp_path):
+    folder = tmp_path / "b.index"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(empty, folder)
+    model, before = set(), {(f"{0:032x}", "x")}
+    for step in sequence:
+        after = expected_after(step, model, before)
+        generation = Index.open(folder).generation
+        if after is None:
+            with pytest.raises(InputError):
+                carry_out(step, folder)
+        else:
+            carry_out(step, folder)
+            if Index.open(folder).generation > generation:
+                model, before = after, model
+            assert model == after
+        assert held(folder) == model
+    check(folder)
+    index = Index.open(folder)
+    assert index.count == len(model)
+    if model:
+        rows = index.search(VECTORS, 20).rows
+        ids = np.array(index.table["id"].to_pylist())
+        for place, row in enumerate(rows):
+            found = [(ids[one], index.label(one)) for one in row]
+            assert set(found) == model
+            similarities = [float(VECTORS[place] @ VECTORS[NAMES.index(name)]) for name, _ in found]
+            assert similarities == sorted(similarities, reverse=True)
+
+
+def test_what_is_added_one_by_one_is_joined(empty, tmp_path):
+    seen = []
+    for number in range(12):
+        put(empty, [number], ["a"])
+        seen.append([segment.count for segment in Index.open(empty).manifest.segments])
+    assert seen == [[2], [2, 1], [4], [4, 1], [4, 2], [4, 2, 1], [8], [8, 1], [8, 2], [8, 2, 1], [8, 4], [8, 4, 1]]
+    index = Index.open(empty)
+    found = index.search(VECTORS, 1)
+    assert [index.table["id"][int(row)].as_py() for row in found.rows[:, 0]] == NAMES
+
+
+def test_large_segments_are_left_alone(tmp_path, monkeypatch):
+    many = unit(np.random.default_rng(1).normal(size=(LARGEST_JOINED + 1, 8)))
+    folder = commit_vectors(tmp_path / "a.index", many, images_root=str(tmp_path))
+    big = Index.open(folder).manifest.segments[0]
+    more = [f"f{number:031x}" for number in range(len(many))]
+    table = pa.table({"id": more, "label": ["a"] * len(more), "path": more})
+    EmbeddingSet(-many, table, "tiny").save(tmp_path / "more", made_from={}, images_root=None, left_out=[])
+    opened = Index.open(folder)
+    source = photos_source(opened, str(tmp_path / "more"), "all", "auto", "error", "skip")
+    add(opened, source, Change("add"), "error", relabel=False, dry_run=False)
+    assert Index.open(folder).manifest.segments[0] == big
+    assert len(Index.open(folder).manifest.segments) == 2
+
+
+def test_two_additions_at_once_both_count(empty, monkeypatch):
+    """The second one has looked at the index before the first one commits."""
+    opened = Index.open(empty)
+    source = photos_source(
+        opened, str(embeddings(empty.parent / "late", [0, 1, 2], ["a", "b", "c"])), "all", "auto", "first", "skip"
+    )
+    put(empty, [1, 3], ["b", "a"])
+    change = add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+    assert change.counts == {"added": 2, "known": 1}
+    assert held(empty) == {(NAMES[0], "a"), (NAMES[1], "b"), (NAMES[2], "c"), (NAMES[3], "a")}
+    check(empty)
+
+
+def test_another_embedder_meanwhile_is_refused(empty, monkeypatch):
+    opened = Index.open(empty)
+    source = photos_source(opened, str(embeddings(empty.parent / "v", [0], ["a"])), "all", "auto", "first", "skip")
+    commit_vectors(empty, VECTORS[:1], fingerprint="other")
+    with pytest.raises(InputError, match="has been given another embedder meanwhile"):
+        add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+
+
+def test_vectors_of_another_embedder_are_refused(empty):
+    folder = embeddings(empty.parent / "other", [0], ["a"], fingerprint="other")
+    with pytest.raises(InputError, match="made by the embedder other, those of the index by tiny"):
+        photos_source(Index.open(empty), str(folder), "all", "auto", "error", "skip")
+
+
+def test_a_conflict_names_both_labels_and_the_remedy(empty):
+    put(empty, [0], ["a"])
+    with pytest.raises(InputError, match=r"0.jpg as 'b' is in the index already as 'a' .* say --relabel, or --on-conf"):
+        put(empty, [0], ["b"], on_conflict="error")
+    assert held(empty) == {(NAMES[0], "a")}
+
+
+@pytest.mark.parametrize("command", ["add", "remove", "relabel", "undo", "merge"])
+def test_a_dry_run_says_the_same_and_does_nothing(command, empty, tmp_path, capsys):
+    put(empty, [0, 1, 2], ["a", "b", "a"])
+    other = shutil.copytree(empty, tmp_path / "other.index")
+    put(other, [5], ["c"])
+    before = {path.name: path.read_bytes() for path in empty.iterdir()}
+    calls = {
+        "add": lambda dry: put(empty, [3, 4, 0], ["a", "b", "a"], dry_run=dry),
+        "remove": lambda dry: remove(empty, label="a", dry_run=dry),
+        "relabel": lambda dry: relabel(empty, label="a", to="z", dry_run=dry),
+        "undo": lambda dry: undo(empty, dry_run=dry),
+        "merge": lambda dry: merge(empty, other, dry_run=dry),
+    }
+    capsys.readouterr()
+    would = calls[command](True)
+    assert "would be" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in empty.iterdir()} == before
+    assert calls[command](False) == would
+    assert "would be" not in capsys.readouterr().out
+
+
+def test_a_merge_brings_references_thumbnails_and_paths(empty, tmp_path, random_vectors):
+    other = commit_vectors(tmp_path / "deep" / "other.index", random_vectors(4), images_root=str(tmp_path / "deep"))
+    remove(other, path="2.jpg")
+    merge(empty, other)
+    index = Index.open(empty)
+    rows = np.flatnonzero(index.kept).tolist()
+    assert [index.table["path"][row].as_py() for row in rows] == ["deep/0.jpg", "deep/1.jpg", "deep/3.jpg"]
+    assert [index.thumbnail(row) for row in rows] == [b"JPEG of 0", b"JPEG of 1", b"JPEG of 3"]
+    merge(empty, other)
+    assert Index.open(empty).generation == index.generation
+    with pytest.raises(InputError, match="cannot be merged with itself"):
+        merge(empty, empty)
+
+
+def test_the_journal_says_who_did_what(empty):
+    put(empty, [0, 1], ["a", "b"])
+    relabel(empty, label="b", to="a")
+    undo(empty)
+    index = Index.open(empty)
+    entries = read_journal(empty, index.manifest.journal)
+    assert [entry["command"] for entry in entries] == ["build", "remove", "add", "relabel", "undo"]
+    assert [entry["generation"] for entry in entries] == [1, 2, 3, 4, 5]
+    assert entries[2]["added"] == 2
+    assert entries[3]["of"] == {"label": "b"}
+    assert entries[4]["undone"] == "relabel"
+    assert all("@" in entry["by"] for entry in entries)
+
+
+def test_the_line_of_a_commit_that_was_not_completed_does_not_count(empty):
+    with (empty / "journal.jsonl").open("ab") as file:
+        file.write(b'{"generation": 3, "comma')
+    put(empty, [0], ["a"])
+    entries = read_journal(empty, Index.open(empty).manifest.journal)
+    assert [entry["generation"] for entry in entries] == [1, 2, 3]
+
+
+def test_nothing_to_undo(tmp_path):
+    folder = commit_vectors(tmp_path / "a.index", VECTORS)
+    with pytest.raises(InputError, match="is at generation 1 and keeps no generation before it"):
+        undo(folder)
+
+
+def test_a_readers_generation_stays(empty):
+    put(empty, [0, 1], ["a", "b"])
+    reader = Index.open(empty)
+    remove(empty, label="a")
+    put(empty, [2], ["c"])
+    assert reader.count == 2
+    assert reader.label(int(reader.search(VECTORS[:1], 1).rows[0, 0])) == "a"
+
+
+def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, tmp_path, capsys):
+    from index.add import main
+    from tests.index.conftest import write_photo
+
+    folder = shutil.copytree(built, tmp_path / "birds.index")
+    for number in (50, 51):
+        write_photo(tmp_path / "new" / "class-9" / f"{number}.png", 9, number)
+    (tmp_path / "new" / "class-9" / "bad.png").write_bytes(b"no photo")
+    shutil.copy(photos / "class-0" / "00.png", tmp_path / "new" / "class-9" / "known.png")
+    with pytest.raises(InputError, match="as 'class-9' is in the index already as 'class-0'"):
+        main(folder, str(tmp_path / "new"))
+    change = main(folder, str(tmp_path / "new"), on_conflict="first")
+    assert change.counts == {"added": 2, "conflicts": 1, "unreadable": 1}
+    output = capsys.readouterr()
+    assert "left out, because they cannot be read: 1" in output.err
+    answer = Index.open(folder).query(tmp_path / "new" / "class-9" / "50.png", 3)
+    first = answer.neighbours[0]
+    assert (first.label, first.same_photo) == ("class-9", True)
+    assert (photos / first.path).resolve() == (tmp_path / "new" / "class-9" / "50.png").resolve()
+    assert Index.open(folder).thumbnail(first.row).startswith(b"\xff\xd8")
+    again = main(folder, str(tmp_path / "new"), on_conflict="first")
+    assert again.counts == {"known": 2, "conflicts": 1, "unreadable": 1}
+    assert Index.open(folder).generation == 2

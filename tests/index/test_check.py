@@ -1,0 +1,132 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from eval import folders
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from index import Index
+from index.check import main
+from index.commit import writing
+from index.journal import Change
+from index.remove import main as remove
+from index.selection import select
+from tests.index.conftest import commit_vectors, write_photo
+
+
+@pytest.fixture
+def copy(built, tmp_path):
+    return shutil.copytree(built, tmp_path / "birds.index")
+
+
+def commit(folder, **changes):
+    """Commit a generation that differs by some fields."""
+    with writing(folder) as writer:
+        writer.commit(replace(writer.before, **changes), Change("test"))
+
+
+def test_a_whole_index(copy, capsys):
+    assert main(copy, deep=True, sample=5) == copy
+    assert "20 references of 4 classes, 5 files with right checksums, 5 photos embedded anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["vectors", "references", "thumbnails", "embedder", "trained_on"])
+def test_a_flipped_bit_in_a_file_that_opening_does_not_read(copy, kind, monkeypatch):
+    monkeypatch.setattr(folders, "SMALL", 0)
+    monkeypatch.setattr(folders.File.check, "__defaults__", (0,))
+    (path,) = copy.glob(f"{kind}-*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path.name} is damaged: its checksum is wrong"):
+        main(copy)
+
+
+def test_vectors_that_are_no_directions(tmp_path, random_vectors, monkeypatch):
+    vectors = random_vectors(6)
+    folder = commit_vectors(tmp_path / "a.index", vectors[:2], thumbnail=b"")
+    main(folder)
+    vectors[4] *= 1.1
+    with monkeypatch.context() as context:
+        context.setattr(EmbeddingSet, "__post_init__", lambda _: None)
+        commit_vectors(folder, vectors, thumbnail=b"")
+    with pytest.raises(InputError, match=r"1 vectors are not of unit length \(rows 6\)"):
+        main(folder)
+
+
+def test_a_photo_that_is_there_twice(tmp_path, random_vectors):
+    folder = commit_vectors(tmp_path / "a.index", random_vectors(3), thumbnail=b"")
+    table = Index.open(folder).table
+    assert len(table) == 3
+    with writing(folder) as writer:
+        segment = writer.before.segments[0]
+        writer.commit(replace(writer.before, segments=[segment, segment]), Change("test"))
+    with pytest.raises(InputError, match=r"3 photos are there twice \(ids 0+, 0+1, 0+2\); remove them by --id"):
+        main(folder)
+    commit(folder, shared_ids=True)
+    with pytest.raises(InputError, match="3 photos are there twice"):
+        main(folder)
+    commit(folder, shared_ids=True, label_changes={"0": "x", "1": "x", "2": "x"})
+    main(folder)
+
+
+def test_a_thumbnail_that_is_none(tmp_path, random_vectors):
+    folder = commit_vectors(tmp_path / "a.index", random_vectors(3))
+    with pytest.raises(InputError, match=r"3 thumbnails cannot be read \(rows 0, 1, 2\)"):
+        main(folder)
+
+
+def test_a_journal_that_was_cut(copy):
+    remove(copy, label="class-1")
+    path = copy / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(InputError, match=r"journal\.jsonl is damaged: it has"):
+        main(copy)
+
+
+def test_photos_that_have_changed_since(built, photos, tmp_path):
+    copy, moved = tmp_path / "birds.index", shutil.copytree(photos, tmp_path / "photos")
+    shutil.copytree(built, copy)
+    commit(copy, images_root=str(moved))
+    main(copy, deep=True)
+    (moved / "class-0" / "00.png").unlink()
+    write_photo(moved / "class-1" / "01.png", 1, 99)
+    with pytest.raises(InputError) as error:
+        main(copy, deep=True)
+    assert "of 20 photos 1 cannot be read" in str(error.value)
+    assert "such as class-0/00.png" in str(error.value)
+    assert "of 20 photos 1 are others by now (such as class-1/01.png)" in str(error.value)
+
+
+def test_vectors_of_another_network_are_found(built, other_embedder, tmp_path, photos, monkeypatch):
+    copy = shutil.copytree(built, tmp_path / "birds.index")
+    opened = Index.open(copy)
+    right = type(opened.embedder).embed
+    monkeypatch.setattr(type(opened.embedder), "embed", lambda self, images: np.roll(right(self, images), 1, axis=1))
+    with pytest.raises(InputError, match="photos give other vectors now: the least cosine of 20 is"):
+        main(copy, deep=True)
+
+
+def test_selection(built, photos):
+    index = Index.open(built)
+    ids, paths = index.table["id"].to_pylist(), index.table["path"].to_pylist()
+    labels = index.labels.tolist()
+
+    def rows(label=None, id=None, path=None):
+        return select(index, label=label, id=id, path=path).tolist()
+
+    assert rows(label="class-2") == [row for row in range(20) if labels[row] == "class-2"]
+    assert rows(id=ids[7]) == [7]
+    assert rows(path=paths[3]) == rows(path=str(photos / paths[3])) == [3]
+    assert rows(path="class-2") == rows(path=str(photos / "class-2")) == rows(label="class-2")
+    assert rows(label=labels[3], id=ids[3]) == [3]
+    for wrong, message in (
+        ({}, "say which references: --label, --id or --path"),
+        ({"label": "class-7"}, "unknown label 'class-7'; did you mean 'class-"),
+        ({"path": "class"}, "unknown path 'class'"),
+        ({"label": "class-1", "id": ids[0]}, "unknown id"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rows(**wrong)
