@@ -66,6 +66,7 @@ def intervals(draws: int) -> Iterator[str]:
     truth = float((sizes * (0.5 + 0.4 * np.exp(-sizes / 10))).sum() / sizes.sum())
     held = _held(draws, 50, tail, truth, (0.0, 1.0), of_size)
     yield f"| 50 | {tail} | falling with the number | {truth:.3f} | {held} |"
+    yield from hard_and_uneven(draws, few)
     for unit in (1, 2):  # look-alikes in pairs, each pair with one rate: the same sets, resampled by class and by pair
         held = _held(draws, 60, few, 0.7, (0.0, 1.0), of_pair, unit)
         resampled = "60" if unit == 1 else "60, resampled as 30 pairs"
@@ -82,6 +83,28 @@ def intervals(draws: int) -> Iterator[str]:
         truth = float(np.mean([differences(draw, np.arange(classes)).mean() for _ in range(40_000)]))
         held = _held(draws, classes, few, truth, (-1.0, 1.0), differences)
         yield f"| {classes} | {few} | difference of two | {truth:.3f} | {held} |"
+
+
+def hard_and_uneven(draws: int, few: str) -> Iterator[str]:
+    """The same where few classes stand apart, by scores that no two classes share, and where few hold most queries."""
+    for classes, hard in ((60, 0.05), (100, 0.05), (32, 0.05)):  # few are hard, by a metric that no two classes share
+
+        def few_hard(draw: Generator, codes: np.ndarray, classes=classes, hard=hard) -> np.ndarray:  # noqa: ANN001
+            means = np.where(
+                draw.random(classes) < hard, draw.normal(0.2, 0.03, classes), draw.normal(0.9, 0.02, classes)
+            )
+            return np.clip(means[codes] + draw.normal(0, 0.02, len(codes)), 0, 1)
+
+        truth = hard * 0.2 + (1 - hard) * 0.9
+        held = _held(draws, classes, few, truth, (0.0, 1.0), few_hard)
+        yield f"| {classes} | {few} | 0.9, but 0.2 of {hard:.0%} | {truth:.3f} | {held} |"
+
+    def of_any_size(draw: Generator, codes: np.ndarray) -> np.ndarray:
+        return draw.random(len(codes)) < draw.beta(3.5, 1.5, codes[-1] + 1)[codes]
+
+    for classes in (20, 100):
+        held = _held(draws, classes, "Pareto, 1.2", 0.7, (0.0, 1.0), of_any_size)
+        yield f"| {classes} | Pareto, 1.2 | beta(3.5, 1.5) | 0.700 | {held} |"
 
 
 def _held(
@@ -107,7 +130,7 @@ def _held(
     found = []
     for number in range(draws):
         draw = np.random.default_rng(number)
-        counts = draw.poisson(15, classes) + 1 if sizes.startswith("Poisson") else draw.geometric(0.1, classes)
+        counts = _sizes(draw, classes, sizes)
         codes = np.repeat(np.arange(classes), counts)
         one = {"score": scores(draw, codes).astype(float)}
         interval = class_intervals(one, codes // unit, bounds=bounds, seed=number)["score"]
@@ -115,6 +138,15 @@ def _held(
     low, high = np.array(found).T
     held = (low <= truth) & (truth <= high)
     return f"{held.mean():.2%} | {(truth > high).mean():.2%} | {(truth < low).mean():.2%} | {(high - low).mean():.3f}"
+
+
+def _sizes(draw: Generator, classes: int, distribution: str) -> np.ndarray:
+    """How many queries each class has."""
+    if distribution.startswith("Poisson"):
+        return draw.poisson(15, classes) + 1
+    if distribution.startswith("geometric"):
+        return draw.geometric(0.1, classes)
+    return np.ceil(5 * (draw.pareto(1.2, classes) + 1)).astype(int)
 
 
 def thresholds(draws: int) -> Iterator[str]:

@@ -22,6 +22,9 @@ MANY_CLASSES = 20_000
 FEW_DIFFERING = 10
 """Below this many classes that differ from all others, resampling alone says too little."""
 
+MOST_CREDITED = 0.5
+"""The greatest such share: where many classes make up the variance, resamples tell their error themselves."""
+
 RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1 << 22
 
@@ -38,17 +41,19 @@ class Interval:
         low: lower end.
         high: upper end.
         classes: how many classes were resampled.
+        effective_classes: as many classes of equal numbers of queries would tell as much (Kish 1965, section 8.2).
     """
 
     mean: float
     low: float
     high: float
     classes: int
+    effective_classes: float
 
     @property
     def is_rough(self) -> bool:
-        """Whether there are too few classes to take the ends at their word."""
-        return self.classes < FEW_CLASSES
+        """Whether there are too few classes, or a few with most of the queries, to take the ends at their word."""
+        return self.effective_classes < FEW_CLASSES
 
 
 def class_intervals(
@@ -87,7 +92,7 @@ def class_intervals(
     }
     means = {name: float(total.sum() / counts.sum()) for name, total in sums.items()}
     if len(counts) < 2:
-        return {name: Interval(mean, *bounds, classes=1) for name, mean in means.items()}
+        return {name: Interval(mean, *bounds, classes=1, effective_classes=1.0) for name, mean in means.items()}
     pivots: dict[str, list[tuple[Scores, Scores]]] = {name: [] for name in sums}
     many = len(counts) >= MANY_CLASSES
     for drawn in _draws(len(counts), 0 if many else resamples, seed):
@@ -102,11 +107,13 @@ def class_intervals(
             above = NormalDist().inv_cdf(1 - tail)
             below = -above
             if not many:
-                below, above = np.quantile(_pivot(pivots[name], mean), [tail, 1 - tail])
+                least = _least_error(sums[name] - mean * counts, tail) * error
+                below, above = np.quantile(_pivot(pivots[name], mean, least), [tail, 1 - tail])
             low, high = mean - above * error, mean - below * error
         rare = _rare(sums[name], counts, tail, bounds)
         low, high = np.clip([min(low, rare[0]), max(high, rare[1])], *bounds)
-        intervals[name] = Interval(mean, float(low), float(high), len(counts))
+        effective = float(counts.sum() ** 2 / (counts**2).sum())
+        intervals[name] = Interval(mean, float(low), float(high), len(counts), effective)
     return intervals
 
 
@@ -176,11 +183,27 @@ def _ratio(drawn: Scores, sums: Scores, counts: Scores) -> tuple[Scores, Scores]
     return means, np.sqrt(residual) / queries
 
 
-def _pivot(resampled: list[tuple[Scores, Scores]], mean: float) -> Scores:
-    """How many standard errors each resample's mean lies from ``mean``.
-
-    A resample that misses every class that differs sees no error at all; it is given the least that any other sees.
-    """
+def _pivot(resampled: list[tuple[Scores, Scores]], mean: float, least: float) -> Scores:
+    """How many standard errors, each at least ``least``, each resample's mean lies from ``mean``."""
     means, errors = (np.concatenate(parts) for parts in zip(*resampled, strict=True))
-    seen = errors[errors > 0]
-    return (means - mean) / np.maximum(errors, seen.min() if len(seen) else 1.0)
+    return (means - mean) / np.maximum(errors, least)
+
+
+def _least_error(deviations: Scores, tail: float) -> float:
+    """The least standard error that a resample is credited with, as a share of the sample's.
+
+    Where few classes stand far apart from the rest, many a resample misses all of them. It sees hardly any error,
+    though it lies as far off as ever. With k such classes, equal ones, it lies sqrt(k) standard errors off; how far off
+    the truth may be is known, for the number of such classes is Poisson, with an upper limit L(k). The share is chosen
+    so that both agree, k being the number of classes that the variance rests on.
+    """
+    squares = deviations**2
+    k = float(squares.sum() ** 2 / (squares**2).sum())
+    return min(MOST_CREDITED, k / (_poisson_limit(k, tail) - k))
+
+
+def _poisson_limit(seen: float, tail: float) -> float:
+    """The upper limit of a Poisson mean, given how many were seen (Garwood 1936)."""
+    from scipy.special import gammaincinv  # noqa: PLC0415 - not for those who measure without intervals
+
+    return float(gammaincinv(seen + 1, 1 - tail))

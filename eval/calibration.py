@@ -100,6 +100,8 @@ def leave_one_out_set(
     _check_scores(right)
     if candidates.ndim != 2 or len(candidates) != len(right):
         raise InputError(f"candidates have the shape {list(candidates.shape)}; it must be [{len(right)}, labels]")
+    if np.isnan(candidates).any():
+        raise InputError("a candidate's score is not a number")
     if groups is not None and len(groups) != len(right):
         raise InputError(f"{len(groups)} groups for {len(right)} references; each reference needs one")
     _, members, sizes = np.unique(
@@ -120,13 +122,16 @@ def vote_temperature(similarities: Scores, relevant: NDArray[np.bool_]) -> float
         relevant: ``[Q, k]``, whether they are of the query's class.
 
     Raises:
-        InputError: there are no queries, or the shapes differ.
+        InputError: there are no queries, the shapes differ, or a similarity is not finite.
     """
     if similarities.ndim != 2 or similarities.size == 0 or similarities.shape != relevant.shape:
         raise InputError(
             f"similarities have the shape {list(similarities.shape)} and relevance {list(relevant.shape)}; both must "
             "be [queries, neighbours] with at least one query"
         )
+    if not np.isfinite(similarities).all():
+        row = np.flatnonzero(~np.isfinite(similarities).all(axis=1))[0]
+        raise InputError(f"a similarity of query {row} is not finite; leave queries without neighbours out")
 
     def loss(logarithm: float) -> float:
         weights = np.exp((similarities - similarities.max(axis=1, keepdims=True)) / math.exp(logarithm))

@@ -12,7 +12,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -68,20 +68,21 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
             raise InputError(f"the name {argument!a} is not UTF-8; rename it")
     parser = build_parser(main)
     types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    positional = [action.dest for action in parser._actions if not action.option_strings]
     try:
-        values = parser.instantiate(parser.parse_args(list(_plain(arguments, types))))
+        values = parser.instantiate(parser.parse_args(list(_plain(arguments, types, positional))))
     except argparse.ArgumentError as error:
         raise _readable(str(error), types) from None
-    positional: list[Any] = []
+    given: list[Any] = []
     options: dict[str, Any] = {}
     for name, parameter in inspect.signature(main).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            positional += map(_at_home, values[name])
+            given += map(_at_home, values[name])
         elif parameter.kind is parameter.KEYWORD_ONLY:
             options[name] = _at_home(values[name])
         else:
-            positional.append(_at_home(values[name]))
-    return positional, options
+            given.append(_at_home(values[name]))
+    return given, options
 
 
 def build_parser(main: Callable[..., Any]) -> ArgumentParser:
@@ -121,7 +122,7 @@ def _at_home(value: Any) -> Any:
     return at_home(value) if isinstance(value, Path) else value
 
 
-def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
+def _plain(arguments: list[str], types: dict[str, Any], positional: Collection[str]) -> Iterator[str]:
     """Yield the arguments with ``-`` as ``_`` in option names, and on/off flags with their value written out."""
     rest = list(arguments)
     while rest:
@@ -140,7 +141,7 @@ def _plain(arguments: list[str], types: dict[str, Any]) -> Iterator[str]:
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
             yield f"--{name}=true"
         else:
-            _check_known(name, types)
+            _check_known(name, types, positional)
             yield f"--{name}{equals}{value}"
 
 
@@ -151,13 +152,15 @@ def _key(name: str, types: dict[str, Any]) -> str:
     return ".".join([head, *rest[:-1]]) if rest and _is_mapping(types.get(head)) else name.replace("-", "_")
 
 
-def _check_known(name: str, types: dict[str, Any]) -> None:
+def _check_known(name: str, types: dict[str, Any], positional: Collection[str]) -> None:
     """Raise the error for a flag that does not exist; keys inside a mapping (``loss.options.margin``) are its own."""
     parts = name.split(".")
-    if not any(".".join(parts[: length + 1]) in types for length in range(len(parts))) or (
-        name not in types and not _is_mapping(types.get(".".join(parts[:2])))
+    if (
+        name in positional
+        or not any(".".join(parts[: length + 1]) in types for length in range(len(parts)))
+        or (name not in types and not _is_mapping(types.get(".".join(parts[:2]))))
     ):
-        raise unknown("option", f"--{name}", [f"--{known}" for known in types])
+        raise unknown("option", f"--{name}", [f"--{known}" for known in types if known not in positional])
 
 
 def _is_mapping(type_: Any) -> bool:

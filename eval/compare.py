@@ -21,7 +21,6 @@ from eval.recall import roughness, whole_numbers
 from eval.seeds import Difference, Spread, difference, spread
 
 METRICS = ("recall@1", "r_precision", "map@r")
-FLIPS = "recall@1"
 SHOWN = 10
 """How many of the queries that flip are listed for people; JSON has all."""
 
@@ -56,10 +55,16 @@ class RecipeComparison:
     Attributes:
         spreads: of each metric, of the first and of the second.
         differences: second less first, with intervals over seeds.
+        queries: how many each seed was measured by.
+        left_out: photos without a label, or without another one of their class.
+        warnings: what flatters a seed.
     """
 
     spreads: dict[str, tuple[Spread, Spread]]
     differences: dict[str, Difference]
+    queries: int
+    left_out: int
+    warnings: list[str]
 
 
 def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -> Comparison | RecipeComparison:
@@ -81,6 +86,8 @@ def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -
     seeds = _seeds(first), _seeds(second)
     if max(map(len, seeds)) > 1:
         recipes = compare_recipes(*seeds, whole_numbers(k))
+        for warning in recipes.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         print(dumps(asdict(recipes)) if json else _recipe_table(recipes))
         return recipes
     comparison = compare(EmbeddingSet.load(first), EmbeddingSet.load(second), whole_numbers(k))
@@ -97,12 +104,12 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
         InputError: the sets hold other photos or other labels, or a set cannot be evaluated.
     """
     second = _in_order_of(first, second)
-    evaluations = evaluate(first, None, ks), evaluate(second, None, ks)
+    evaluations = evaluate(first, None, [1, *ks]), evaluate(second, None, [1, *ks])
     one, two = ({**evaluation.per_query} for evaluation in evaluations)
-    names = [name for name in one if name.startswith("recall@") or name in METRICS]
+    names = [name for name in one if name in METRICS or name in {f"recall@{k}" for k in ks}]
     pairs = {name: two[name] - one[name] for name in names}
     differences = class_intervals(pairs, evaluations[0].codes, bounds=(-1.0, 1.0))
-    right, left = (per_query[names[0]] > 0 for per_query in (two, one))
+    right, left = (per_query["recall@1"] > 0 for per_query in (two, one))
     return Comparison(
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
         differences=differences,
@@ -110,14 +117,20 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
         lost=_named(first, evaluations[0], left & ~right),
         queries=evaluations[0].queries,
         left_out=evaluations[0].left_out,
-        warnings=_warnings((first, second), evaluations),
+        warnings=[
+            *_warnings("first", first, evaluations[0]),
+            *_warnings("second", second, evaluations[1]),
+            *(["both are of the same embedder"] if first.fingerprint == second.fingerprint else []),
+        ],
     )
 
 
-def _warnings(sets: tuple[EmbeddingSet, EmbeddingSet], evaluations: tuple[Evaluation, Evaluation]) -> list[str]:
-    """What flatters the first or the second."""
-    found = [find_leaks(one, None, of.rows, of.nearest).warnings() for one, of in zip(sets, evaluations, strict=True)]
-    return [f"{name}: {text}" for name, texts in zip(("first", "second"), found, strict=True) for text in texts]
+def _warnings(name: str, one: EmbeddingSet, evaluation: Evaluation) -> list[str]:
+    """What flatters a set, or is missing from it."""
+    found = find_leaks(one, None, evaluation.rows, evaluation.nearest).warnings()
+    if one.unreadable:
+        found.append(f"{one.unreadable} photos could not be read, and are in no number")
+    return [f"{name}: {text}" for text in found]
 
 
 def compare_recipes(
@@ -130,20 +143,41 @@ def compare_recipes(
     """
     example = EmbeddingSet.load(first[0])
     scores: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
+    warnings: list[str] = []
     for paths, found in zip((first, second), scores, strict=True):
-        found += [evaluate(_in_order_of(example, EmbeddingSet.load(path)), None, ks).means() for path in paths]
+        seen: dict[str, Path] = {}
+        for path in paths:
+            one = _in_order_of(example, EmbeddingSet.load(path))
+            if (other := seen.setdefault(one.fingerprint, path)) != path:
+                raise InputError(f"{other} and {path} are of the same embedder; seeds are trainings of their own")
+            evaluation = evaluate(one, None, ks)
+            found.append(evaluation.means())
+            warnings += _warnings(str(path), one, evaluation)
     names = [name for name in scores[0][0] if name.startswith("recall@") or name in METRICS]
     values = {name: tuple([one[name] for one in found] for found in scores) for name in names}
     return RecipeComparison(
         spreads={name: (spread(one), spread(two)) for name, (one, two) in values.items()},
         differences={name: difference(one, two) for name, (one, two) in values.items()},
+        queries=evaluation.queries,
+        left_out=evaluation.left_out,
+        warnings=warnings,
     )
 
 
 def _seeds(folder: Path) -> list[Path]:
-    """The folders of vectors in a folder; itself, if it is one (or nothing that can be read, to be told so)."""
-    below = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")) if folder.is_dir() else []
-    return [folder] if (folder / MANIFEST).exists() or not below else below
+    """The folders of vectors in a folder; itself, if it is one (or nothing that can be read, to be told so).
+
+    Raises:
+        InputError: some of its folders are of vectors and some are not.
+    """
+    below = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    seeds = [path for path in below if (path / MANIFEST).exists()]
+    if (folder / MANIFEST).exists() or not seeds:
+        return [folder]
+    if len(seeds) < len(below):
+        other = next(path for path in below if path not in seeds)
+        raise InputError(f"{other} holds no vectors, unlike {seeds[0]}; move it out, or embed it")
+    return seeds
 
 
 def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
@@ -152,7 +186,7 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
     Raises:
         InputError: they do not hold the same photos with the same labels.
     """
-    orders = [np.array(sorted(range(len(one)), key=_keys(one).__getitem__)) for one in (first, second)]
+    orders = [np.array(sorted(range(len(one)), key=_keys(one).__getitem__), np.int64) for one in (first, second)]
     ids = [np.array(one.ids)[order] for one, order in zip((first, second), orders, strict=True)]
     if not np.array_equal(ids[0], ids[1]):
         alone = set(first.ids) ^ set(second.ids)
@@ -162,13 +196,14 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
         )
     rows = np.empty(len(first), np.int64)
     rows[orders[0]] = orders[1]
-    second = EmbeddingSet(second.vectors[rows], second.table.take(rows), second.fingerprint)
+    second = EmbeddingSet(second.vectors[rows], second.table.take(rows), second.fingerprint, second.unreadable)
     differing = [row for row, pair in enumerate(zip(first.labels, second.labels, strict=True)) if pair[0] != pair[1]]
     if differing:
         row = differing[0]
         raise InputError(
-            f"{len(differing)} photos are labelled otherwise in the second set (first: {first.ids[row]} is "
-            f"{first.labels[row]!r} and {second.labels[row]!r}); embed the same photos with both embedders"
+            f"{len(differing)} photos are labelled otherwise in the second set (first: "
+            f"{first.paths[row] or first.ids[row]} is {first.labels[row]!r} and {second.labels[row]!r}); "
+            "embed the same photos with both embedders"
         )
     return second
 
@@ -186,7 +221,8 @@ def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.boo
 def _recipe_table(comparison: RecipeComparison) -> str:
     """The comparison of recipes for people."""
     one, two = next(iter(comparison.spreads.values()))
-    lines = [f"{one.runs} and {two.runs} seeds: mean and standard deviation; 95 % interval over seeds"]
+    lines = [f"{comparison.queries} queries, {comparison.left_out} left out"]
+    lines += [f"{one.runs} and {two.runs} seeds: mean and standard deviation; 95 % interval over seeds"]
     lines += [f"{'':<12}{'first':>18}{'second':>18}  second less first"]
     for name, found in comparison.differences.items():
         sides = "".join(f"{f'{side.mean:.4f} ± {side.deviation:.4f}':>18}" for side in comparison.spreads[name])

@@ -24,12 +24,17 @@ TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH = "trained_on", "class_trained_on", "
 """Columns of a table: whether the embedder was trained on the photo, whether on its class, and what it looks like."""
 
 
+TOLERATED, ROUNDING = 1e-3, 2e-6
+"""How far a vector's length may be from 1, and how far float32 leaves it."""
+
+
 @dataclass(frozen=True)
 class EmbeddingSet:
     """The vectors of some photos.
 
     Attributes:
-        vectors: ``[N, D]`` float32, each of unit length.
+        vectors: ``[N, D]`` float32, each of unit length: those that are off by up to ``TOLERATED``, as half precision
+            leaves them, are divided by their length.
         table: one row a vector; ``id`` is needed, ``label`` (null where unknown) and ``path`` are known names.
         fingerprint: names the embedder; vectors of different fingerprints cannot be compared.
         unreadable: how many photos could not be read when the set was made, and so are not in it.
@@ -53,7 +58,9 @@ class EmbeddingSet:
             raise InputError(f"the table has no column 'id', only {', '.join(self.table.column_names) or 'none'}")
         if self.table["id"].null_count:
             raise InputError(f"{self.table['id'].null_count} rows have no id; each row needs one")
-        _check_lengths(self.vectors)
+        object.__setattr__(self, "vectors", _of_unit_length(self.vectors))
+        if "label" in self.table.column_names:
+            object.__setattr__(self, "table", _with_plain_labels(self.table))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -72,6 +79,13 @@ class EmbeddingSet:
     def labels(self) -> list[str | None]:
         """The label of each row; None where it is not known."""
         return self._column("label").to_pylist()
+
+    def labelled(self) -> "EmbeddingSet":
+        """The rows that have a label; the set itself where all have."""
+        known = self._column("label").is_valid().to_numpy()
+        if known.all():
+            return self
+        return EmbeddingSet(self.vectors[known], self.table.filter(known), self.fingerprint, self.unreadable)
 
     def label_codes(self) -> tuple[NDArray[np.int64], list[str]]:
         """Labels as numbers: ``[N]`` codes, -1 for null, and the name of each code, in alphabetical order."""
@@ -152,11 +166,14 @@ def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np
     path = folder / VECTORS
     try:
         vectors = np.load(path, allow_pickle=False)
-        table = _whole(folder / TABLE, manifest["count"])
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename or error} is missing; make {folder} anew") from None
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; make {folder} anew") from None
     except (ValueError, EOFError) as error:
         raise damaged(path, str(error)) from None
+    try:
+        table = _whole(folder / TABLE, manifest["count"])
+    except FileNotFoundError:
+        raise InputError(f"{folder / TABLE} is missing; make {folder} anew") from None
     if vectors.shape != (manifest["count"], manifest["dimension"]):
         raise damaged(path, f"its shape is {list(vectors.shape)}")
     return vectors, table, manifest["fingerprint"], len(manifest.get("left_out") or [])
@@ -192,12 +209,17 @@ def _whole(path: Path, count: int) -> pa.Table:
     return table
 
 
-def _check_lengths(vectors: NDArray[np.float32]) -> None:
-    """Refuse vectors that are not finite or not of unit length."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= 1e-3))
+def _of_unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors divided by their lengths; they themselves, and no copy, where that changes nothing.
+
+    Raises:
+        InputError: a vector is not finite, or its length is off by more than ``TOLERATED``.
+    """
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32))
+    errors = np.abs(lengths - 1)
+    wrong = np.flatnonzero(~(errors <= TOLERATED))
     if len(wrong) == 0:
-        return
+        return vectors if errors.max(initial=0) <= ROUNDING else vectors / lengths[:, None]
     row, length = wrong[0], lengths[wrong[0]]
     if not np.isfinite(length):
         raise InputError(f"vector {row} holds values that are not finite; leave it out, or see what its embedder does")
@@ -205,3 +227,19 @@ def _check_lengths(vectors: NDArray[np.float32]) -> None:
         f"vector {row} has length {length:.4g} and {len(wrong)} in all are not of unit length; "
         "divide each by its length: vectors / np.linalg.norm(vectors, axis=1, keepdims=True)"
     )
+
+
+def _with_plain_labels(table: pa.Table) -> pa.Table:
+    """A table whose labels are names or numbers, with null where one is not a number.
+
+    Raises:
+        InputError: the labels are of another type.
+    """
+    place, label = table.column_names.index("label"), table["label"]
+    of = label.type.value_type if pa.types.is_dictionary(label.type) else label.type
+    if pa.types.is_floating(of):
+        return table.set_column(place, "label", pc.if_else(pc.is_nan(label), None, label))
+    plain = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_boolean, pa.types.is_null)
+    if not any(one(of) for one in plain):
+        raise InputError(f"the labels are of the type {label.type}; give names or whole numbers, one a photo")
+    return table

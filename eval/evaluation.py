@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, class_intervals
-from eval.embeddings import EmbeddingSet, common_codes
+from eval.embeddings import EmbeddingSet, common_codes, common_ids
 from eval.errors import InputError
 from eval.metrics import (
     Counts,
@@ -25,6 +25,9 @@ from eval.on_device import nearest_on_device
 from eval.open_set import auroc, false_positive_rate
 from eval.vote import elected
 
+KEPT = 8
+"""Neighbours of each query that are kept beyond its metrics, to look for copies among them."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -32,19 +35,21 @@ class Evaluation:
 
     Attributes:
         per_query: ``[Q]`` values of each metric: recall@k for each k; r_precision; map@r; and for the largest k map@k,
-            precision@k, mrr@k, and knn@k, whether the vote of the k nearest elects the right label.
+            precision@k, mrr@k, and knn@k, whether the vote of the k nearest elects the right label. As in an index, a
+            reference that shows the query's own photo has no vote where another one has.
+        shares: ``[Q]``, the elected label's share of that vote, in [0, 1].
         rows: ``[Q]`` int64, the rows of the queries that the values belong to.
         codes: ``[Q]`` int64, their classes.
         names: the name of each code.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
         unlabelled_references: references without a label; as they may be of any class, they are not searched in.
-        nearest: the nearest references of all queries that have a label; as many as the largest k, two at
-            least.
+        nearest: the nearest references of all queries that have a label, from two to ``KEPT``.
         hidden_scores: of the labelled queries, the similarity of the nearest reference of another class: the score that
             they would have if their own class had no references.
     """
 
     per_query: dict[str, PerQuery]
+    shares: NDArray[np.float64]
     rows: NDArray[np.int64]
     codes: NDArray[np.int64]
     names: list[str]
@@ -122,9 +127,8 @@ def evaluate(
     """
     if not ks or min(ks) < 1:
         raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
-    targets = queries if references is None else references
-    _check_comparable(queries, targets, references is None)
-    itself = references is None
+    itself, targets = references is None, queries if references is None else references
+    _check_comparable(queries, targets, itself)
     (query_codes, target_codes), names = common_codes(queries, targets)
     asked, searched = np.flatnonzero(query_codes >= 0), np.flatnonzero(target_codes >= 0)
     codes, their_codes = query_codes[asked], target_codes[searched]
@@ -133,26 +137,29 @@ def evaluate(
     if not measured.any():
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     # One more than R, so that the nearest of another class is among them.
-    wanted = np.minimum(np.maximum(counts + 1, max(ks)), len(searched) - itself)
+    wanted = np.minimum(np.maximum(counts + 1, min(max(ks), len(searched))), len(searched) - itself)
     vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
-    nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(*ks, 2))))
-    parts, hidden = [], []
+    photos, their_photos = (of[rows] for of, rows in zip(common_ids(queries, targets), (asked, searched), strict=True))
+    nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(2, min(max(ks), KEPT)))))
+    parts, hidden, votes = [], [], []
     for block, found in _search(vectors, others, wanted, device):
-        relevant = (found.rows >= 0) & (their_codes[found.rows] == codes[block, None])
-        parts.append(_measure(relevant[measured[block]], counts[block][measured[block]], sorted(set(ks))))
+        known = found.rows >= 0
+        relevant = known & (their_codes[found.rows] == codes[block, None])
+        some = measured[block]
+        parts.append(_measure(relevant[some], counts[block][some], sorted(set(ks))))
         hidden.append(_nearest_others(found, relevant))
+        own = known & (their_photos[found.rows] == photos[block, None])
+        votes.append(_votes(found, np.where(known, their_codes[found.rows], -1), own, some, max(ks)))
         columns = min(nearest.rows.shape[1], found.rows.shape[1])
         first = found.rows[:, :columns]
         nearest.rows[asked[block], :columns] = np.where(first >= 0, searched[first], -1)
         nearest.similarities[asked[block], :columns] = found.similarities[:, :columns]
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    rows = asked[measured]
-    voters = nearest.rows[rows, : max(ks)]
-    votes = np.where(voters >= 0, target_codes[voters], -1)
-    right = elected(nearest.similarities[rows, : max(ks)], votes) == codes[measured]
-    hidden_scores = np.concatenate(hidden)
+    rows, hidden_scores = asked[measured], np.concatenate(hidden)
+    winners, shares = (np.concatenate(column) for column in zip(*votes, strict=True))
     return Evaluation(
-        per_query={**per_query, f"knn@{max(ks)}": right.astype(np.float64)},
+        per_query={**per_query, f"knn@{max(ks)}": (winners == codes[measured]).astype(np.float64)},
+        shares=shares,
         rows=rows,
         codes=codes[measured],
         names=names,
@@ -161,6 +168,15 @@ def evaluate(
         nearest=nearest,
         hidden_scores=hidden_scores[np.isfinite(hidden_scores)],
     )
+
+
+def _votes(
+    found: Neighbours, voters: Counts, own: NDArray[np.bool_], some: NDArray[np.bool_], k: int
+) -> tuple[Counts, NDArray[np.float64]]:
+    """What the ``k`` nearest of some queries elect; the query's own photo has a vote only where there is no other."""
+    voters, others = voters[some, :k], np.where(own, -1, voters)[some, :k]
+    has_others = (others >= 0).any(axis=1, keepdims=True)
+    return elected(found.similarities[some, :k], np.where(has_others, others, voters))
 
 
 def _some(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -218,7 +234,7 @@ def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool
     for name, one in (("queries", queries), ("references", targets)):
         if not any(label is not None for label in one.labels):
             raise InputError(f"the {name} have no labels; embed a source that has some, such as one folder a class")
-    if not itself and set(queries.ids) <= set(targets.ids):
+    if not itself and set(queries.ids) <= set(targets.labelled().ids):
         raise InputError(
             "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
             "the set once, and each searches the others"

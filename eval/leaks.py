@@ -38,6 +38,7 @@ class Leaks:
         trained_on: those that the embedder was trained on.
         class_trained_on: those of a class that the embedder was trained on, by its name.
         pairs: query and reference, by path or else id, of the first near copies, as examples.
+        among_themselves: whether the queries are the references, so that copies among these have been told of already.
     """
 
     queries: int
@@ -49,6 +50,7 @@ class Leaks:
     trained_on: int | None
     class_trained_on: int | None
     pairs: list[tuple[str, str]]
+    among_themselves: bool
 
     @property
     def protocol(self) -> str:
@@ -67,8 +69,7 @@ class Leaks:
         }
         found = [f"{getattr(self, name)} of {self.queries} queries {text}" for name, text in texts.items()]
         found = [text for name, text in zip(texts, found, strict=True) if getattr(self, name)]
-        told = self.same_photo + self.similar_vector + (self.similar_picture or 0)
-        if (self.copies_among_references or 0) > told:  # of a set that searches itself they are the same ones
+        if not self.among_themselves and self.copies_among_references:
             found.append(f"{self.copies_among_references} references have a copy among the others: each counts twice")
         if self.repeated_rows:
             found.append(f"{self.repeated_rows} rows are there twice, as padding for several processes leaves them")
@@ -105,6 +106,7 @@ def find_leaks(
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
         pairs=_pairs(queries, targets, rows, copies.near(), examples),
+        among_themselves=references is None,
     )
 
 
@@ -136,13 +138,18 @@ class _Copies:
 
 
 def _copies(queries: EmbeddingSet, targets: EmbeddingSet, found: Neighbours) -> _Copies:
-    """The copies of all queries; those that are near by their vector are among the neighbours found."""
+    """The copies of all queries; those that are near by their vector are among the neighbours found.
+
+    References without a label are not searched in, so they are no copies of anything.
+    """
     ids, target_ids = common_ids(queries, targets)
-    often = np.bincount(target_ids, minlength=ids.max(initial=0) + 1)
+    codes, _ = targets.label_codes()
+    target_ids = np.where(codes >= 0, target_ids, -1 - np.arange(len(target_ids)))
+    often = np.bincount(target_ids[target_ids >= 0], minlength=ids.max(initial=0) + 1)
     near = (found.rows >= 0) & (target_ids[found.rows] != ids[:, None]) & (found.similarities >= SIMILAR_VECTOR)
     nearest_copy = found.rows[np.arange(len(ids)), near.argmax(axis=1)]
     return _Copies(
-        same=np.asarray(often[ids] > (queries is targets)),
+        same=often[ids] > ((codes >= 0) if queries is targets else 0),
         vector=np.where(near.any(axis=1), nearest_copy, -1),
         picture=_lookalikes(queries, targets, ids, target_ids),
     )
@@ -165,7 +172,7 @@ def _lookalikes(queries: EmbeddingSet, targets: EmbeddingSet, ids: Rows, target_
     import faiss  # noqa: PLC0415 - not for sets without hashes
 
     (asked, has_hash), (there, target_has_hash) = (_hashes(one) for one in (queries, targets))
-    known = np.flatnonzero(target_has_hash)
+    known = np.flatnonzero(target_has_hash & (target_ids >= 0))
     partners = np.full(len(ids), -1)
     if not len(known):
         return partners

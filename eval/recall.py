@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eval.bootstrap import Interval
+from eval.bootstrap import FEW_CLASSES, Interval
 from eval.command import run
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError, unknown
@@ -23,6 +23,9 @@ from eval.metrics import title
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
 """Where the verification is read off."""
+
+CLASS_COLUMNS = "label,queries"
+"""How a table of classes begins."""
 
 
 def main(
@@ -56,24 +59,30 @@ def main(
     Returns:
         The value of each metric for each query.
     """
+    ks = whole_numbers(k)
+    if per_class:
+        _check_table(per_class)
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(source, targets, whole_numbers(k), device)
+    evaluation = evaluate(source, targets, ks, device)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
-    intervals = evaluation.intervals(_families(source, evaluation, families) if families else None)
-    for warning in [*leaks.warnings(), *roughness(intervals, "families" if families else "classes")]:
+    intervals = evaluation.intervals(_families(source, evaluation, families) if families is not None else None)
+    rough = roughness(intervals, "families" if families else "classes")
+    warnings = [*leaks.warnings(), *rough, *_beyond(ks, source, targets)]
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    unreadable = source.unreadable + (targets.unreadable if targets else 0)
-    counts = {**_counts(evaluation, leaks), "unreadable_photos": unreadable}
+    counts = _counts(evaluation, leaks, source.unreadable + (targets.unreadable if targets else 0))
+    if families is not None:
+        counts[f"families ({families})"] = next(iter(intervals.values())).classes
     more: dict[str, dict[str, float] | str] = {
         "open_set": evaluation.open_set(),
-        **(_in_full(source, targets) if full else {}),
+        **(_in_full(source, targets, evaluation, max(ks)) if full else {}),
     }
     if per_class:
         _write_classes(evaluation, per_class)
     if json:
         ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
         means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
-        print(dumps({**counts, **means, **more}))
+        print(dumps({**counts, **means, **more, "warnings": warnings}))
     else:
         print(_table(counts, intervals, evaluation.macro_means(), more))
     return evaluation
@@ -108,23 +117,40 @@ def _families(queries: EmbeddingSet, evaluation: Evaluation, column: str) -> NDA
     return np.unique(names, return_inverse=True)[1]
 
 
-def _counts(evaluation: Evaluation, leaks: Leaks) -> dict[str, Any]:
+def _counts(evaluation: Evaluation, leaks: Leaks, unreadable: int) -> dict[str, Any]:
     """What must be known before any number is read."""
-    found = {name: value for name, value in vars(leaks).items() if name not in ("queries", "pairs")}
+    unprinted = ("queries", "pairs", "among_themselves")
+    found = {name: value for name, value in vars(leaks).items() if name not in unprinted}
     left_out = {name: getattr(evaluation, name) for name in ("left_out", "unlabelled_references")}
-    return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol}
+    return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol, "unreadable_photos": unreadable}
 
 
 def roughness(intervals: Mapping[str, Interval], resampled: str = "classes") -> list[str]:
-    """What to say where there are few classes, or families of classes."""
+    """What to say where there are few classes, or families of classes, or a few hold most of the queries."""
     first = next(iter(intervals.values()))
-    return [f"only {first.classes} {resampled}: take the intervals as hints"] if first.is_rough else []
+    if not first.is_rough:
+        return []
+    alike = f" that tell as much as {first.effective_classes:.0f} of equal size"
+    return [
+        f"only {first.classes} {resampled}{alike if first.classes >= FEW_CLASSES else ''}: take the intervals as hints"
+    ]
 
 
-def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str, dict[str, float] | str]:
-    """What takes longer: verification of pairs, clusters and health; of what is not defined, why."""
+def _beyond(ks: Sequence[int], queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:
+    """What to say where more neighbours are asked for than there are."""
+    there = len(queries) - 1 if references is None else len(references)
+    if max(ks) <= there:
+        return []
+    return [f"k of {max(ks)} is more than the {there} references: what is beyond counts as wrong"]
+
+
+def _in_full(
+    queries: EmbeddingSet, references: EmbeddingSet | None, evaluation: Evaluation, k: int
+) -> dict[str, dict[str, float] | str]:
+    """What takes longer or few ask for: calibration, verification, clusters, health; of what is not defined, why."""
     from eval.clusters import cluster_scores  # noqa: PLC0415 - not for those who did not ask
     from eval.health import health  # noqa: PLC0415
+    from eval.reliability import expected_calibration_error  # noqa: PLC0415
     from eval.verification import verify  # noqa: PLC0415
 
     def verification() -> dict[str, float]:
@@ -133,7 +159,13 @@ def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str
         return {**rates, "equal_error_rate": roc.equal_error_rate()}
 
     found: dict[str, dict[str, float] | str] = {}
+
+    def calibration() -> dict[str, float]:
+        right = evaluation.per_query[f"knn@{k}"] > 0
+        return {f"ece@{k}": expected_calibration_error(evaluation.shares, right)}
+
     parts: dict[str, Callable[[], dict[str, float]]] = {
+        "calibration": calibration,
         "verification": verification,
         "clusters": partial(cluster_scores, queries),
         "health": partial(health, queries),
@@ -146,15 +178,21 @@ def _in_full(queries: EmbeddingSet, references: EmbeddingSet | None) -> dict[str
     return found
 
 
-def _write_classes(evaluation: Evaluation, path: Path) -> None:
-    """Write the metrics of each class as a table, the worst first."""
+def _check_table(path: Path) -> None:
+    """Refuse a name for the table of classes that is none, or that of a file of another kind."""
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path} is no name for a table; it must end in .csv")
+    if path.exists() and not path.read_bytes().startswith(CLASS_COLUMNS.encode()):
+        raise InputError(f"{path} exists and is no table of classes; give another name")
+
+
+def _write_classes(evaluation: Evaluation, path: Path) -> None:
+    """Write the metrics of each class as a table, the worst first."""
     first = next(iter(evaluation.per_query))
     classes = sorted(evaluation.per_class().items(), key=lambda one: (one[1][first], one[0]))
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["label", "queries", *evaluation.per_query])
+        writer.writerow([*CLASS_COLUMNS.split(","), *evaluation.per_query])
         for label, values in classes:
             writer.writerow([label, *(f"{value:.6g}" for value in values.values())])
 

@@ -55,9 +55,11 @@ def coverage(sets: NDArray[np.bool_], codes: NDArray[np.int64]) -> Coverage:
         codes: ``[Q]``, the right labels; one that is not among the L (below 0) is in no set.
 
     Raises:
-        InputError: there are no queries, or not as many of both.
+        InputError: there are no queries or no labels, not as many of both, or a code that is none of the labels.
     """
     if sets.ndim != 2 or len(sets) == 0 or len(sets) != len(codes):
         raise InputError(f"sets have the shape {list(sets.shape)}; it must be [{len(codes)}, labels], and not empty")
+    if codes.max() >= sets.shape[1]:
+        raise InputError(f"code {codes.max()} is none of the {sets.shape[1]} labels; they count from 0")
     held = (codes >= 0) & sets[np.arange(len(codes)), codes]
     return Coverage(float(held.mean()), float(sets.sum(axis=1).mean()))

@@ -49,7 +49,8 @@ def spread(values: Sequence[float]) -> Spread:
 def difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Difference:
     """Welch's interval of the difference of two means, of trainings whose spreads may differ (Welch 1947).
 
-    It covers other seeds on the same photos, and takes the values to be about normal.
+    It covers other seeds on the same photos, and takes the values to be about normal. As they are shares, the interval
+    ends at -1 and 1.
 
     Raises:
         InputError: there are fewer than two seeds on a side.
@@ -63,4 +64,4 @@ def difference(first: Sequence[float], second: Sequence[float], confidence: floa
         return Difference(mean, None, None)
     freedom = parts.sum() ** 2 / (parts**2 / [one.runs - 1, two.runs - 1]).sum()
     reach = float(t.ppf((1 + confidence) / 2, freedom)) * error
-    return Difference(mean, mean - reach, mean + reach)
+    return Difference(mean, max(mean - reach, -1.0), min(mean + reach, 1.0))

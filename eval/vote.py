@@ -58,8 +58,8 @@ def vote(
 
 def elected(
     similarities: NDArray[np.float32], codes: NDArray[np.int64], temperature: float = TEMPERATURE
-) -> NDArray[np.int64]:
-    """The label that wins ``vote``, for many queries at once.
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The label that wins ``vote`` and its share, for many queries at once.
 
     Args:
         similarities: ``[Q, k]`` cosines of the nearest references, nearest first; -inf where there is none.
@@ -67,13 +67,13 @@ def elected(
         temperature: as for ``vote``.
 
     Returns:
-        ``[Q]`` codes, -1 where no reference has a vote.
+        ``[Q]`` codes, -1 where no reference has a vote, and ``[Q]`` shares in [0, 1].
 
     Raises:
         InputError: ``temperature`` is not above 0.
     """
     _check_temperature(temperature)
-    winners = np.full(len(codes), -1)
+    winners, shares = np.full(len(codes), -1), np.zeros(len(codes))
     for start in range(0, len(codes), _QUERIES_AT_ONCE):
         some = codes[start : start + _QUERIES_AT_ONCE]
         cosines = similarities[start : start + _QUERIES_AT_ONCE].astype(np.float64)
@@ -87,8 +87,11 @@ def elected(
         totals = np.bincount(places.ravel(), weights.ravel())[places.reshape(some.shape)]
         best = np.where(voting, totals, -1.0).argmax(axis=1)  # of equal ones the first, which is the nearest
         elects = np.take_along_axis(some, best[:, None], axis=1)[:, 0]
-        winners[start : start + len(some)] = np.where(voting.any(axis=1), elects, -1)
-    return winners
+        votes = voting.any(axis=1)
+        winners[start : start + len(some)] = np.where(votes, elects, -1)
+        most = np.take_along_axis(totals, best[:, None], axis=1)[:, 0]
+        np.divide(most, weights.sum(axis=1), out=shares[start : start + len(some)], where=votes)
+    return winners, shares
 
 
 def _check_temperature(temperature: float) -> None:

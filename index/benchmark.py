@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedder.data.catalog import Catalog, read_catalog
-from embedder.data.splits import is_zero_shot
+from embedder.data.splits import Protocol
 from embedder.embed import main as embed
 from embedder.runtime import Embedder
 from eval.bootstrap import Interval
@@ -31,6 +31,7 @@ class Benchmark:
         intervals: the 95 % interval of each metric.
         leaks: what flatters it.
         left_out: queries that are in no mean.
+        unreadable: photos that could not be read, and are in no number.
         published: the figures to stand beside it, of the same data set and protocol.
     """
 
@@ -38,10 +39,19 @@ class Benchmark:
     intervals: dict[str, Interval]
     leaks: Leaks
     left_out: int
+    unreadable: int
     published: list[Figure]
 
 
-def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: bool = False) -> Benchmark:
+def main(
+    embedder: Path,
+    images: str,
+    *,
+    protocol: Protocol = "auto",
+    out: Path = Path("benchmarks"),
+    overwrite: bool = False,
+    json: bool = False,
+) -> Benchmark:
     """Embed a data set's test photos, evaluate them by its own published protocol, and print the row among others.
 
     Under the zero-shot protocol the test photos search each other; under the closed-set protocol they search the
@@ -53,24 +63,30 @@ def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: b
         embedder: a run folder or an embedder.onnx; one that was trained with --train.epochs 0 gives the row of the
             frozen backbone.
         images: NAME:ROOT of a known data set.
+        protocol: which of a data set's protocols, where it has both; auto takes the zero-shot one.
         out: a folder for the vectors, which are made only once.
+        overwrite: make them anew.
         json: print one JSON object instead of a table.
 
     Returns:
         What was measured.
     """
     model, catalog = Embedder.open(embedder), read_catalog(images)
-    protocol = _protocol(catalog, images)
+    protocol = _protocol(catalog, images, protocol)
     name = f"{catalog.name}-{catalog.digest()[:8]}-{model.fingerprint[:8]}"
-    photos = "whole" if all(catalog.box(row) is None for row in range(len(catalog))) else "box"
-    queries = _embedded(embedder, images, "test", out / f"{name}-test")
-    references = None if protocol == "zero-shot" else _embedded(embedder, images, "train", out / f"{name}-train")
+    photos = "box" if catalog.cut_out or any(catalog.boxes) else "whole"
+    parts = ["test"] if protocol == "zero-shot" else ["test", "train"]
+    queries, *others = [
+        _embedded(embedder, images, part, protocol, out / f"{name}-{protocol}-{part}", overwrite) for part in parts
+    ]
+    references = others[0] if others else None
     evaluation = evaluate(queries, references, NEIGHBOURS.get(catalog.name, USUAL_NEIGHBOURS))
     benchmark = Benchmark(
         row=_row(model, catalog.name, protocol, photos, evaluation),
         intervals=evaluation.intervals(),
         leaks=find_leaks(queries, references, evaluation.rows, evaluation.nearest),
         left_out=evaluation.left_out,
+        unreadable=queries.unreadable + (references.unreadable if references else 0),
         published=published(catalog.name, protocol, photos),
     )
     for warning in _warnings(benchmark):
@@ -79,14 +95,16 @@ def main(embedder: Path, images: str, *, out: Path = Path("benchmarks"), json: b
     return benchmark
 
 
-def _protocol(catalog: Catalog, images: str) -> str:
-    """The protocol that a data set declares.
+def _protocol(catalog: Catalog, images: str, asked: Protocol) -> Protocol:
+    """The protocol that a data set declares, or the one of both that is asked for.
 
     Raises:
         InputError: it declares none: it has neither classes that are apart nor a test split.
     """
-    if is_zero_shot(catalog, "auto"):
+    if asked != "closed-set" and catalog.class_split is not None:
         return "zero-shot"
+    if asked == "zero-shot":
+        raise InputError(f"{images} declares no classes for the zero-shot protocol; leave --protocol away")
     splits = catalog.table["split"].to_pylist() if "split" in catalog.table.column_names else []
     if not {"train", "test"} <= set(splits):
         raise InputError(
@@ -96,10 +114,14 @@ def _protocol(catalog: Catalog, images: str) -> str:
     return "closed-set"
 
 
-def _embedded(embedder: Path, images: str, part: Any, folder: Path) -> EmbeddingSet:
+def _embedded(
+    embedder: Path, images: str, part: Any, protocol: Protocol, folder: Path, overwrite: bool
+) -> EmbeddingSet:
     """The vectors of a part of the photos."""
     with redirect_stdout(sys.stderr):  # where the other command would print its path
-        return EmbeddingSet.load(embed(embedder, images, out=folder, split=part))
+        return EmbeddingSet.load(
+            embed(embedder, images, out=folder, split=part, protocol=protocol, overwrite=overwrite)
+        )
 
 
 def _row(model: Embedder, data_set: str, protocol: str, photos: str, evaluation: Evaluation) -> Figure:
@@ -109,7 +131,7 @@ def _row(model: Embedder, data_set: str, protocol: str, photos: str, evaluation:
         data_set=data_set,
         protocol=protocol,
         photos=photos,
-        method=model.summary.get("loss") or "frozen",
+        method=model.summary.get("loss", "unknown") or "frozen",
         backbone=str(model.summary.get("backbone", "unknown")),
         pretraining=str(model.summary.get("pretraining", "unknown")),
         dimension=model.dimension,
@@ -123,6 +145,10 @@ def _row(model: Embedder, data_set: str, protocol: str, photos: str, evaluation:
 def _warnings(benchmark: Benchmark) -> list[str]:
     """What a reader of the row must know."""
     found = [*benchmark.leaks.warnings(), *roughness(benchmark.intervals)]
+    if benchmark.unreadable:
+        found.append(
+            f"{benchmark.unreadable} photos could not be read, and are in no number: published figures have all"
+        )
     seen, expected = benchmark.leaks.protocol, benchmark.row.protocol
     if seen not in ("unknown", expected) and benchmark.row.method != "frozen":
         found.append(f"the data set's protocol is {expected}, and by the classes trained on this is {seen}")
@@ -139,7 +165,8 @@ def _table(benchmark: Benchmark) -> str:
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (columns, *lines)
     ]
-    head = f"{row.data_set}, {row.protocol}: {benchmark.leaks.queries} queries, {benchmark.left_out} left out"
+    counts = f"{benchmark.leaks.queries} queries, {benchmark.left_out} left out, {benchmark.unreadable} unreadable"
+    head = f"{row.data_set}, {row.protocol}: {counts}"
     found = [
         f"{title(name)} {interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}], {interval.classes} classes"
         for name, interval in benchmark.intervals.items()

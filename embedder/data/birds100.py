@@ -39,7 +39,7 @@ def read(root: Path) -> Catalog:
         "split": pa.array(_translated(root / LISTS[3], splits, SPLIT)),
     }
     protocol = ClassSplit(tuple(species[:35]), tuple(species[35:50]), tuple(species[50:]))
-    return Catalog(pa.table(columns), root, "birds100", protocol)
+    return Catalog(pa.table(columns), root, "birds100", protocol, cut_out=True)
 
 
 def _values(file: Path) -> list[str]:

@@ -68,6 +68,7 @@ class Catalog:
         root: the folder that paths are relative to; made absolute.
         name: the reader's name.
         class_split: the classes of the zero-shot protocol, where the data set has one.
+        cut_out: whether the photos have been cut to their subject by whoever made the data set.
 
     Raises:
         InputError: a column is missing or of another type, a split is neither ``train`` nor ``test``, a box has no
@@ -78,6 +79,7 @@ class Catalog:
     root: Path
     name: str
     class_split: ClassSplit | None = None
+    cut_out: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root.absolute())

@@ -43,6 +43,8 @@ def read(root: Path) -> Catalog:
     """
     check_layout(root, "cub200", ["images", *LISTS], LAYOUT)
     species, photos, labels, splits = (_named(root / name) for name in LISTS[:4])
+    if len({*species}) < len(species):
+        raise InputError(f"{root / LISTS[0]} lists a species twice; unpack the data set anew")
     for name, values in zip(LISTS[2:4], (labels, splits), strict=True):
         if len(values) != len(photos):
             raise InputError(f"{root / name} has {len(values)} lines and {LISTS[1]} has {len(photos)}")
@@ -65,7 +67,11 @@ def read(root: Path) -> Catalog:
 def _named(file: Path) -> list[str]:
     """The values of a list with one line ``<id> <value>`` each, counting from 1."""
     values = []
-    for index, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is damaged: {error}; unpack the data set anew") from None
+    for index, line in enumerate(lines, 1):
         number, _, value = line.strip().partition(" ")
         if number != str(index) or not value:
             raise InputError(f"{file}, line {index}: expected '{index} VALUE' and found {line!r}")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
 from eval import bootstrap
 from eval.bootstrap import class_intervals
@@ -11,17 +11,18 @@ def one(scores, codes, **options):
     return class_intervals({"recall@1": np.asarray(scores, float)}, np.asarray(codes), **options)["recall@1"]
 
 
-def naive_pivots(scores: np.ndarray, codes: np.ndarray, drawn: np.ndarray) -> list[float]:
-    """The pivot of each resample, from the definitions: draw the classes, list their queries, linearise the ratio."""
+def naive_pivots(scores: np.ndarray, codes: np.ndarray, drawn: np.ndarray) -> tuple[list[float], list[float]]:
+    """The pivot and the error of each resample, as defined: draw classes, list queries, linearise the ratio."""
     classes = np.unique(codes)
-    pivots = []
+    pivots, errors = [], []
     for times in drawn:
         chosen = [scores[codes == name] for name, often in zip(classes, times, strict=True) for _ in range(often)]
         mean = np.concatenate(chosen).mean()
         residuals = np.array([(part - mean).sum() for part in chosen])
         error = np.sqrt((residuals**2).sum()) / sum(map(len, chosen))
         pivots.append((mean - scores.mean()) / error)
-    return pivots
+        errors.append(error)
+    return pivots, errors
 
 
 def test_it_is_what_the_definitions_give() -> None:
@@ -30,10 +31,14 @@ def test_it_is_what_the_definitions_give() -> None:
     scores = draw.random(30)
     found = one(scores, codes, resamples=200, seed=5)
     drawn = np.random.default_rng(5).multinomial(8, [1 / 8] * 8, 200)
-    pivots = naive_pivots(scores, codes, drawn)
+    pivots, errors = naive_pivots(scores, codes, drawn)
     residuals = np.array([(scores[codes == name] - scores.mean()).sum() for name in np.unique(codes)])
     error = np.sqrt((residuals**2).sum()) / 30
-    assert np.abs(pivots).max() < 1e6  # no resample is of one class alone, which would have no error
+    squares = residuals**2
+    standing_out = squares.sum() ** 2 / (squares**2).sum()
+    limit = chi2.ppf(0.975, 2 * (standing_out + 1)) / 2  # of a Poisson mean
+    least = min(0.5, standing_out / (limit - standing_out))
+    pivots = [pivot * min(1, resampled / (least * error)) for pivot, resampled in zip(pivots, errors, strict=True)]
     low, high = scores.mean() - error * np.quantile(pivots, [0.975, 0.025])
     assert (found.mean, found.classes) == (pytest.approx(scores.mean()), 8)
     assert (found.low, found.high) == (pytest.approx(max(low, 0)), pytest.approx(min(high, 1)))
@@ -136,3 +141,24 @@ def test_more_that_differ_make_it_no_narrower() -> None:
         scores[np.arange(wrong) * 8] = 0
         lows.append(one(scores, codes).low)
     assert lows[1] > lows[2] > lows[3] > 0.9
+
+
+def test_a_few_classes_that_stand_apart_do_not_blow_the_interval_up() -> None:
+    """Three of sixty: what Poisson's upper limit for their number allows, and not everything."""
+    draw = np.random.default_rng(3)
+    codes = np.repeat(np.arange(60), 15)
+    rates = np.where(np.arange(60) < 3, 0.2, draw.normal(0.95, 0.01, 60))
+    found = one(np.clip(rates[codes] + draw.normal(0, 0.01, 900), 0, 1), codes)
+    limit = chi2.ppf(0.975, 2 * (3 + 1)) / 2
+    assert found.mean - found.low == pytest.approx((limit - 3) / 60 * 0.75, rel=0.2)
+    assert found.high - found.mean < 0.04
+
+
+def test_few_classes_with_most_of_the_queries_are_rough() -> None:
+    draw = np.random.default_rng(4)
+    equal, unequal = np.repeat(np.arange(50), 20), np.repeat(np.arange(50), [500] * 4 + [2] * 46)
+    assert one(draw.random(1000), equal).effective_classes == pytest.approx(50)
+    found = one(draw.random(len(unequal)), unequal)
+    assert found.effective_classes == pytest.approx(len(unequal) ** 2 / (4 * 500**2 + 46 * 4))
+    assert found.is_rough
+    assert found.classes == 50

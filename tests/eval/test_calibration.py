@@ -137,3 +137,11 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         leave_one_out_set(np.ones(3), np.ones((2, 4)), 0.9)
     with pytest.raises(InputError, match="similarities have the shape"):
         vote_temperature(np.ones((2, 3)), np.ones((2, 4), bool))
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match="a candidate's score is not a number"):
+        leave_one_out_set(np.ones(3), np.array([[1.0], [np.nan], [0.0]]), 0.8)
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(InputError, match="a similarity of query 1 is not finite"):
+            vote_temperature(np.array([[0.5, 0.4], [0.5, bad]]), np.ones((2, 2), bool))

@@ -232,3 +232,12 @@ def test_a_reader_who_has_seen_enough_hears_nothing_more(tmp_path: Path) -> None
     script_line = f"{command}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script_line], check=False, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("more\n", "", 141)
+
+
+def test_what_stands_by_its_place_is_no_option() -> None:
+    with pytest.raises(InputError, match="unknown option '--queries'; "):
+        parse(recall, ["vectors", "--queries", "x", "--out", "y"])
+    with pytest.raises(InputError) as error:
+        parse(recall, ["vectors", "--references", "x", "--out", "y"])
+    assert "did you mean '--references'" not in str(error.value)
+    assert "did you mean '--queries'" not in str(error.value)

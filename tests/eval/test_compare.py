@@ -84,7 +84,7 @@ def test_other_photos_or_labels_are_refused(first: EmbeddingSet, second: Embeddi
         compare(first, fewer)
     labels = pa.array(["else", *LABELS[1:]])
     other = EmbeddingSet(second.vectors, second.table.set_column(1, "label", labels), "g")
-    with pytest.raises(InputError, match=r"1 photos are labelled otherwise .* id0 is 'kind 0' and 'else'"):
+    with pytest.raises(InputError, match=r"1 photos are labelled otherwise .* 000.jpg is 'kind 0' and 'else'"):
         compare(first, other)
 
 
@@ -126,7 +126,8 @@ def test_folders_of_several_are_seeds_of_a_recipe(tmp_path: Path, capsys: pytest
     assert asdict(found.differences["map@r"]) == pytest.approx(asdict(difference(*scores)))
     assert list(found.spreads) == ["recall@1", "recall@2", "r_precision", "map@r"]
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("3 and 2 seeds")
+    assert lines[0] == "200 queries, 0 left out"
+    assert lines[1].startswith("3 and 2 seeds")
     assert f"{spread(scores[0]).mean:.4f} ± {spread(scores[0]).deviation:.4f}" in lines[-1]
     main(first, second, json=True)
     assert json.loads(capsys.readouterr().out)["differences"]["map@r"]["mean"] == pytest.approx(
@@ -156,3 +157,45 @@ def test_what_flatters_is_said_of_each(first: EmbeddingSet, second: EmbeddingSet
     assert [text.partition(":")[0] for text in found.warnings] == ["second"] * 3
     assert any("trained on" in text for text in found.warnings)
     assert found.left_out == 0
+
+
+def test_seeds_are_of_embedders_of_their_own_and_nothing_is_skipped(tmp_path: Path) -> None:
+    first, second = recipe(tmp_path / "first", 1.2, [0, 1]), recipe(tmp_path / "second", 0.8, [2, 3])
+    embedded(1.2, 0, "f1.20").save(first / "copy", made_from={}, images_root=None, left_out=[])
+    with pytest.raises(InputError, match=r"copy and .*seed0 are of the same embedder; seeds are trainings"):
+        main(first, second)
+    (first / "copy" / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"copy holds no vectors, unlike .*seed0"):
+        main(first, second)
+
+
+def test_what_flatters_seeds_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = recipe(tmp_path / "first", 1.2, [0, 1]), recipe(tmp_path / "second", 0.8, [2])
+    one = embedded(0.8, 3, "f3")
+    table = one.table.append_column("trained_on", pa.array([True] * len(one)))
+    bad = [{"path": "bad.jpg", "reason": "truncated"}]
+    EmbeddingSet(one.vectors, table, "f3").save(second / "seed3", made_from={}, images_root=None, left_out=bad)
+    found = main(first, second)
+    assert [text.partition("/second/")[2] for text in found.warnings if "/second/" in text] == [
+        "seed3: 200 of 200 queries are photos that the embedder was trained on: too easy for it",
+        "seed3: 1 photos could not be read, and are in no number",
+    ]
+    assert "seed3: 200 of 200 queries are photos" in capsys.readouterr().err
+
+
+def test_flips_are_of_the_nearest_whatever_the_k() -> None:
+    first, second = embedded(1.2, 0, "a"), embedded(0.8, 1, "b")
+    usual, other = compare(first, second), compare(first, second, [5, 10])
+    assert (other.won, other.lost) == (usual.won, usual.lost)
+    assert list(other.differences) == ["recall@1", "recall@5", "recall@10", "r_precision", "map@r"]
+
+
+def test_one_embedder_against_itself_is_said() -> None:
+    assert compare(embedded(1.2, 0, "a"), embedded(1.2, 0, "a")).warnings[-1] == "both are of the same embedder"
+
+
+def test_sets_without_photos_are_refused(tmp_path: Path) -> None:
+    one = embedded(1.2, 0, "a")
+    none = EmbeddingSet(one.vectors[:0], one.table.slice(0, 0), "a")
+    with pytest.raises(InputError, match="have no labels"):
+        compare(none, none)

@@ -235,8 +235,11 @@ def test_files_that_do_not_belong_together_are_refused(index: Path, folder: Path
     (folder / "table.feather").write_bytes((index / "references-1.feather").read_bytes())
     with pytest.raises(InputError, match=r"table\.feather is damaged"):
         EmbeddingSet.load(folder)
+
+
+def test_vectors_of_another_number_are_refused(folder: Path) -> None:
     np.save(folder / "vectors.npy", unit(4))
-    with pytest.raises(InputError, match=r"vectors\.npy is damaged"):
+    with pytest.raises(InputError, match=r"vectors\.npy is damaged: its shape is \[4, 6\]"):
         EmbeddingSet.load(folder)
 
 
@@ -290,3 +293,24 @@ def test_a_manifest_that_lacks_something_is_damaged(folder: Path, index: Path) -
 def test_embeddings_do_without_faiss(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert len(EmbeddingSet.load(folder)) == 5
+
+
+def test_vectors_of_half_precision_are_brought_to_unit_length() -> None:
+    vectors = unit(50).astype(np.float16).astype(np.float32)
+    table = pa.table({"id": [str(row) for row in range(50)]})
+    one = EmbeddingSet(vectors, table, "f")
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() > 1e-5
+    np.testing.assert_allclose(np.linalg.norm(one.vectors, axis=1), 1, atol=3e-7)
+    exact = unit(50)
+    assert EmbeddingSet(exact, table, "f").vectors is exact
+
+
+def test_labels_that_are_not_numbers_are_none() -> None:
+    table = pa.table({"id": list("abc"), "label": pa.array([1.0, float("nan"), None])})
+    assert EmbeddingSet(unit(3), table, "f").labels == ["1", None, None]
+
+
+@pytest.mark.parametrize("labels", [[["a"], ["b"]], [b"\xff", b"b"], [{"a": 1}, {"a": 2}]])
+def test_labels_of_other_types_are_refused(labels: list[object]) -> None:
+    with pytest.raises(InputError, match=r"the labels are of the type .*; give names or whole numbers"):
+        EmbeddingSet(unit(2), pa.table({"id": ["a", "b"], "label": labels}), "f")

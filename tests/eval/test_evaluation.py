@@ -9,6 +9,7 @@ from eval import neighbours
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
+from eval.leaks import find_leaks
 from eval.vote import vote
 from tests.eval.test_metrics import naive_average_precision
 
@@ -233,3 +234,31 @@ def test_labels_of_any_script_and_length() -> None:
     evaluation = evaluate(queries)
     assert set(evaluation.per_class()) == set(names)
     assert evaluation.means()["recall@1"] == 1
+
+
+def test_a_reference_that_shows_the_querys_own_photo_has_no_vote_where_another_has() -> None:
+    """As in ``Index.query``."""
+    references = embeddings(["x", "y", "y"], [[1, 0], [0.8, 0.6], [0.6, 0.8]])
+    own = EmbeddingSet(np.array([[1, 0]], np.float32), references.table.slice(0, 1), "f")
+    other = EmbeddingSet(own.vectors, pa.table({"id": ["new"], "label": ["x"], "path": ["new"]}), "f")
+    both = EmbeddingSet(
+        np.concatenate([own.vectors, other.vectors]),
+        pa.table({"id": [*own.ids, "new"], "label": ["x", "x"], "path": ["a", "b"]}),
+        references.fingerprint,
+    )
+    found = evaluate(both, references, [2])
+    assert found.per_query["knn@2"].tolist() == [0, 1]
+    assert found.shares[0] == 1
+    assert evaluate(both, references, [1]).per_query["knn@1"].tolist() == [1, 1]
+
+
+def test_references_without_a_label_are_no_copies() -> None:
+    """They are not searched, so nobody finds itself among them."""
+    queries = embeddings([*"abab"], seed=0)
+    references = embeddings(["a", "b", None, None, None, None], seed=1)
+    ids = [*references.ids[:2], *queries.ids]
+    table = references.table.set_column(references.table.column_names.index("id"), "id", pa.array(ids))
+    references = EmbeddingSet(references.vectors, table, references.fingerprint)
+    found = evaluate(queries, references, [1])
+    assert found.queries == 4
+    assert find_leaks(queries, references, found.rows, found.nearest).same_photo == 0

@@ -15,6 +15,7 @@ from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.health import health
 from eval.recall import main
+from eval.reliability import expected_calibration_error
 from eval.verification import verify
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +47,10 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     output = capsys.readouterr()
     printed = json.loads(output.out)
     means = ["recall@1", "recall@2", "recall@4", "r_precision", "map@r", "map@4", "precision@4", "mrr@4", "knn@4"]
-    assert list(printed) == [*COUNTS, *means, "macro", "intervals", "open_set"]
+    assert list(printed) == [*COUNTS, *means, "macro", "intervals", "open_set", "warnings"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
     intervals = {name: [one.low, one.high] for name, one in expected.intervals().items()}
+    rough = "only 3 classes: take the intervals as hints"
     counted = {
         "queries": 10,
         "left_out": 1,
@@ -61,7 +63,7 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     counted["copies_among_references"] = 0
     unknown = {"similar_picture": None, "trained_on": None, "class_trained_on": None, "protocol": "unknown"}
     more = {"macro": expected.macro_means(), "intervals": intervals, "open_set": expected.open_set()}
-    assert printed == {**counted, **unknown, **expected.means(), **more}
+    assert printed == {**counted, **unknown, **expected.means(), **more, "warnings": [rough]}
     assert returned.means() == expected.means()
     assert output.err == "warning: only 3 classes: take the intervals as hints\n"
 
@@ -198,3 +200,28 @@ def test_families_are_resampled_in_place_of_classes(tmp_path: Path, capsys: pyte
         main(with_genus(["x", "x", None, *genera[3:]]), families="genus")
     with pytest.raises(InputError, match="a is in genus x and in y"):
         main(with_genus(["x", "x", "y", *genera[3:]]), families="genus")
+
+
+def test_a_table_that_is_not_one_of_classes_stays(queries: Path, tmp_path: Path) -> None:
+    other = tmp_path / "genus.csv"
+    other.write_text("path,label\n")
+    with pytest.raises(InputError, match=r"genus\.csv exists and is no table of classes"):
+        main(queries, per_class=other)
+    assert other.read_text() == "path,label\n"
+    main(queries, per_class=tmp_path / "classes.csv")
+    main(queries, per_class=tmp_path / "classes.csv")
+
+
+def test_more_neighbours_than_references_are_said(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(queries, k=f"1,{10**20}")
+    assert f"k of {10**20} is more than the 10 references" in capsys.readouterr().err
+    main(queries, k="1,10")
+    assert "is more than" not in capsys.readouterr().err
+
+
+def test_calibration_of_the_vote_in_full(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(queries, k="1,4", full=True, json=True)
+    printed = json.loads(capsys.readouterr().out)
+    evaluation = evaluate(EmbeddingSet.load(queries), None, [1, 4])
+    expected = expected_calibration_error(evaluation.shares, evaluation.per_query["knn@4"] > 0)
+    assert printed["calibration"] == {"ece@4": expected}

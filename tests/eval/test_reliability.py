@@ -42,3 +42,10 @@ def test_what_is_no_probability_is_refused() -> None:
         expected_calibration_error(np.array([]), np.array([], bool))
     with pytest.raises(InputError, match=r"must be \[2, labels\]"):
         coverage(np.ones((3, 2), bool), np.array([0, 1]))
+
+
+def test_codes_beyond_the_labels_are_refused() -> None:
+    with pytest.raises(InputError, match="code 2 is none of the 2 labels"):
+        coverage(np.ones((2, 2), bool), np.array([0, 2]))
+    with pytest.raises(InputError, match="code 0 is none of the 0 labels"):
+        coverage(np.ones((2, 0), bool), np.array([0, 0]))

@@ -63,15 +63,18 @@ def test_many_queries_elect_what_each_elects_alone(temperature: float) -> None:
     similarities = -np.sort(-draw.integers(-4, 5, (500, 9)) / 4, axis=1).astype(np.float32)  # with ties
     codes = draw.integers(-1, 4, (500, 9))
     similarities[draw.random(500) < 0.2, 5:] = -np.inf
-    expected = []
+    expected, shares = [], []
     for row, names in zip(similarities, codes, strict=True):
         there = np.isfinite(row)
         candidates = vote(row[there], [None if code < 0 else str(code) for code in names[there]], temperature)
         expected.append(int(candidates[0].label) if candidates else -1)
-    assert elected(similarities, codes, temperature).tolist() == expected
+        shares.append(candidates[0].share if candidates else 0.0)
+    winners, found = elected(similarities, codes, temperature)
+    assert winners.tolist() == expected
+    np.testing.assert_allclose(found, shares, rtol=1e-12)
 
 
 def test_no_votes_elect_nobody() -> None:
-    assert elected(np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1)).tolist() == [-1, -1]
+    assert elected(np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1))[0].tolist() == [-1, -1]
     with pytest.raises(InputError, match="it must be above 0"):
         elected(np.zeros((1, 1), np.float32), np.zeros((1, 1), int), 0)

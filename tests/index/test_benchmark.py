@@ -1,9 +1,13 @@
 import json
+import shutil
 from dataclasses import asdict, replace
 
+import pyarrow as pa
 import pytest
 
+from embedder import embed as embed_room
 from embedder.data.cars98 import FIRST
+from embedder.data.catalog import Catalog, ClassSplit, label_column
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
@@ -108,3 +112,51 @@ def test_photos_cut_to_their_box_are_called_so(tiny_embedder, divided, tmp_path)
     found = main(tiny_embedder, str(tmp_path / "table.csv"), out=tmp_path / "out")
     assert found.row.photos == "box"
     assert main(tiny_embedder, str(divided), out=tmp_path / "out").row.photos == "whole"
+
+
+def test_photos_that_cannot_be_read_are_counted(tiny_embedder, divided, tmp_path, capsys):
+    broken = shutil.copytree(divided, tmp_path / "broken")
+    (broken / "test" / "class-0" / "bad.png").write_bytes(b"no photo")
+    found = main(tiny_embedder, str(broken), out=tmp_path / "out")
+    told = capsys.readouterr()
+    assert found.unreadable == 1
+    assert "8 queries, 0 left out, 1 unreadable" in told.out
+    assert "1 photos could not be read, and are in no number" in told.err
+    assert main(tiny_embedder, str(broken), out=tmp_path / "out").unreadable == 1
+
+
+def test_either_protocol_of_a_data_set_that_has_both(tiny_embedder, tmp_path, monkeypatch):
+    divided = tmp_path / "photos"
+    for number in range(24):
+        write_photo(divided / f"{number}.png", number % 4, number)
+    table = {
+        "path": pa.array([f"{number}.png" for number in range(24)]),
+        "label": label_column([f"class-{number % 4}" for number in range(24)]),
+        "split": pa.array(["train" if number < 16 else "test" for number in range(24)]),
+    }
+    names = tuple(f"class-{number}" for number in range(4))
+    catalog = Catalog(pa.table(table), divided, "both", ClassSplit(names[:1], names[1:2], names[2:]))
+    for room in (benchmark, embed_room):
+        monkeypatch.setattr(room, "read_catalog", lambda _: catalog)
+    rows = {
+        protocol: main(tiny_embedder, "both:x", protocol=protocol, out=tmp_path / "out")
+        for protocol in ("auto", "zero-shot", "closed-set")
+    }
+    assert rows["auto"].row == rows["zero-shot"].row
+    assert [rows[name].leaks.queries for name in ("zero-shot", "closed-set")] == [12, 8]
+    with pytest.raises(InputError, match="declares no classes for the zero-shot protocol"):
+        monkeypatch.setattr(benchmark, "read_catalog", lambda _: replace(catalog, class_split=None))
+        main(tiny_embedder, "both:x", protocol="zero-shot", out=tmp_path / "out")
+
+
+def test_an_embedder_that_does_not_say_how_it_was_trained_is_not_called_frozen(tiny_embedder, divided, tmp_path):
+    assert main(tiny_embedder, str(divided), out=tmp_path / "out").row.method == "unknown"
+
+
+def test_vectors_that_are_made_anew(tiny_embedder, divided, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(divided)
+    main(tiny_embedder, str(divided), out=tmp_path / "out")
+    with pytest.raises(InputError, match="--overwrite to make it anew"):
+        main(tiny_embedder, str(link), out=tmp_path / "out")
+    main(tiny_embedder, str(link), out=tmp_path / "out", overwrite=True)

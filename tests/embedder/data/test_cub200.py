@@ -73,6 +73,7 @@ def test_what_is_missing_is_named_and_where_to_get_it(root, name):
     [
         ("images.txt", "4 none.jpg", r"lists 600 photos and 1 of them do not exist \(first: images/none.jpg\)"),
         ("images.txt", "5 none.jpg", "line 4: expected '4 VALUE' and found '5 none.jpg'"),
+        ("classes.txt", "4 001.Bird_1", "lists a species twice"),
         ("classes.txt", "4", "line 4: expected '4 VALUE' and found '4'"),
         ("image_class_labels.txt", "4 0", "line 4: '0' is none of 1, 2, 3"),
         ("train_test_split.txt", "4 2", "line 4: '2' is none of 1, 0"),
@@ -89,6 +90,12 @@ def test_lists_that_do_not_fit(root, name, line, message):
     lines = (root / name).read_text().splitlines()
     (root / name).write_text("\n".join([*lines[:3], line, *lines[4:]]))
     with pytest.raises(InputError, match=message):
+        read(root)
+
+
+def test_a_list_that_is_no_text(root):
+    (root / "classes.txt").write_bytes(b"1 \xff\xfe\n")
+    with pytest.raises(InputError, match=r"classes.txt is damaged: .*; unpack"):
         read(root)
 
 
