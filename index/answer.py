@@ -36,11 +36,12 @@ class Answer:
 
     Attributes:
         query: the photo's path; None where it came as bytes or as an image.
-        known: whether the photo shows a class of the index.
+        known: whether the photo shows a class of the index, by the similarity of the nearest reference.
         label: the class with the most votes; None where it is unknown.
-        probability: that the label is right.
+        probability: that the first of the candidates is right, if the photo shows a class of the index.
         candidates: classes among the neighbours with their share of the vote, the largest share first.
-        label_set: the labels that hold the right one with the stated coverage.
+        label_set: the labels that hold the right one with the stated coverage, if the photo shows a class of the index;
+            may be empty.
         coverage: of the label set.
         neighbours: the nearest references, nearest first.
         generation: of the index.

@@ -15,6 +15,7 @@ from eval.command import run
 from eval.errors import InputError
 from eval.files import already_made
 from eval.images import thumbnail
+from index.calibrate import calibrated_if_possible
 from index.commit import staging, writing
 from index.duplicates import Distinct, OnConflict, distinct
 from index.journal import Change
@@ -100,8 +101,10 @@ def _build(
                 shared_ids=made_from["on_conflict"] == "both",
                 left_out=left_out,
             )
+            after, said = calibrated_if_possible(after, out, new_files, writer.generation)
             counts = {"added": references.count, "removed": before.count if before else 0}
             writer.commit(after, Change("build", counts, {"images": images}), new_files)
+    print(said, file=sys.stderr)
 
 
 def copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:

@@ -94,6 +94,8 @@ class Manifest:
         yield self.embedder
         if self.trained_on:
             yield self.trained_on
+        if self.calibration:
+            yield self.calibration["file"]
         for segment in self.segments:
             yield from segment.files
 

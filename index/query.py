@@ -13,10 +13,12 @@ from PIL import Image
 from embedder.data.folder import photos_below
 from eval.command import run
 from eval.contact_sheet import Row, Tile, contact_sheet
-from eval.errors import InputError
+from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.images import BadImage, open_image, thumbnail
 from index.answer import Answer, Neighbour
+from index.calibrate import describe
+from index.calibration import STALE
 from index.search import Index
 
 WIDEST = 6
@@ -103,18 +105,25 @@ def _to_json(photo: Path, result: Answer | BadImage) -> dict[str, Any]:
 
 def _heading(index: Index) -> str:
     """What is said once, about all answers."""
-    return (
-        f"{index.folder}: {index.count} references, generation {index.generation}, uncalibrated: "
-        "shares of the vote are not probabilities, and no photo is called unknown"
-    )
+    head = f"{index.folder}: {index.count} references, generation {index.generation}"
+    if index.calibration is None:
+        return f"{head}, uncalibrated: shares of the vote are not probabilities, and no photo is called unknown"
+    changed = index.calibration.changed(index.manifest)
+    stale = f"; {changed:.0%} of the references have changed since: run index.calibrate" if changed > STALE else ""
+    return f"{head}, {describe(index.calibration)}{stale}"
 
 
 def _text(answer: Answer) -> str:
     """An answer for people."""
     first, *others = answer.candidates
-    lines = [str(answer.query), f"  {first.label}, {first.share:.0%} of the vote"]
+    share = f"{first.share:.0%}" if answer.known else f"{first.share:.0%} of the vote"
+    named = first.label if answer.label else f"unknown; nearest is {first.label}"
+    lines = [str(answer.query), f"  {named}, {share}"]
     if others:
         lines[-1] += f" (then {', '.join(f'{other.label} {other.share:.0%}' for other in others[:3])})"
+    if answer.label_set is not None and answer.known:
+        named = first_few(answer.label_set, most=10) or "none; it fits no label as well as most references fit theirs"
+        lines.append(f"  {answer.coverage:.0%} label set: {named}")
     width = max(len(neighbour.label) for neighbour in answer.neighbours)
     lines += [_line(neighbour, width) for neighbour in answer.neighbours]
     return "\n".join(lines)
@@ -152,13 +161,15 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
             image=Image.open(io.BytesIO(index.thumbnail(neighbour.row))),
             caption=f"{neighbour.label} (the same photo: no vote)" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
-            frame="same" if neighbour.label == result.label else "other",
+            frame="same" if neighbour.label == result.candidates[0].label else "other",
         )
         for neighbour in result.neighbours[:MOST_REFERENCES]
     ]
     small = Image.open(io.BytesIO(thumbnail(open_image(photo))))
     name = "/".join(photo.parts[-2:])
-    return Row(small, str(result.label), f"{result.candidates[0].share:.0%} of the vote · {name}", tiles)
+    first = result.candidates[0]
+    share = f"{first.share:.0%}" if result.known else f"{first.share:.0%} of the vote"
+    return Row(small, result.label or f"unknown; nearest is {first.label}", f"{share} · {name}", tiles)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow import feather
 
 from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet
@@ -19,9 +21,13 @@ from eval.images import photo_id
 from eval.neighbours import Neighbours, nearest
 from eval.vote import vote
 from index.answer import Answer, Neighbour
+from index.calibration import VOTERS, Calibration, group_codes, label_set
 from index.manifest import Manifest
 from index.segment import check_same_embedder
 from index.store import Store
+
+SPARE = 10
+"""Neighbours beyond those that vote, which take the places of those that a label set leaves out in turn."""
 
 
 class Index:
@@ -120,39 +126,94 @@ class Index:
     def query(self, photo: Photo, k: int = 10) -> Answer:
         """Answer one photo by the similarity-weighted vote of its nearest references.
 
+        In a calibrated index the ``VOTERS`` nearest vote, whatever ``k`` is; in others the ``k`` nearest.
+
         Where the photo itself is among the references, it is shown and marked, but has no vote as long as another
         neighbour has one: it says what it was labelled, not what it looks like, and its similarity of 1 would drown
         the others.
 
         Args:
             photo: a file, the bytes of one, or an image that is open already.
-            k: neighbours to look at; at most as many as there are references.
+            k: neighbours to show; at most as many as there are references.
 
         Raises:
             BadImage: the photo cannot be read.
             InputError: ``k`` is below 1, or the index is empty.
         """
-        found = self.search(self.embedder.embed([photo]), k)
-        own_id = _photo_id(photo)
+        (vector,) = self.embedder.embed([photo])
+        return self.judge(vector, k, str(photo) if isinstance(photo, str | Path) else None, _photo_id(photo))
+
+    def judge(
+        self, vector: NDArray[np.float32], k: int = 10, query: str | None = None, own_id: str | None = None
+    ) -> Answer:
+        """Answer a photo whose vector is known; see ``query``.
+
+        Args:
+            vector: by the embedder of the index, of unit length ``[D]``.
+            k: neighbours to show.
+            query: what the answer says that was asked.
+            own_id: names the photo, to know it among the references.
+
+        Raises:
+            InputError: as for ``search``.
+        """
+        if k < 1:
+            raise InputError(f"k is {k}; it must be at least 1")
+        found = self.search(vector[None], k if self.calibration is None else max(k, VOTERS) + SPARE)
         neighbours = [
             self._neighbour(rank, int(row), float(similarity), own_id)
             for rank, (row, similarity) in enumerate(zip(found.rows[0], found.similarities[0], strict=True), 1)
         ]
-        voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
-        similarities = np.array([voter.similarity for voter in voters], np.float32)
-        candidates = vote(similarities, [voter.label for voter in voters])
-        return Answer(
-            query=str(photo) if isinstance(photo, str | Path) else None,
+        answer = Answer(
+            query=query,
             known=None,
-            label=candidates[0].label,
+            label=None,
             probability=None,
-            candidates=candidates,
+            candidates=[],
             label_set=None,
             coverage=None,
-            neighbours=neighbours,
+            neighbours=neighbours[:k],
             generation=self.generation,
             fingerprint=self.fingerprint,
         )
+        voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
+        return self._judged(answer, voters)
+
+    def _judged(self, answer: Answer, voters: list[Neighbour]) -> Answer:
+        """An answer with what its neighbours' vote says, in calibrated words where there is a calibration."""
+        similarities = np.array([voter.similarity for voter in voters], np.float32)
+        labels = [voter.label for voter in voters]
+        if self.calibration is None:
+            candidates = vote(similarities, labels)
+            return replace(answer, label=candidates[0].label, candidates=candidates)
+        candidates = vote(similarities[:VOTERS], labels[:VOTERS], self.calibration.temperature)
+        known = bool(similarities[0] > self.calibration.threshold)
+        groups = self._groups[[voter.row for voter in voters]]
+        named = label_set(self._scores(self.calibration), self.calibration, similarities, labels, groups)
+        return replace(
+            answer,
+            known=known,
+            label=candidates[0].label if known else None,
+            probability=candidates[0].share,
+            candidates=candidates,
+            label_set=sorted({*self.labels[self.kept]}) if named is None else named,
+            coverage=self.calibration.coverage,
+        )
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What may be promised about answers; None while the index is uncalibrated."""
+        return None if self.manifest.calibration is None else Calibration.of(self.manifest.calibration)
+
+    @cache  # noqa: B019 - as many as there are generations open
+    def _scores(self, calibration: Calibration) -> pa.Table:
+        """The scores that label sets need."""
+        return feather.read_table(self.folder / calibration.file, memory_map=False)
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64]:
+        """The group of each row."""
+        return group_codes(self.table)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10) -> Neighbours:
         """Find the k nearest references of each query, exactly; ties go to the lower row.

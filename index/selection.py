@@ -1,5 +1,6 @@
 """Naming references: by label, by id, by path."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
         index: where to look.
         label: the references of this class.
         id: the references of this photo.
-        path: this photo, or the photos of this folder, relative to the index's ``images_root`` or as it lies on this
-            machine.
+        path: this photo, or the photos of this folder, as the index keeps it or as it is called here.
 
     Returns:
         At least one row, ascending.
@@ -45,15 +45,12 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
     paths = index.table["path"]
-    inside = _inside(index, value)
-    same = pc.or_(pc.equal(paths, inside), pc.starts_with(paths, f"{inside}/"))
-    return pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-
-
-def _inside(index: Index, path: str) -> str:
-    """A path as the index keeps it."""
-    root, given = Path(index.manifest.images_root), Path(path)
-    return (given.relative_to(root) if given.is_relative_to(root) else given).as_posix()
+    here = os.path.relpath(Path(value).absolute(), index.manifest.images_root)
+    found = np.zeros(len(paths), bool)
+    for inside in {Path(value).as_posix(), Path(here).as_posix()}:
+        same = pc.or_(pc.equal(paths, inside), pc.starts_with(paths, f"{inside}/"))
+        found |= pc.fill_null(same, False).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _none(index: Index, name: str, value: str) -> InputError:

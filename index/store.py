@@ -14,7 +14,7 @@ from index.manifest import Manifest
 from index.segment import MappedSegment
 
 OURS = re.compile(
-    r"(vectors|references|thumbnails)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
+    r"(vectors|references|thumbnails|calibration)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
     r"|\.?manifest(-\d{6,})?\.json(\.\d+\.part)?|index\.lock|journal\.jsonl"
 )
 """Names that a commit gives to files: no others are ever removed."""
@@ -47,21 +47,30 @@ class Store:
         Raises:
             InputError: there is no index, or it is damaged or of a newer version.
         """
-        return read_index(folder, lambda contents: cls._opened(folder, Manifest.from_json(contents)))
+        return read_index(folder, lambda contents: cls.of(Manifest.from_json(contents), folder))
 
     @classmethod
-    def _opened(cls, folder: Path, manifest: Manifest) -> "Store":
-        """Map the files of a generation."""
-        return cls(folder, manifest, _map(folder, manifest))
+    def of(cls, manifest: Manifest, folder: Path, new_files: Path | None = None) -> "Store":
+        """A generation as its manifest says, which may not have been committed yet.
+
+        Args:
+            manifest: what it holds.
+            folder: the index folder.
+            new_files: where those of its files are that have not been committed.
+        """
+        return cls(folder, manifest, _map(manifest, *filter(None, (new_files, folder))))
 
 
-def _map(folder: Path, manifest: Manifest) -> tuple[MappedSegment, ...]:
-    """Map the segments of a generation into memory."""
+def _map(manifest: Manifest, *folders: Path) -> tuple[MappedSegment, ...]:
+    """Map the segments of a generation into memory, each from the first folder that has it."""
+    places = [
+        next((one for one in folders if (one / segment.vectors).exists()), folders[-1]) for segment in manifest.segments
+    ]
     starts = accumulate((segment.count for segment in manifest.segments), initial=0)
     deleted = np.array(manifest.deleted, np.int64)
     return tuple(
-        MappedSegment(folder, segment, manifest.dimension, start, deleted)
-        for segment, start in zip(manifest.segments, starts, strict=False)
+        MappedSegment(place, segment, manifest.dimension, start, deleted)
+        for place, segment, start in zip(places, manifest.segments, starts, strict=False)
     )
 
 

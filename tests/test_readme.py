@@ -42,6 +42,28 @@ def test_the_commands_for_ones_own_photos_run(home: Path, run: str) -> None:
     assert (home / "evidence.png").exists() or run != "runs/mine"
 
 
+def test_the_commands_that_change_an_index_run(home: Path) -> None:
+    """After the commands above, whose index they change."""
+    draw_photos(home / "more", list(SPECIES)[3:4], 3, 96)
+    kind = next((home / "more").iterdir()).name
+    (block,) = (
+        text for text in re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if "index.add" in text
+    )
+    counts = []
+    for line in block.splitlines():
+        words = shlex.split(line.replace("more/KIND", f"more/{kind}").replace("KIND", kind.replace("_", " ")))
+        done = subprocess.run([sys.executable, *words[1:]], cwd=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        counts.append(re.search(r"references \d+|added \d+|removed \d+|relabelled \d+", done.stdout))
+    assert [found and found.group() for found in counts] == [
+        "added 3",
+        "relabelled 1",
+        "removed 2",
+        "references 24",
+        None,
+    ]
+
+
 def test_the_library_runs_without_torch(home: Path) -> None:
     """After the commands above, whose run and index it uses."""
     (block,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)

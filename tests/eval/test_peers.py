@@ -55,9 +55,9 @@ PML_NAMES = {"recall@1": "precision_at_1", "r_precision": "r_precision", "map@r"
 
 
 def test_pytorch_metric_learning(queries: EmbeddingSet) -> None:
-    """It leaves out lone classes as well. Of equally near ones it takes any, so it is told that the lower row is first."""
+    """It leaves out lone classes as well. Of equally near ones it takes any, so it is told to go by row."""
 
-    def by_row(asked: torch.Tensor, k: int, references: torch.Tensor, *_: object) -> tuple[torch.Tensor, ...]:
+    def by_row(asked: torch.Tensor, k: int, references: torch.Tensor, *_: object) -> tuple:
         similarities = asked.double() @ references.double().T
         similarities.fill_diagonal_(-torch.inf)
         found = torch.sort(similarities.round(decimals=6), dim=1, descending=True, stable=True)

@@ -1,0 +1,106 @@
+"""The command ``python -m index.calibrate NAME.index``: what may be promised about an index's answers."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pyarrow import feather
+
+from eval.command import run
+from eval.errors import InputError
+from index.calibration import Calibration
+from index.commit import staging, writing
+from index.hiding import calibrate
+from index.journal import Change
+from index.manifest import Manifest
+from index.search import Index
+from index.store import Store
+
+
+def main(index: Path, *, false_accepts: float | None = None, coverage: float = 0.9, seed: int = 0) -> Calibration:
+    """Measure on an index's references when a photo is unknown, how probable an answer is, and which labels to name.
+
+    An index is calibrated when it is built; this does it anew, after changes or for other rates.
+
+    Args:
+        index: an index folder.
+        false_accepts: the expected share of photos of other classes like the index's that are taken for known;
+            by default the one at which about as many known photos are taken for unknown.
+        coverage: how often label sets hold the right label: in practice; 2 * coverage - 1 is guaranteed.
+        seed: of the draw of up to 5,000 references, in whole classes.
+
+    Returns:
+        What was measured.
+    """
+    Index.open(index)  # where there is none, nothing is made
+    with staging(index) as new_files, writing(index) as writer:
+        opened = Index.open(index)
+        after = calibrated(opened, new_files, writer.generation, false_accepts, coverage, seed)
+        writer.commit(after, Change("calibrate"), new_files)
+    found = Index.open(index).calibration
+    if found is None:
+        raise InputError(f"{index} has been changed by another program meanwhile; run the command again")
+    print(f"{index}: {describe(found)}")
+    return found
+
+
+def calibrated(
+    index: Index,
+    new_files: Path,
+    generation: int,
+    false_accepts: float | None = None,
+    coverage: float = 0.9,
+    seed: int = 0,
+) -> Manifest:
+    """The generation in which an index is calibrated.
+
+    Args:
+        index: as it is or will be.
+        new_files: where the scores go.
+        generation: which names their file.
+        false_accepts: as for ``calibrate``.
+        coverage: likewise.
+        seed: likewise.
+
+    Raises:
+        InputError: there is nothing to calibrate with.
+    """
+    file = f"calibration-{generation:06}.feather"
+    found, scores = calibrate(index, file, false_accepts=false_accepts, coverage=coverage, seed=seed)
+    feather.write_feather(scores, new_files / file, compression="uncompressed")
+    return replace(index.manifest, calibration=asdict(found))
+
+
+def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> tuple[Manifest, str]:
+    """A generation that is to be committed, calibrated or else as it is, with what is to be said of that.
+
+    Args:
+        after: the generation.
+        folder: the index folder.
+        new_files: where its new files are.
+        generation: its number.
+    """
+    try:
+        found = calibrated(Index(Store.of(after, folder, new_files)), new_files, generation)
+    except InputError as error:
+        return replace(after, calibration=None), f"uncalibrated: {error}"
+    return found, describe(Calibration.of(found.calibration or {}))
+
+
+def describe(calibration: Calibration) -> str:
+    """What a calibration promises, in a sentence."""
+    of = f"{calibration.photos} photos of {calibration.classes} classes"
+    raised = calibration.asked < calibration.false_accepts
+    few = f" ({calibration.asked:.1%} would take more classes)" if raised else ""
+    known = (
+        f"of photos of other classes like these {calibration.false_accepts:.1%} are expected to be taken for known"
+        f"{few}, and {calibration.known_accepted:.1%} of known ones are"
+    )
+    if calibration.classes_trained_on:
+        known += "; the embedder was trained on these classes, and takes others for known more often"
+    least = max(0.0, 2 * calibration.coverage - 1)
+    sets = f"label sets hold the right label of {calibration.coverage:.0%} of known photos or so, {least:.0%} at least"
+    return f"calibrated on {of}: {known}; {sets}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,250 @@
+"""Calibration, compared with plain loops and with photos of classes that the index has never seen."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from eval.calibration import unknown_threshold
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.vote import vote
+from index import Index
+from index.calibrate import describe, main
+from index.calibration import STALE, VOTERS, Calibration, group_codes, label_set
+from index.commit import staging, writing
+from index.hiding import MOST_PHOTOS, calibrate
+from index.journal import Change
+from index.query import main as query
+from index.relabel import main as relabel
+from index.remove import main as remove
+from index.segment import SegmentWriter
+from tests.index.conftest import commit_vectors, unit
+
+CLASSES, PHOTOS = 24, 12
+
+
+def made(folder, seed=0, classes=CLASSES, photos=PHOTOS, spread=0.55, **columns):
+    """An index of clusters of vectors, with whatever further columns."""
+    draw = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(classes), photos)
+    vectors = unit(draw.normal(size=(classes, 16))[codes] + spread * draw.normal(size=(len(codes), 16)))
+    table = {
+        "id": [f"{seed:016x}{row:016x}" for row in range(len(codes))],
+        "label": pa.array([f"class-{code:02}" for code in codes]).dictionary_encode(),
+        "path": [f"{row}.jpg" for row in range(len(codes))],
+        "trained_on": [False] * len(codes),
+        "class_trained_on": [False] * len(codes),
+        **columns,
+    }
+    first = commit_vectors(folder, vectors[:1], thumbnail=b"")
+    with staging(first) as new_files, SegmentWriter(new_files, "tiny", 16) as references:
+        references.add(EmbeddingSet(vectors, pa.table(table), "tiny"), [b""] * len(codes))
+        with writing(first) as writer:
+            after = replace(writer.before, segments=[references.finish(writer.generation)])
+            writer.commit(after, Change("test"), new_files)
+    return first
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return made(tmp_path / "a.index")
+
+
+def test_it_is_what_plain_loops_give(folder):
+    index = Index.open(folder)
+    found, scores = calibrate(index, "x", false_accepts=0.1)
+    vectors, labels = index.vectors(np.arange(index.count)), index.labels
+    known, strangers, right = [], [], []
+    for row in range(index.count):
+        similarities = vectors.astype(np.float64) @ vectors[row]
+        order = [other for other in np.argsort(-similarities, kind="stable") if other != row]
+        known.append(similarities[order[0]])
+        strangers.append(max(similarities[other] for other in order if labels[other] != labels[row]))
+        near = order[:VOTERS]
+        shares = {
+            one.label: one.share
+            for one in vote(similarities[near], [labels[other] for other in near], found.temperature)
+        }
+        right.append(shares.get(labels[row], 0.0))
+    codes = np.unique(labels.astype(str), return_inverse=True)[1]
+    assert found.threshold == pytest.approx(unknown_threshold(np.array(strangers), codes, 0.1), abs=1e-6)
+    assert found.known_accepted == pytest.approx((np.array(known) > found.threshold).mean())
+    np.testing.assert_allclose(scores["right"].to_numpy(), right, atol=1e-5)
+    assert (found.photos, found.classes, found.lone) == (288, 24, 0)
+
+
+def test_by_default_both_errors_are_about_alike(folder):
+    found, _ = calibrate(Index.open(folder), "x")
+    assert 1 - found.known_accepted <= found.false_accepts
+    before, _ = calibrate(Index.open(folder), "x", false_accepts=found.false_accepts - 0.01)
+    assert 1 - before.known_accepted > before.false_accepts or before.false_accepts == 1 / (CLASSES + 1)
+
+
+def test_few_classes_can_show_no_small_rate(tmp_path):
+    folder = made(tmp_path / "a.index", classes=4, photos=60)
+    found, _ = calibrate(Index.open(folder), "x", false_accepts=0.01)
+    assert found.false_accepts == pytest.approx(1 / 5)
+    assert np.isfinite(found.threshold)
+    assert "20.0% are expected to be taken for known (1.0% would take more classes)" in describe(found)
+
+
+def test_photos_of_the_own_group_are_hidden(tmp_path):
+    """Twins of one individual would find each other, and look as if new photos were as easy."""
+    groups = pa.array([f"{row // 2}" for row in range(CLASSES * PHOTOS)])
+    folder = made(tmp_path / "a.index", group=groups)
+    index = Index.open(folder)
+    twins = group_codes(index.table)
+    assert (np.bincount(twins)[np.unique(twins)] == 2).all()
+    _, scores = calibrate(index, "x")
+    vectors, labels = index.vectors(np.arange(index.count)), index.labels
+    found, _ = calibrate(index, "x")
+    for place in (0, 5, 100):
+        row = scores["row"][place].as_py()
+        similarities = vectors @ vectors[row]
+        near = [other for other in np.argsort(-similarities, kind="stable") if twins[other] != twins[row]][:VOTERS]
+        shares = {one.label: one.share for one in vote(similarities[near], labels[near].tolist(), found.temperature)}
+        assert scores["right"][place].as_py() == pytest.approx(shares.get(labels[row], 0.0), abs=1e-5)
+
+
+def test_rows_without_a_group_are_alone(tmp_path):
+    table = pa.table({"id": list("abcd"), "group": pa.array(["x", None, "x", None])})
+    codes = group_codes(table)
+    assert codes[0] == codes[2]
+    assert len({*codes}) == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"trained_on": pa.array([None] * 288, pa.bool_())}, "which photos the embedder was trained on is not known"),
+        ({"trained_on": [True] * 100 + [False] * 188}, "188 references are photos .* 200 are the least"),
+    ],
+)
+def test_what_cannot_be_calibrated(tmp_path, columns, message):
+    folder = made(tmp_path / "a.index", **columns)
+    with pytest.raises(InputError, match=message):
+        main(folder)
+    assert Index.open(folder).calibration is None
+
+
+def test_one_class_cannot_be_calibrated(tmp_path):
+    folder = made(tmp_path / "a.index", classes=1, photos=250)
+    with pytest.raises(InputError, match="all references are of one class, class-00"):
+        main(folder)
+
+
+def test_photos_that_were_trained_on_are_left_out(tmp_path):
+    trained = [row % 4 == 0 for row in range(288)]
+    folder = made(tmp_path / "a.index", trained_on=trained, class_trained_on=[True] * 288)
+    found, scores = calibrate(Index.open(folder), "x")
+    assert found.photos == 216
+    assert not {row for row in range(288) if trained[row]} & {*scores["row"].to_pylist()}
+    assert found.classes_trained_on
+    assert "takes others for known more often" in describe(found)
+
+
+def test_classes_that_were_not_trained_on_go_first(tmp_path):
+    seen = [row < 40 for row in range(288)]
+    found, scores = calibrate(Index.open(made(tmp_path / "a.index", class_trained_on=seen)), "x")
+    assert not found.classes_trained_on
+    assert min(scores["row"].to_pylist()) == 40
+
+
+def test_whole_classes_are_drawn(tmp_path, monkeypatch):
+    from index import hiding
+
+    monkeypatch.setattr(hiding, "MOST_PHOTOS", 100)
+    assert MOST_PHOTOS == 5000
+    _, scores = calibrate(Index.open(made(tmp_path / "a.index")), "x")
+    rows = np.array(scores["row"].to_pylist())
+    assert len(rows) == 96
+    assert np.unique(rows // PHOTOS, return_counts=True)[1].tolist() == [PHOTOS] * 8
+
+
+def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path):
+    """New photos of the same clusters, over several indexes; and unknown ones are taken for known as often as said."""
+    held, sizes, accepted, known = [], [], [], []
+    for seed in range(8):
+        draw = np.random.default_rng(100 + seed)
+        centres = draw.normal(size=(CLASSES + 6, 16))
+        codes = np.repeat(np.arange(CLASSES + 6), PHOTOS + 5)
+        vectors = unit(centres[codes] + 1.2 * draw.normal(size=(len(codes), 16)))
+        new = np.arange(len(codes)) % (PHOTOS + 5) >= PHOTOS
+        indexed = ~new & (codes < CLASSES)
+        folder = made(tmp_path / f"{seed}.index", seed=seed)
+        opened = Index.open(folder)
+        table = opened.table.select(["id", "label", "path", "trained_on", "class_trained_on"])
+        with staging(folder) as new_files, SegmentWriter(new_files, "tiny", 16) as references:
+            references.add(EmbeddingSet(vectors[indexed], table, "tiny"), [b""] * int(indexed.sum()))
+            with writing(folder) as writer:
+                after = replace(writer.before, segments=[references.finish(writer.generation)])
+                writer.commit(after, Change("test"), new_files)
+        main(folder, false_accepts=0.2, coverage=0.8)
+        index = Index.open(folder)
+        for row in np.flatnonzero(new):
+            answer = index.judge(vectors[row])
+            if codes[row] < CLASSES:
+                held.append(f"class-{codes[row]:02}" in answer.label_set)
+                sizes.append(len(answer.label_set))
+                known.append(answer.known)
+            else:
+                accepted.append(answer.known)
+    assert 0.76 < np.mean(held) < 0.86  # 960 photos, whose standard error is 1.3 points and more
+    assert 1 < np.mean(sizes) < 6
+    assert np.mean(accepted) < 0.3  # 240 photos of 48 classes
+    assert np.mean(known) > np.mean(accepted) + 0.1
+
+
+def test_a_set_can_be_all_labels(folder):
+    index = Index.open(folder)
+    found, scores = calibrate(index, "x", coverage=0.9)
+    nothing = pa.table({**{name: scores[name] for name in ("row", "group")}, "right": np.zeros(len(scores))})
+    near = index.search(index.vectors(np.array([3])), 20)
+    labels = index.labels[near.rows[0]].tolist()
+    assert label_set(nothing, found, near.similarities[0], labels, near.rows[0]) is None
+    assert label_set(scores, found, near.similarities[0], labels, near.rows[0])[0] == "class-00"
+
+
+def test_a_calibration_goes_stale(folder, capsys):
+    main(folder)
+    calibration = Index.open(folder).calibration
+    assert calibration == Calibration.of(Index.open(folder).manifest.calibration)
+    remove(folder, path="3.jpg")
+    relabel(folder, path="17.jpg", to="other")
+    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == pytest.approx(2 / 288)
+    remove(folder, label="class-05")
+    remove(folder, label="class-06")
+    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) > STALE
+    main(folder)
+    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
+
+
+def test_an_answer_with_everything(tiny_embedder, tmp_path, capsys):
+    from index.build import main as build
+    from tests.index.conftest import write_photo
+
+    for number in range(240):
+        write_photo(tmp_path / "photos" / f"class-{number % 20:02}" / f"{number:03}.png", number % 20, number)
+    np.save(tmp_path / "trained_on.npy", np.array(["0" * 32]))
+    folder = build(tiny_embedder, str(tmp_path / "photos"), out=tmp_path / "a.index")
+    assert "calibrated on 240 photos of 20 classes" in capsys.readouterr().err
+    assert Index.open(folder).generation == 1
+    write_photo(tmp_path / "known.png", 3, 999)
+    write_photo(tmp_path / "unknown.png", 77, 999)
+    query(folder, tmp_path / "known.png", tmp_path / "unknown.png", k=2, json=True)
+    known, unknown = json.loads(capsys.readouterr().out)
+    assert (known["known"], known["label"], known["label_set"]) == (True, "class-03", ["class-03"])
+    assert known["probability"] == pytest.approx(known["candidates"][0]["share"])
+    assert known["coverage"] == 0.9
+    assert len(known["neighbours"]) == 2
+    assert (unknown["known"], unknown["label"]) == (False, None)
+    assert unknown["candidates"]
+    query(folder, tmp_path / "known.png", tmp_path / "unknown.png", k=2, picture=tmp_path / "answers.png")
+    told = capsys.readouterr().out
+    assert "calibrated on 240 photos" in told
+    assert "class-03, 100%" in told
+    assert "90% label set: class-03" in told
+    assert "unknown; nearest is class-" in told
