@@ -59,7 +59,7 @@ def test_the_commands_that_change_an_index_run(home: Path) -> None:
         "added 3",
         "relabelled 1",
         "removed 2",
-        "references 24",
+        "references 23",
         None,
     ]
 
