@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args()
     print(
-        "| false accepts asked | stated | seen | known photos accepted, stated | seen | coverage promised | seen | labels a set |"
+        "| false accepts: asked | stated | seen | known accepted: stated | seen | coverage: promised | seen | labels |"
     )
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,0 +1,90 @@
+"""The command ``python -m index.info NAME.index``: what an index holds, where it is from, what has been done to it."""
+
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from eval.command import run
+from index.calibrate import describe
+from index.journal import read_journal
+from index.search import Index
+
+
+def main(index: Path, *, json: bool = False, journal: int = 10) -> dict[str, Any]:
+    """Print everything that an index says of itself.
+
+    Args:
+        index: an index folder.
+        json: print one JSON object.
+        journal: how many of the last changes to tell of.
+
+    Returns:
+        What is printed.
+    """
+    opened = Index.open(index)
+    manifest, calibration = opened.manifest, opened.calibration
+    sizes: dict[str, int] = {}
+    for name, file in manifest.files.items():
+        kind = name.partition("-")[0]
+        sizes[kind] = sizes.get(kind, 0) + file.size
+    names, counts = _classes(opened)
+    entries = read_journal(index, manifest.journal)
+    told = {
+        "references": manifest.count,
+        "classes": len(names),
+        "fewest_of_a_class": min(counts, default=0),
+        "most_of_a_class": max(counts, default=0),
+        "generation": manifest.generation,
+        "created": manifest.created,
+        "embedder": {"fingerprint": manifest.fingerprint, **opened.embedder.summary},
+        "dimension": manifest.dimension,
+        "search": manifest.search,
+        "bytes": {**sizes, "in_all": sum(sizes.values())},
+        "segments": [segment.count for segment in manifest.segments],
+        "deleted": len(manifest.deleted),
+        "label_changes": len(manifest.label_changes),
+        "images_root": manifest.images_root,
+        "unreadable_photos": len(manifest.left_out),
+        "calibration": None if calibration is None else manifest.calibration,
+        "calibration_changed": None if calibration is None else calibration.changed(manifest),
+        "journal": entries[-journal:] if journal > 0 else [],
+    }
+    print(dumps(told) if json else _text(opened, told))
+    return told
+
+
+def _classes(index: Index) -> tuple[list[str], list[int]]:
+    """The labels of an index, and how many references each has."""
+    counts: dict[str, int] = {}
+    for label in index.labels[index.kept]:
+        counts[label] = counts.get(label, 0) + 1
+    return list(counts), list(counts.values())
+
+
+def _text(index: Index, told: dict[str, Any]) -> str:
+    """The same for people."""
+    embedder, sizes = told["embedder"], told["bytes"]
+    rows = {
+        "references": f"{told['references']} of {told['classes']} classes, {told['fewest_of_a_class']} to "
+        f"{told['most_of_a_class']} a class",
+        "generation": f"{told['generation']}, of {told['created']}",
+        "embedder": f"{embedder['fingerprint'][:16]}..., {embedder.get('backbone', 'unknown backbone')}, trained by "
+        f"{embedder.get('loss', 'what is unknown') or 'nothing'}, dimension {told['dimension']}",
+        "search": told["search"]["kind"],
+        "size": ", ".join(f"{name.replace('_', ' ')} {size / 1e6:.1f} MB" for name, size in sizes.items()),
+        "segments": f"{len(told['segments'])}; {told['deleted']} rows deleted, {told['label_changes']} relabelled",
+        "photos": f"relative to {told['images_root']}; {told['unreadable_photos']} could not be read",
+        "calibration": "none" if index.calibration is None else describe(index.calibration),
+    }
+    if index.calibration is not None:
+        rows["changed since"] = f"{told['calibration_changed']:.1%} of the references"
+    lines = [f"{name:<14}{text}" for name, text in rows.items()]
+    for entry in told["journal"]:
+        rest = {name: value for name, value in entry.items() if name not in ("generation", "when", "by", "command")}
+        what = ", ".join(f"{name} {value}" for name, value in rest.items())
+        lines.append(f"{entry['generation']:>6}  {entry['when']}  {entry['by']}  {entry['command']}: {what}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
