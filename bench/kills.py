@@ -4,9 +4,9 @@
 
 A process adds, removes, relabels, merges and undoes references, one command after the other, each by a rule that
 depends on the generation alone; so it is known what every generation holds. It is killed (SIGKILL) after a random time,
-again and again. After each kill the index must open, hold exactly what its generation holds, pass index.check, and answer
-as a plain search does. Readers open and search it all the time; none may fail, or find anything but what its generation
-holds.
+again and again. After each kill the index must open, hold exactly what its generation holds, pass index.check, and
+answer as a plain search does. Readers open and search it all the time; none may fail, or find anything but what its
+generation holds.
 """
 
 import argparse
@@ -184,9 +184,11 @@ def forked(work, *arguments) -> int:  # noqa: ANN001, ANN002
     """Do some work in a process of its own, silently; the process's number."""
     child = os.fork()
     if child == 0:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            work(*arguments)
-        os._exit(1)
+        try:
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                work(*arguments)
+        finally:
+            os._exit(1)  # nothing of the parent's is to be tidied up here
     return child
 
 
@@ -229,8 +231,8 @@ def main() -> None:
             report.with_suffix(".failed").read_text() for report in reports if report.with_suffix(".failed").exists()
         ]
     print(
-        f"{options.kills} kills, {options.kills - len(broken)} whole afterwards; {unfinished} in the middle of a change; "
-        f"{generation} generations; {asked} readings, {len(failed)} readers failed"
+        f"{options.kills} kills, {options.kills - len(broken)} whole afterwards; {unfinished} in the middle of a "
+        f"change; {generation} generations; {asked} readings, {len(failed)} readers failed"
     )
     print(*broken, *failed, sep="\n")
     sys.exit(bool(broken or failed))
