@@ -1,5 +1,6 @@
 """The command ``python -m index.add NAME.index IMAGES``: more references, without building anew."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from embedder.data.splits import Part, Protocol
 from embedder.embed import OnBadImage, report_left_out
 from eval.command import run
 from eval.errors import InputError
+from index.calibrate import calibrated_if_possible
 from index.changes import added, relabelled, removed
 from index.commit import staging, writing
 from index.duplicates import Meeting, OnConflict, meet
@@ -25,6 +27,7 @@ def main(
     on_conflict: OnConflict = "error",
     relabel: bool = False,
     on_bad_image: OnBadImage = "skip",
+    recalibrate: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Add labelled photos to an index: one step, done or not done. Whoever has the index open keeps what he has.
@@ -41,6 +44,7 @@ def main(
             photo; or keep both.
         relabel: give references that are there under another label the new one.
         on_bad_image: leave unreadable photos out with a count, or stop.
+        recalibrate: measure anew what may be promised about answers.
         dry_run: say what would be done, and do nothing.
 
     Returns:
@@ -48,10 +52,19 @@ def main(
     """
     opened = Index.open(index)
     source = photos_source(opened, images, split, protocol, on_conflict, on_bad_image)
-    return add(opened, source, Change("add", details={"images": images}), on_conflict, relabel, dry_run)
+    change = Change("add", details={"images": images})
+    return add(opened, source, change, on_conflict, relabel, dry_run, recalibrate)
 
 
-def add(opened: Index, source: Source, change: Change, on_conflict: OnConflict, relabel: bool, dry_run: bool) -> Change:
+def add(
+    opened: Index,
+    source: Source,
+    change: Change,
+    on_conflict: OnConflict,
+    relabel: bool,
+    dry_run: bool,
+    recalibrate: bool = False,
+) -> Change:
     """Add the photos of a source, embedding them before anybody else is kept from writing.
 
     Args:
@@ -61,6 +74,7 @@ def add(opened: Index, source: Source, change: Change, on_conflict: OnConflict, 
         on_conflict: what to do with a photo that is there under another label.
         relabel: give the reference the new label instead.
         dry_run: only say what would be done.
+        recalibrate: calibrate the index anew in the same step.
 
     Raises:
         InputError: a photo is there under another label, or the index has been given another embedder meanwhile.
@@ -78,12 +92,7 @@ def add(opened: Index, source: Source, change: Change, on_conflict: OnConflict, 
         staging(opened.folder) as new_files,
         SegmentWriter(new_files, opened.fingerprint, opened.manifest.dimension) as references,
     ):
-        left_out = []
-        for batch in source.references(meeting.new) if meeting.new else ():
-            references.add(batch.embeddings, batch.extras)
-            left_out += batch.left_out
-        unreadable = {photo["path"] for photo in left_out}
-        rows = [row for row in meeting.new if source.paths[row] not in unreadable]
+        rows, left_out = _embedded(source, meeting.new, references)
         with writing(opened.folder) as writer:
             now = Index.open(opened.folder)
             if now.fingerprint != opened.fingerprint:
@@ -99,10 +108,25 @@ def add(opened: Index, source: Source, change: Change, on_conflict: OnConflict, 
                 after = replace(after, shared_ids=True)
             counted = change.counting(**_counts(source, meeting, new & {*rows}), unreadable=len(left_out))
             if after != now.manifest:
-                writer.commit(after, counted, new_files if rows else None)
+                if not rows:  # of the segment that was begun nothing is left
+                    references.discard()
+                if recalibrate:
+                    after, said = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
+                    print(said, file=sys.stderr)
+                writer.commit(after, counted, new_files)
     report_left_out(left_out)
     announce(opened.folder, counted, Index.open(opened.folder).generation)
     return counted
+
+
+def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
+    """Write the references of some photos; the rows of those that could be read, and the photos that could not."""
+    left_out: list[dict[str, str]] = []
+    for batch in source.references(new) if new else ():
+        references.add(batch.embeddings, batch.extras)
+        left_out += batch.left_out
+    unreadable = {photo["path"] for photo in left_out}
+    return [row for row in new if source.paths[row] not in unreadable], left_out
 
 
 def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:

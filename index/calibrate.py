@@ -71,16 +71,19 @@ def calibrated(
 
 
 def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> tuple[Manifest, str]:
-    """A generation that is to be committed, calibrated or else as it is, with what is to be said of that.
+    """A generation that is to be committed, calibrated for the rates of the last time, with what is to be said of that.
 
     Args:
-        after: the generation.
+        after: the generation; where there is nothing to calibrate with, it is left uncalibrated.
         folder: the index folder.
         new_files: where its new files are.
         generation: its number.
     """
+    index = Index(Store.of(after, folder, new_files))
+    last = index.calibration
+    rates = (None, 0.9) if last is None else (last.asked, last.coverage)
     try:
-        found = calibrated(Index(Store.of(after, folder, new_files)), new_files, generation)
+        found = calibrated(index, new_files, generation, *rates)
     except InputError as error:
         return replace(after, calibration=None), f"uncalibrated: {error}"
     return found, describe(Calibration.of(found.calibration or {}))
@@ -89,8 +92,8 @@ def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, gener
 def describe(calibration: Calibration) -> str:
     """What a calibration promises, in a sentence."""
     of = f"{calibration.photos} photos of {calibration.classes} classes"
-    raised = calibration.asked < calibration.false_accepts
-    few = f" ({calibration.asked:.1%} would take more classes)" if raised else ""
+    asked = calibration.asked
+    few = f" ({asked:.1%} would take more classes)" if asked is not None and asked < calibration.false_accepts else ""
     known = (
         f"of photos of other classes like these {calibration.false_accepts:.1%} are expected to be taken for known"
         f"{few}, and {calibration.known_accepted:.1%} of known ones are"

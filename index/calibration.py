@@ -34,7 +34,7 @@ class Calibration:
         lone: how many of them have no other reference of their class, so that they only count as unknown.
         classes_trained_on: whether the embedder was trained on other photos of their classes. The promise is then about
             classes like these, and an embedder takes a class that it has never seen for known more often.
-        asked: the share of photos of other classes that was to be taken for known.
+        asked: the share of photos of other classes that was to be taken for known; None where that was left open.
         false_accepts: the expected share that is: the one asked for, or the least that so many classes can show.
         threshold: the similarity of the nearest reference above which a photo counts as known.
         known_accepted: the share of photos of the index's classes that count as known.
@@ -50,7 +50,7 @@ class Calibration:
     classes: int
     lone: int
     classes_trained_on: bool
-    asked: float
+    asked: float | None
     false_accepts: float
     threshold: float
     known_accepted: float

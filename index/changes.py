@@ -5,11 +5,13 @@ log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): n references
 writes and leave log n segments.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from index.commit import Writer, writing
+from index.calibrate import calibrated_if_possible
+from index.commit import Writer, staging, writing
 from index.journal import Change, announce
 from index.manifest import Manifest, Segment
 from index.search import Index
@@ -57,13 +59,16 @@ def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:
     return replace(before, label_changes={**before.label_changes, **changes})
 
 
-def change_index(folder: Path, make: Callable[[Index], tuple[Manifest, Change]], dry_run: bool = False) -> Change:
+def change_index(
+    folder: Path, make: Callable[[Index], tuple[Manifest, Change]], dry_run: bool = False, recalibrate: bool = False
+) -> Change:
     """Make one change to an index and commit it, with all other writers kept out.
 
     Args:
         folder: the index folder.
         make: what the next generation is, given the index as it is now, and what the journal is told.
         dry_run: only say what would be done.
+        recalibrate: calibrate it anew in the same step.
     """
     if dry_run:
         opened = Index.open(folder)
@@ -71,10 +76,13 @@ def change_index(folder: Path, make: Callable[[Index], tuple[Manifest, Change]],
         announce(folder, change, opened.generation, dry_run)
         return change
     Index.open(folder)  # where there is none, nothing is made
-    with writing(folder) as writer:
+    with staging(folder) as new_files, writing(folder) as writer:
         opened = Index.open(folder)
         after, change = make(opened)
         if after != opened.manifest:
-            writer.commit(after, change)
+            if recalibrate:
+                after, said = calibrated_if_possible(after, folder, new_files, writer.generation)
+                print(said, file=sys.stderr)
+            writer.commit(after, change, new_files)
     announce(folder, change, Index.open(folder).generation)
     return change

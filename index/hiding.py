@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eval.calibration import unknown_threshold, vote_temperature
+from eval.calibration import expected_threshold, vote_temperature
 from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.neighbours import nearest_in_blocks
@@ -83,7 +83,7 @@ def calibrate(
         classes=len(np.unique(hidden.codes)),
         lone=int(lone.sum()),
         classes_trained_on=trained_on,
-        asked=rate if false_accepts is None else false_accepts,
+        asked=false_accepts,
         false_accepts=rate,
         threshold=threshold,
         known_accepted=float((known > threshold).mean()),
@@ -101,12 +101,18 @@ def _threshold(
 ) -> tuple[float, float]:
     """The rate of false accepts, as ``calibrate`` takes it, and the threshold for it."""
     least = 1 / (len(np.unique(codes)) + 1)
-    rates = [asked] if asked is not None else [percent / 100 for percent in range(1, 100)]
-    for rate in rates:
-        threshold = unknown_threshold(strangers, codes, max(rate, least))
-        if asked is not None or (known <= threshold).mean() <= max(rate, least):
-            break
-    return max(rate, least), threshold
+
+    def at(rate: float) -> tuple[float, float]:
+        return max(rate, least), expected_threshold(strangers, codes, max(rate, least))
+
+    if asked is not None:
+        return at(asked)
+    low, high = 0, 99
+    while high - low > 1:  # the higher the rate, the fewer known photos are refused
+        middle = (low + high) // 2
+        rate, threshold = at(middle / 100)
+        low, high = (low, middle) if (known <= threshold).mean() <= rate else (middle, high)
+    return at(high / 100)
 
 
 def _drawn(index: Index, codes: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], bool]:

@@ -12,7 +12,13 @@ from index.source import index_source
 
 
 def main(
-    index: Path, other: Path, *, on_conflict: OnConflict = "error", relabel: bool = False, dry_run: bool = False
+    index: Path,
+    other: Path,
+    *,
+    on_conflict: OnConflict = "error",
+    relabel: bool = False,
+    recalibrate: bool = False,
+    dry_run: bool = False,
 ) -> Change:
     """Add the references of another index that the same embedder made, with their thumbnails; the other one stays.
 
@@ -21,6 +27,7 @@ def main(
         other: the index folder that is read.
         on_conflict: stop where a photo stands under another label; keep the first; skip the photo; or keep both.
         relabel: give references that are there under another label the other index's.
+        recalibrate: measure anew what may be promised about answers.
         dry_run: say what would be done, and do nothing.
 
     Returns:
@@ -30,7 +37,8 @@ def main(
         raise InputError(f"{index} cannot be merged with itself; name another index")
     opened = Index.open(index)
     source = index_source(opened, Index.open(other), on_conflict)
-    return add(opened, source, Change("merge", details={"other": str(other)}), on_conflict, relabel, dry_run)
+    change = Change("merge", details={"other": str(other)})
+    return add(opened, source, change, on_conflict, relabel, dry_run, recalibrate)
 
 
 if __name__ == "__main__":

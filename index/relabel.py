@@ -18,6 +18,7 @@ def main(
     label: str | None = None,
     id: str | None = None,
     path: str | None = None,
+    recalibrate: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Give another label to the references that fit all that is given, in one step.
@@ -30,6 +31,7 @@ def main(
         label: all references of this class.
         id: the references of this photo.
         path: this photo, or all photos of this folder.
+        recalibrate: measure anew what may be promised about answers.
         dry_run: say what would be done, and do nothing.
 
     Returns:
@@ -52,7 +54,7 @@ def main(
         change = Change("relabel", details={"of": asked, "to": to})
         return after, change.counting(relabelled=len(changed), removed=len(gone))
 
-    return change_index(index, with_label, dry_run)
+    return change_index(index, with_label, dry_run, recalibrate)
 
 
 if __name__ == "__main__":

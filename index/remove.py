@@ -16,6 +16,7 @@ def main(
     label: str | None = None,
     id: str | None = None,
     path: str | None = None,
+    recalibrate: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Remove the references that fit all that is given, in one step; index.undo brings them back.
@@ -25,6 +26,7 @@ def main(
         label: all references of this class.
         id: the references of this photo.
         path: this photo, or all photos of this folder.
+        recalibrate: measure anew what may be promised about answers.
         dry_run: say what would be done, and do nothing.
 
     Returns:
@@ -36,7 +38,7 @@ def main(
         rows = select(opened, label=label, id=id, path=path)
         return removed(opened.manifest, rows), Change("remove", {"removed": len(rows)}, {"of": asked})
 
-    return change_index(index, without, dry_run)
+    return change_index(index, without, dry_run, recalibrate)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ class SegmentWriter:
         _write_table(self._tables, self._folder / segment.references)
         return segment
 
+    def discard(self) -> None:
+        """Remove the files: nothing has come of them."""
+        self._close()
+        for name in (self._unfinished.vectors, self._unfinished.thumbnails):
+            (self._folder / name).unlink()
+
     def _close(self) -> None:
         """Close the files that grow."""
         self._vectors.close()

@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from eval.calibration import label_set_threshold, leave_one_out_set, unknown_threshold, vote_temperature
+from eval.calibration import (
+    expected_threshold,
+    label_set_threshold,
+    leave_one_out_set,
+    unknown_threshold,
+    vote_temperature,
+)
 from eval.errors import InputError
 from eval.vote import vote
 
@@ -145,3 +151,53 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
     for bad in (np.nan, -np.inf):
         with pytest.raises(InputError, match="a similarity of query 1 is not finite"):
             vote_temperature(np.array([[0.5, 0.4], [0.5, bad]]), np.ones((2, 2), bool))
+
+
+def test_the_expected_rate_is_that_of_classes_left_out() -> None:
+    """By plain loops: of all levels, the highest at which classes left out are accepted no more often than asked."""
+    draw = np.random.default_rng(5)
+    codes = np.repeat(np.arange(9), draw.integers(1, 8, 9))
+    scores = draw.normal(0, 1, 9)[codes] + draw.normal(0, 0.5, len(codes))
+
+    def threshold(chosen: np.ndarray, level: float) -> float:
+        """The greatest score with more than ``level`` of the classes' mass at or above it."""
+        names = np.unique(codes[chosen])
+        for score in np.sort(scores[chosen])[::-1]:
+            if np.mean([(scores[chosen & (codes == one)] >= score).mean() for one in names]) > level + 1e-9:
+                return score
+        return -np.inf
+
+    def left_out(level: float) -> float:
+        found = [(scores[codes == one] > threshold(codes != one, level)).mean() for one in range(9)]
+        return np.mean(found)
+
+    for rate in (0.1, 0.25, 0.6):
+        levels = np.linspace(0, 1, 3000)
+        fitting = [level for level in levels if left_out(level) <= rate]
+        assert expected_threshold(scores, codes, rate) == pytest.approx(
+            threshold(np.ones(len(codes), bool), max(fitting))
+        )
+
+
+def test_expected_rates_are_met_by_new_classes_on_average() -> None:
+    """Where ``unknown_threshold``, which promises no more than the rate, gives much less."""
+    for rate in (0.1, 0.2):
+        found = []
+        for seed in range(600):
+            draw = np.random.default_rng(seed)
+            codes = np.repeat(np.arange(26), draw.geometric(0.1, 26))
+            scores = draw.normal(0, 0.7, 26)[codes] + draw.normal(0, 1, len(codes))
+            new = codes == 25
+            limits = [of(scores[~new], codes[~new], rate) for of in (expected_threshold, unknown_threshold)]
+            found.append([(scores[new] > limit).mean() for limit in limits])
+        expected, bound = np.mean(found, axis=0)
+        assert abs(expected - rate) < 0.025
+        assert bound < rate - 0.015
+
+
+@pytest.mark.parametrize(("rate", "message"), [(0, "it must be above 0"), (1.0, "it must be above 0")])
+def test_expected_rates_out_of_range(rate: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        expected_threshold(np.ones(3), np.arange(3), rate)
+    with pytest.raises(InputError, match="3 scores of 2 photos"):
+        expected_threshold(np.ones(3), np.arange(2), 0.5)

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from eval.calibration import unknown_threshold
+from eval.calibration import expected_threshold
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.vote import vote
 from index import Index
+from index.add import main as add
 from index.calibrate import describe, main
 from index.calibration import STALE, VOTERS, Calibration, group_codes, label_set
 from index.commit import staging, writing
@@ -21,6 +22,7 @@ from index.query import main as query
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.segment import SegmentWriter
+from index.undo import main as undo
 from tests.index.conftest import commit_vectors, unit
 
 CLASSES, PHOTOS = 24, 12
@@ -70,7 +72,7 @@ def test_it_is_what_plain_loops_give(folder):
         }
         right.append(shares.get(labels[row], 0.0))
     codes = np.unique(labels.astype(str), return_inverse=True)[1]
-    assert found.threshold == pytest.approx(unknown_threshold(np.array(strangers), codes, 0.1), abs=1e-6)
+    assert found.threshold == pytest.approx(expected_threshold(np.array(strangers), codes, 0.1), abs=1e-6)
     assert found.known_accepted == pytest.approx((np.array(known) > found.threshold).mean())
     np.testing.assert_allclose(scores["right"].to_numpy(), right, atol=1e-5)
     assert (found.photos, found.classes, found.lone) == (288, 24, 0)
@@ -219,6 +221,31 @@ def test_a_calibration_goes_stale(folder, capsys):
     remove(folder, label="class-06")
     assert Index.open(folder).calibration.changed(Index.open(folder).manifest) > STALE
     main(folder)
+    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
+
+
+@pytest.mark.parametrize("how", ["remove", "relabel", "add"])
+def test_a_change_and_its_calibration_are_one_step(folder, tmp_path, how, capsys):
+    main(folder, false_accepts=0.07, coverage=0.8)
+    generation = Index.open(folder).generation
+    if how == "add":
+        row = Index.open(folder).table.slice(0, 1)
+        table = pa.table({name: row[name] for name in ("label", "path", "trained_on", "class_trained_on")})
+        one = EmbeddingSet(unit(np.ones((1, 16))), table.append_column("id", pa.array(["f" * 32])), "tiny")
+        one.save(tmp_path / "one", made_from={}, images_root=None, left_out=[])
+        add(folder, str(tmp_path / "one"), recalibrate=True)
+    elif how == "remove":
+        remove(folder, label="class-05", recalibrate=True)
+    else:
+        relabel(folder, label="class-05", to="class-06", recalibrate=True)
+    index = Index.open(folder)
+    assert index.generation == generation + 1
+    assert index.calibration.changed(index.manifest) == 0
+    assert (index.calibration.asked, index.calibration.coverage) == (0.07, 0.8)
+    expected, _ = calibrate(index, index.calibration.file, false_accepts=0.07, coverage=0.8)
+    assert index.calibration == expected
+    assert "calibrated on" in capsys.readouterr().err
+    undo(folder)
     assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
 
 
