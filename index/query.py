@@ -32,7 +32,7 @@ PICTURES = {".png": ("PNG", 100_000), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG"
 
 
 def main(
-    index: Path, *photos: Path, k: int = 10, json: bool = False, picture: Path | None = None
+    index: Path, *photos: Path, k: int = 10, together: bool = False, json: bool = False, picture: Path | None = None
 ) -> list[Answer | BadImage]:
     """Answer photos with the class of the nearest references, and show these.
 
@@ -42,6 +42,7 @@ def main(
         index: an index folder.
         photos: photos, or folders of photos.
         k: references to look at for each photo.
+        together: the photos show one subject: answer them as one query, by their mean similarities.
         json: print a list with one object a photo.
         picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
 
@@ -54,8 +55,8 @@ def main(
     if not json:
         print(_heading(opened))
     results: list[tuple[Path, Answer | BadImage]] = []
-    for photo in queries:
-        result = _answer(opened, photo, k)
+    for photo in queries[:1] if together else queries:
+        result = _answer_together(opened, queries, k) if together else _answer(opened, photo, k)
         results.append((photo, result))
         if isinstance(result, BadImage):
             print(f"left out: {result}", file=sys.stderr)
@@ -96,6 +97,22 @@ def _answer(index: Index, photo: Path, k: int) -> Answer | BadImage:
         return index.query(photo, k)
     except BadImage as error:
         return error
+
+
+def _answer_together(index: Index, photos: list[Path], k: int) -> Answer | BadImage:
+    """The answer to several photos of a subject; those that cannot be read are left out, and told."""
+    readable, problems = [], []
+    for photo in photos:
+        try:
+            open_image(photo)
+            readable.append(photo)
+        except BadImage as error:
+            problems.append(error)
+    if not readable:
+        return problems[0]
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return index.query_together(readable, k)
 
 
 def _to_json(photo: Path, result: Answer | BadImage) -> dict[str, Any]:

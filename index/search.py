@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -141,28 +141,59 @@ class Index:
             InputError: ``k`` is below 1, or the index is empty.
         """
         (vector,) = self.embedder.embed([photo])
-        return self.judge(vector, k, str(photo) if isinstance(photo, str | Path) else None, _photo_id(photo))
+        return self.judge(vector, k, _name(photo), {_photo_id(photo)})
+
+    def query_together(self, photos: Sequence[Photo], k: int = 10) -> Answer:
+        """Answer several photos of one subject as one query.
+
+        Their evidence is pooled: a reference's similarity is the mean of its cosines with all of them. A calibration is
+        of single photos, whose best similarities are higher than such means: several photos are the more readily called
+        unknown, and the less so the more alike they are.
+
+        Args:
+            photos: at least one.
+            k: as for ``query``.
+
+        Raises:
+            BadImage: one of the photos cannot be read.
+            InputError: as for ``query``, or there are no photos.
+        """
+        if not photos:
+            raise InputError("there are no photos to answer together; give one at least")
+        vector = self.embedder.embed(photos).mean(axis=0, dtype=np.float64)
+        names = [_name(photo) for photo in photos]
+        query = None if None in names else ", ".join(map(str, names))
+        return self.judge(vector, k, query, {_photo_id(photo) for photo in photos})
 
     def judge(
-        self, vector: NDArray[np.float32], k: int = 10, query: str | None = None, own_id: str | None = None
+        self,
+        vector: NDArray[np.floating],
+        k: int = 10,
+        query: str | None = None,
+        own_ids: Collection[str | None] = frozenset(),
     ) -> Answer:
         """Answer a photo whose vector is known; see ``query``.
 
         Args:
-            vector: by the embedder of the index, of unit length ``[D]``.
+            vector: ``[D]``, by the embedder of the index, of unit length; or the mean of several such.
             k: neighbours to show.
             query: what the answer says that was asked.
-            own_id: names the photo, to know it among the references.
+            own_ids: name the photos, to know them among the references.
 
         Raises:
-            InputError: as for ``search``.
+            InputError: as for ``search``, or the photos cancel each other out.
         """
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
-        found = self.search(vector[None], k if self.calibration is None else max(k, VOTERS) + SPARE)
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not length > 0:
+            raise InputError("the photos have nothing in common: their vectors cancel each other out")
+        unit = (vector / length).astype(np.float32)
+        found = self.search(unit[None], k if self.calibration is None else max(k, VOTERS) + SPARE)
+        similarities = found.similarities[0] * min(length, 1.0)
         neighbours = [
-            self._neighbour(rank, int(row), float(similarity), own_id)
-            for rank, (row, similarity) in enumerate(zip(found.rows[0], found.similarities[0], strict=True), 1)
+            self._neighbour(rank, int(row), float(similarity), own_ids)
+            for rank, (row, similarity) in enumerate(zip(found.rows[0], similarities, strict=True), 1)
         ]
         answer = Answer(
             query=query,
@@ -259,10 +290,15 @@ class Index:
             [segment.vectors[part - segment.start] for part, segment in zip(parts, self.segments, strict=True)]
         )
 
-    def _neighbour(self, rank: int, row: int, similarity: float, own_id: str | None) -> Neighbour:
+    def _neighbour(self, rank: int, row: int, similarity: float, own_ids: Collection[str | None]) -> Neighbour:
         """One reference as it stands in an answer."""
         name, path = (self.table[column][row].as_py() for column in ("id", "path"))
-        return Neighbour(rank, name, self.label(row), path, similarity, name == own_id, row)
+        return Neighbour(rank, name, self.label(row), path, similarity, name in own_ids, row)
+
+
+def _name(photo: Photo) -> str | None:
+    """What an answer calls a photo; None for one that came as bytes or as an image."""
+    return str(photo) if isinstance(photo, str | Path) else None
 
 
 def _photo_id(photo: Photo) -> str | None:

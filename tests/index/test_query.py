@@ -5,13 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from eval.contact_sheet import contact_sheet
 from eval.errors import InputError
 from eval.images import open_image, thumbnail
-from index import query
+from index import Index, query
 from index.query import main
 
 HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
@@ -155,3 +156,35 @@ print(sorted({HEAVY!r} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_photos_of_one_subject_are_one_query(built, photos, tmp_path, capsys):
+    chosen = [photos / "class-1" / "05.png", photos / "class-2" / "06.png", tmp_path / "text.jpg"]
+    chosen[2].write_text("no photo")
+    (found,) = main(built, *chosen, k=20, together=True, json=True)
+    output = capsys.readouterr()
+    (printed,) = json.loads(output.out)
+    assert printed["query"] == f"{chosen[0]}, {chosen[1]}"
+    assert output.err.startswith(f"left out: {chosen[2]}")
+    index = Index.open(built)
+    vectors = index.embedder.embed(chosen[:2]).astype(np.float64)
+    rows = [neighbour.row for neighbour in found.neighbours]
+    means = (index.vectors(np.arange(20)).astype(np.float64) @ vectors.T).mean(axis=1)
+    np.testing.assert_allclose([neighbour.similarity for neighbour in found.neighbours], means[rows], atol=1e-6)
+    assert rows == np.argsort(-means, kind="stable").tolist()
+    same = {neighbour.path for neighbour in found.neighbours if neighbour.same_photo}
+    assert same == {"class-1/05.png", "class-2/06.png"}
+    (alone,) = main(built, chosen[0], k=5, together=True)
+    (usual,) = main(built, chosen[0], k=5)
+    assert [one.row for one in alone.neighbours] == [one.row for one in usual.neighbours]
+
+
+def test_nothing_can_be_answered_together(built, tmp_path, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("no photo")
+    with pytest.raises(InputError, match=r"none of the photos could be answered \(1\)"):
+        main(built, tmp_path / "a.jpg", tmp_path / "b.jpg", together=True)
+    with pytest.raises(InputError, match="give one at least"):
+        Index.open(built).query_together([])
+    with pytest.raises(InputError, match="cancel each other out"):
+        Index.open(built).judge(np.zeros(48))
