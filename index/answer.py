@@ -43,6 +43,8 @@ class Answer:
         label_set: the labels that hold the right one with the stated coverage, if the photo shows a class of the index;
             may be empty.
         coverage: of the label set.
+        quality: what is wrong with the photo itself, too small or too blurred to show a class; a sentence each. Not to
+            be confused with a good photo of something unknown.
         neighbours: the nearest references, nearest first.
         generation: of the index.
         fingerprint: of the embedder.
@@ -55,6 +57,7 @@ class Answer:
     candidates: list[Candidate]
     label_set: list[str] | None
     coverage: float | None
+    quality: list[str]
     neighbours: list[Neighbour]
     generation: int
     fingerprint: str

@@ -40,6 +40,8 @@ class Calibration:
         known_accepted: the share of photos of the index's classes that count as known.
         temperature: of the vote, at which shares are probabilities.
         coverage: of label sets, in practice; at least ``2 * coverage - 1`` is guaranteed (jackknife+).
+        least_sharp: the sharpness (``eval.quality``) that all but 1 % of the references reach; None where they have no
+            pictures.
         references: how many rows there were, to know what has changed since.
         deleted: how many of them were no longer references.
         label_changes: how many had been given another label.
@@ -56,6 +58,7 @@ class Calibration:
     known_accepted: float
     temperature: float
     coverage: float
+    least_sharp: float | None
     references: int
     deleted: int
     label_changes: int

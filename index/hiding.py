@@ -3,21 +3,27 @@
 Hidden are its own photo and group, to see how known ones fare, or its whole class, to see how unknown ones do.
 """
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from PIL import Image
 
 from eval.calibration import expected_threshold, vote_temperature
 from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.neighbours import nearest_in_blocks
+from eval.quality import sharpness
 from index.calibration import VOTERS, Calibration, group_codes
 from index.search import Index
 
 MOST_PHOTOS, FEWEST_PHOTOS = 5000, 200
 """References that are drawn, in whole classes; with fewer there is no calibration."""
+
+MOST_PICTURES = 500
+"""References whose sharpness is measured; it takes a second."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def calibrate(
         known_accepted=float((known > threshold).mean()),
         temperature=temperature,
         coverage=coverage,
+        least_sharp=_least_sharp(index, rows, seed),
         references=index.manifest.rows,
         deleted=len(index.manifest.deleted),
         label_changes=len(index.manifest.label_changes),
@@ -162,6 +169,14 @@ def _search(index: Index, rows: NDArray[np.int64], codes: NDArray[np.int64], gro
                 strangers[start] = cosines[stranger[0]]
             start += 1
     return _Hidden(rows, codes[rows], similarities, labels, strangers)
+
+
+def _least_sharp(index: Index, rows: NDArray[np.int64], seed: int) -> float | None:
+    """The sharpness that all but 1 % of some references reach, by a sample of their thumbnails."""
+    some = np.random.default_rng(seed).permutation(rows)[:MOST_PICTURES]
+    pictures = filter(None, (index.thumbnail(int(row)) for row in some))
+    found = [sharpness(Image.open(io.BytesIO(picture))) for picture in pictures]
+    return float(np.quantile(found, 0.01)) if found else None
 
 
 def _has_company(

@@ -141,6 +141,7 @@ def _text(answer: Answer) -> str:
     if answer.label_set is not None and answer.known:
         named = first_few(answer.label_set, most=10) or "none; it fits no label as well as most references fit theirs"
         lines.append(f"  {answer.coverage:.0%} label set: {named}")
+    lines += [f"  {remark}" for remark in answer.quality]
     width = max(len(neighbour.label) for neighbour in answer.neighbours)
     lines += [_line(neighbour, width) for neighbour in answer.neighbours]
     return "\n".join(lines)

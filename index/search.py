@@ -17,14 +17,18 @@ from pyarrow import feather
 from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.images import photo_id
+from eval.images import open_image, photo_id
 from eval.neighbours import Neighbours, nearest
+from eval.quality import sharpness
 from eval.vote import vote
 from index.answer import Answer, Neighbour
 from index.calibration import VOTERS, Calibration, group_codes, label_set
 from index.manifest import Manifest
 from index.segment import check_same_embedder
 from index.store import Store
+
+SMALLEST = 0.5
+"""The least share of the embedder's input that the shorter side of a photo should have."""
 
 SPARE = 10
 """Neighbours beyond those that vote, which take the places of those that a label set leaves out in turn."""
@@ -141,7 +145,7 @@ class Index:
             InputError: ``k`` is below 1, or the index is empty.
         """
         (vector,) = self.embedder.embed([photo])
-        return self.judge(vector, k, _name(photo), {_photo_id(photo)})
+        return replace(self.judge(vector, k, _name(photo), {_photo_id(photo)}), quality=self._quality(photo))
 
     def query_together(self, photos: Sequence[Photo], k: int = 10) -> Answer:
         """Answer several photos of one subject as one query.
@@ -163,7 +167,8 @@ class Index:
         vector = self.embedder.embed(photos).mean(axis=0, dtype=np.float64)
         names = [_name(photo) for photo in photos]
         query = None if None in names else ", ".join(map(str, names))
-        return self.judge(vector, k, query, {_photo_id(photo) for photo in photos})
+        answer = self.judge(vector, k, query, {_photo_id(photo) for photo in photos})
+        return replace(answer, quality=[remark for photo in photos for remark in self._quality(photo)])
 
     def judge(
         self,
@@ -203,6 +208,7 @@ class Index:
             candidates=[],
             label_set=None,
             coverage=None,
+            quality=[],
             neighbours=neighbours[:k],
             generation=self.generation,
             fingerprint=self.fingerprint,
@@ -230,6 +236,22 @@ class Index:
             label_set=sorted({*self.labels[self.kept]}) if named is None else named,
             coverage=self.calibration.coverage,
         )
+
+    def _quality(self, photo: Photo) -> list[str]:
+        """What is wrong with a photo itself."""
+        image = photo if isinstance(photo, Image.Image) else open_image(photo)
+        named = f"{name}: " if (name := _name(photo)) else ""
+        found = []
+        if min(image.size) < self.embedder.preprocessing.size * SMALLEST:
+            width, height = image.size
+            found.append(
+                f"{named}too small: {width} x {height} pixels, and the embedder looks at "
+                f"{self.embedder.preprocessing.size}"
+            )
+        floor = None if self.calibration is None else self.calibration.least_sharp
+        if floor is not None and sharpness(image) < floor:
+            found.append(f"{named}too blurred: less sharp than 99 % of the references")
+        return found
 
     @cached_property
     def calibration(self) -> Calibration | None:

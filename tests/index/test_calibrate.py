@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image, ImageFilter
 
 from eval.calibration import expected_threshold
 from eval.embeddings import EmbeddingSet
@@ -269,9 +270,33 @@ def test_an_answer_with_everything(tiny_embedder, tmp_path, capsys):
     assert len(known["neighbours"]) == 2
     assert (unknown["known"], unknown["label"]) == (False, None)
     assert unknown["candidates"]
+    assert known["quality"] == []
     query(folder, tmp_path / "known.png", tmp_path / "unknown.png", k=2, picture=tmp_path / "answers.png")
     told = capsys.readouterr().out
     assert "calibrated on 240 photos" in told
     assert "class-03, 100%" in told
     assert "90% label set: class-03" in told
     assert "unknown; nearest is class-" in told
+
+
+def test_a_bad_photo_is_said_apart_from_an_unknown_one(tiny_embedder, tmp_path, capsys):
+    from index.build import main as build
+    from tests.index.conftest import write_photo
+
+    for number in range(240):
+        write_photo(tmp_path / "photos" / f"class-{number % 20:02}" / f"{number:03}.png", number % 20, number)
+    folder = build(tiny_embedder, str(tmp_path / "photos"), out=tmp_path / "a.index")
+    write_photo(tmp_path / "good.png", 3, 999)
+    good = Image.open(tmp_path / "good.png")
+    good.filter(ImageFilter.GaussianBlur(3)).save(tmp_path / "blurred.png")
+    good.resize((20, 15)).save(tmp_path / "small.png")
+    capsys.readouterr()
+    good, blurred, small = query(folder, *(tmp_path / f"{name}.png" for name in ("good", "blurred", "small")))
+    assert good.quality == []
+    assert blurred.quality == [f"{tmp_path / 'blurred.png'}: too blurred: less sharp than 99 % of the references"]
+    assert small.quality[0].startswith(
+        f"{tmp_path / 'small.png'}: too small: 20 x 15 pixels, and the embedder looks at 32"
+    )
+    assert "too blurred" in capsys.readouterr().out
+    together = Index.open(folder).query_together([tmp_path / "good.png", tmp_path / "blurred.png"])
+    assert together.quality == blurred.quality

@@ -174,6 +174,7 @@ def test_json_has_the_promised_keys(built, photos):
         "candidates": [{"label": "class-0", "share": 1.0}],
         "label_set": None,
         "coverage": None,
+        "quality": [],
         "neighbours": contents["neighbours"],
         "generation": 1,
         "fingerprint": "tiny",
