@@ -41,11 +41,13 @@ class Embedded:
             its label's name (``class_trained_on``).
         extras: what ``on_photo`` gave for each of them.
         left_out: the others, each as ``{"path": ..., "reason": ...}``.
+        rows: the rows of the catalog that the embeddings are of.
     """
 
     embeddings: EmbeddingSet
     extras: list[Any]
     left_out: list[dict[str, str]]
+    rows: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def embed_catalog(
         if bad and on_bad_image == "error":
             raise next(iter(bad.values()))
         left_out = [{"path": catalog.paths[row], "reason": error.reason} for row, error in bad.items()]
-        yield Embedded(_embeddings(embedder, catalog, good), [photo.extra for photo in good.values()], left_out)
+        extras = [photo.extra for photo in good.values()]
+        yield Embedded(_embeddings(embedder, catalog, good), extras, left_out, list(good))
 
 
 def check_readable(left_out: Sequence[dict[str, str]], catalog: Catalog) -> None:

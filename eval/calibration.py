@@ -87,7 +87,8 @@ def expected_threshold(scores: Scores, codes: Codes, false_accepts: float) -> fl
         level = (low + high) / 2
         accepted = above - within <= level * (len(sizes) - 1) + 1e-9  # above the threshold of the other classes
         low, high = (level, high) if (weights @ accepted) / len(sizes) <= false_accepts else (low, level)
-    place = int(np.searchsorted(above, low * len(sizes) + 1e-9, side="right"))
+    # With the mass that the other classes had above it: a class more, so that a compact one cannot slip in as a whole.
+    place = int(np.searchsorted(above, low * (len(sizes) - 1) + 1e-9, side="right"))
     return float(scores[order][min(place, len(scores) - 1)])
 
 

@@ -79,6 +79,8 @@ def add(
     Raises:
         InputError: a photo is there under another label, or the index has been given another embedder meanwhile.
     """
+    if relabel and on_conflict == "both":
+        raise InputError("--relabel and --on-conflict both contradict each other; give one of them")
 
     def met(index: Index) -> Meeting:
         return meet(index.known(source.ids), source.ids, source.labels, source.paths, on_conflict, relabel)
@@ -95,18 +97,16 @@ def add(
         rows, left_out = _embedded(source, meeting.new, references)
         with writing(opened.folder) as writer:
             now = Index.open(opened.folder)
-            if now.fingerprint != opened.fingerprint:
-                raise InputError(f"{opened.folder} has been given another embedder meanwhile; run the command again")
-            after, meeting = now.manifest, met(now)
-            new = {*meeting.new}
+            _check_still(opened, now)
+            meeting = met(now)
+            after = now.manifest
             if rows:
                 after = added(writer, after, references, new_files)
-                # What another writer has added since is there twice now.
-                after = removed(after, (now.manifest.rows + place for place, row in enumerate(rows) if row not in new))
+                after = removed(after, _twice(now, rows, meeting))
             after = relabelled(removed(after, meeting.removed), meeting.relabelled)
             if on_conflict == "both" and meeting.conflicts + source.conflicts:
                 after = replace(after, shared_ids=True)
-            counted = change.counting(**_counts(source, meeting, new & {*rows}), unreadable=len(left_out))
+            counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}), unreadable=len(left_out))
             if after != now.manifest:
                 if not rows:  # of the segment that was begun nothing is left
                     references.discard()
@@ -119,14 +119,28 @@ def add(
     return counted
 
 
+def _check_still(opened: Index, now: Index) -> None:
+    """Refuse an index that was built anew while its photos were embedded."""
+    before, after = opened.manifest, now.manifest
+    if (after.fingerprint, after.images_root) != (before.fingerprint, before.images_root):
+        raise InputError(f"{opened.folder} has been built anew meanwhile; run the command again")
+
+
+def _twice(now: Index, rows: list[int], meeting: Meeting) -> list[int]:
+    """Of the rows that have just been added, those that another writer has added meanwhile as well."""
+    new = {*meeting.new}
+    return [now.manifest.rows + place for place, row in enumerate(rows) if row not in new]
+
+
 def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
     """Write the references of some photos; the rows of those that could be read, and the photos that could not."""
+    rows: list[int] = []
     left_out: list[dict[str, str]] = []
     for batch in source.references(new) if new else ():
         references.add(batch.embeddings, batch.extras)
+        rows += [new[place] for place in batch.rows]
         left_out += batch.left_out
-    unreadable = {photo["path"] for photo in left_out}
-    return [row for row in new if source.paths[row] not in unreadable], left_out
+    return rows, left_out
 
 
 def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:

@@ -67,7 +67,7 @@ def calibrated(
     file = f"calibration-{generation:06}.feather"
     found, scores = calibrate(index, file, false_accepts=false_accepts, coverage=coverage, seed=seed)
     feather.write_feather(scores, new_files / file, compression="uncompressed")
-    return replace(index.manifest, calibration=asdict(found))
+    return replace(index.manifest, calibration=asdict(found), changes=0)
 
 
 def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> tuple[Manifest, str]:

@@ -42,9 +42,8 @@ class Calibration:
         coverage: of label sets, in practice; at least ``2 * coverage - 1`` is guaranteed (jackknife+).
         least_sharp: the sharpness (``eval.quality``) that all but 1 % of the references reach; None where they have no
             pictures.
-        references: how many rows there were, to know what has changed since.
-        deleted: how many of them were no longer references.
-        label_changes: how many had been given another label.
+        scores: rows of the file.
+        references: how many the index had.
     """
 
     file: str
@@ -59,9 +58,8 @@ class Calibration:
     temperature: float
     coverage: float
     least_sharp: float | None
+    scores: int
     references: int
-    deleted: int
-    label_changes: int
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> "Calibration":
@@ -70,12 +68,7 @@ class Calibration:
 
     def changed(self, manifest: Manifest) -> float:
         """The share of references that have come, gone or been relabelled since."""
-        changes = (
-            abs(manifest.rows - self.references)
-            + abs(len(manifest.deleted) - self.deleted)
-            + abs(len(manifest.label_changes) - self.label_changes)
-        )
-        return changes / max(1, self.references - self.deleted)
+        return manifest.changes / max(1, self.references)
 
 
 def label_set(
@@ -119,11 +112,24 @@ def label_set(
     return [names[place] for place in order if inside[place]]
 
 
-def group_codes(references: pa.Table) -> NDArray[np.int64]:
-    """The group of each row ``[N]`` as a number: one of its own where the table names none."""
-    own = np.arange(len(references))
+def group_codes(references: pa.Table, shared_ids: bool = False) -> NDArray[np.int64]:
+    """The group of each row ``[N]``, by the number of its first row, which stays the same when others are added.
+
+    Args:
+        references: the table of an index.
+        shared_ids: whether a photo may stand in several rows: these are then a group, unless they are told otherwise.
+    """
+    own = _first_rows(references["id"]) if shared_ids else np.arange(len(references))
     if "group" not in references.column_names:
         return own
-    names = references["group"].combine_chunks().dictionary_encode()
-    codes = names.indices.to_numpy(zero_copy_only=False).astype(np.float64)
-    return np.where(np.isnan(codes), own, len(own) + np.nan_to_num(codes)).astype(np.int64)
+    named = _first_rows(references["group"])
+    return np.where(named >= 0, named, own)
+
+
+def _first_rows(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """For each row the first one with the same value; -1 where there is none."""
+    values = column.combine_chunks().dictionary_encode()
+    codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    firsts = np.unique(codes, return_index=True)[1]
+    firsts = firsts[1:] if codes.min(initial=0) < 0 else firsts
+    return np.where(codes >= 0, firsts[codes], -1) if len(firsts) else np.full(len(codes), -1)

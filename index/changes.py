@@ -5,6 +5,7 @@ log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): n references
 writes and leave log n segments.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -36,6 +37,8 @@ def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files
     while segments and segments[-1].count <= min(total, LARGEST_JOINED):
         joining.insert(0, segments.pop())
         total += joining[0].count
+        for name in joining[0].files:  # what is damaged must not be written anew as if it were right
+            before.files[name].check(writer.folder / name, limit=math.inf)
     new = references.finish(0 if joining else writer.generation)
     if joining:
         parts = [*((writer.folder, segment) for segment in joining), (new_files, new)]
@@ -43,20 +46,22 @@ def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files
         for name in new.files:
             (new_files / name).unlink()
         new = segment
-    return replace(before, segments=[*segments, new])
+    return replace(before, segments=[*segments, new], changes=before.changes + references.count)
 
 
 def removed(before: Manifest, rows: Iterable[int]) -> Manifest:
     """The generation in which some rows are no longer references."""
     deleted = {*before.deleted, *map(int, rows)}
-    changes = {row: label for row, label in before.label_changes.items() if int(row) not in deleted}
-    return replace(before, deleted=sorted(deleted), label_changes=changes)
+    labels = {row: label for row, label in before.label_changes.items() if int(row) not in deleted}
+    changes = before.changes + len(deleted) - len(before.deleted)
+    return replace(before, deleted=sorted(deleted), label_changes=labels, changes=changes)
 
 
 def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:
     """The generation in which some rows have other labels."""
-    changes = {str(int(row)): label for row, label in labels.items()}
-    return replace(before, label_changes={**before.label_changes, **changes})
+    changed = {str(int(row)): label for row, label in labels.items()}
+    changes = before.changes + len(changed)
+    return replace(before, label_changes={**before.label_changes, **changed}, changes=changes)
 
 
 def change_index(

@@ -36,6 +36,8 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     Returns:
         The index folder; what is wrong is an error that lists everything that was found.
     """
+    if sample < 1:
+        raise InputError(f"sample is {sample}; it must be at least 1")
     opened = Index.open(index)
     found = [*_damaged_files(opened)]
     if not found:  # otherwise what follows would only say the same in other words
@@ -48,7 +50,7 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     print(
         f"{index}: whole. Generation {manifest.generation}, {manifest.count} references of "
         f"{len({*opened.labels[opened.kept]})} classes, {len(manifest.files)} files with right checksums"
-        f"{f', {sample} photos embedded anew' if deep else ''}"
+        f"{f', {min(sample, manifest.count)} photos embedded anew' if deep else ''}"
     )
     return index
 
@@ -125,9 +127,11 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
         path, name = (index.table[column][row].as_py() for column in ("path", "id"))
         box = index.table["box"][row].as_py() if "box" in index.table.column_names else None
         try:
+            if path is None:
+                raise BadImage(name, "has no path")
             found, image = open_photo(root / path, box)
         except BadImage:
-            gone.append(path)
+            gone.append(path or name)
             continue
         if found == name:
             images.append(image)

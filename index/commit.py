@@ -6,10 +6,10 @@ so that a reader that has just read the old manifest still finds them, and so th
 """
 
 import os
+import secrets
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -123,7 +123,8 @@ def _own_folder(folder: Path) -> tuple[Path, int]:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            path = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.absolute()))
+            path = folder.absolute() / f"staging-{secrets.token_hex(4)}"
+            path.mkdir()
             descriptor = os.open(path, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if path.exists():
@@ -151,7 +152,8 @@ def _remove_older(folder: Path, *kept: Manifest | None) -> None:
         keep |= {kept_name(generation.generation), *generation.names()}
     for path in folder.iterdir():
         if path.name not in keep and is_ours(path):
-            _remove_abandoned(path) if path.is_dir() else path.unlink()
+            with suppress(OSError):  # somebody else's, who will remove it himself; the commit is done
+                _remove_abandoned(path) if path.is_dir() else path.unlink()
 
 
 def _remove_abandoned(staging_folder: Path) -> None:

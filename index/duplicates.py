@@ -98,7 +98,7 @@ def distinct_rows(
         copies += len(rows) - len(firsts)
         conflicts += len(firsts) > 1
         kept += firsts if len(firsts) == 1 else _resolved(firsts, labels, paths, on_conflict)
-    if not kept:
+    if ids and not kept:
         raise InputError(
             f"all {conflicts} photos stand under several labels, and --on-conflict skip leaves none; correct them, or "
             "say --on-conflict first or both"

@@ -22,6 +22,9 @@ from index.search import Index
 MOST_PHOTOS, FEWEST_PHOTOS = 5000, 200
 """References that are drawn, in whole classes; with fewer there is no calibration."""
 
+MOST_OF_A_CLASS = 250
+"""References that are drawn of one class, so that there are always many classes."""
+
 MOST_PICTURES = 500
 """References whose sharpness is measured; it takes a second."""
 
@@ -68,7 +71,7 @@ def calibrate(
     """
     names, codes = np.unique(index.labels.astype(str), return_inverse=True)
     rows, trained_on = _drawn(index, codes, seed)
-    groups = group_codes(index.table)
+    groups = group_codes(index.table, index.manifest.shared_ids)
     hidden = _search(index, rows, codes, groups)
     relevant = hidden.labels == hidden.codes[:, None]
     lone = ~_has_company(index, rows, codes, groups)
@@ -96,9 +99,8 @@ def calibrate(
         temperature=temperature,
         coverage=coverage,
         least_sharp=_least_sharp(index, rows, seed),
-        references=index.manifest.rows,
-        deleted=len(index.manifest.deleted),
-        label_changes=len(index.manifest.label_changes),
+        scores=int((~lone).sum()),
+        references=int(index.kept.sum()),
     )
     return calibration, pa.table({"row": rows[~lone], "right": right, "group": groups[rows[~lone]]})
 
@@ -125,7 +127,7 @@ def _threshold(
 def _drawn(index: Index, codes: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], bool]:
     """References to hide, in whole classes, and whether the embedder was trained on others of their classes."""
     trained_on, class_trained_on = (_column(index, name) for name in (TRAINED_ON, CLASS_TRAINED_ON))
-    if (trained_on[index.kept] < 0).any():
+    if (trained_on[index.kept] < 0).all():
         raise InputError("which photos the embedder was trained on is not known; take a run folder, which lists them")
     unseen = index.kept & (trained_on == 0)
     if unseen.sum() < FEWEST_PHOTOS:
@@ -134,10 +136,15 @@ def _drawn(index: Index, codes: NDArray[np.int64], seed: int) -> tuple[NDArray[n
         )
     new = unseen & (class_trained_on == 0)
     usable = new if new.sum() >= FEWEST_PHOTOS else unseen
-    order = np.random.default_rng(seed).permutation(np.unique(codes[usable]))
-    sizes = np.bincount(codes[usable], minlength=codes.max() + 1)[order]
-    chosen = order[: max(1, int((np.cumsum(sizes) <= MOST_PHOTOS).sum()))]
-    return np.flatnonzero(usable & np.isin(codes, chosen)), usable is not new
+    draw = np.random.default_rng(seed)
+    chosen: list[NDArray[np.int64]] = []
+    room = MOST_PHOTOS
+    for one in draw.permutation(np.unique(codes[usable])):
+        photos = draw.permutation(np.flatnonzero(usable & (codes == one)))[:MOST_OF_A_CLASS]
+        if len(photos) <= room:
+            chosen.append(photos)
+            room -= len(photos)
+    return np.sort(np.concatenate(chosen)), usable is not new
 
 
 def _column(index: Index, name: str) -> NDArray[np.int64]:

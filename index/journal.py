@@ -66,6 +66,9 @@ def append(folder: Path, size: int, generation: int, when: str, change: Change) 
     entry = {"generation": generation, "when": when, "by": by, "command": change.command}
     line = json.dumps({**entry, **change.counts, **change.details}, ensure_ascii=False) + "\n"
     with os.fdopen(os.open(folder / JOURNAL, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        kept = file.read(size)
+        if len(kept) < size:  # somebody has cut it: what whole lines there are stay, for changes matter more
+            size = kept.rfind(b"\n") + 1
         file.truncate(size)
         file.seek(size)
         file.write(line.encode())
@@ -89,7 +92,7 @@ def read_journal(folder: Path, size: int) -> list[dict[str, Any]]:
     if len(content) != size:
         raise damaged(path, f"it has {len(content)} bytes instead of {size}")
     try:
-        return [json.loads(line) for line in content.decode().splitlines()]
+        return [json.loads(line) for line in content.split(b"\n")[:-1]]
     except ValueError as error:
         raise damaged(path, str(error)) from None
 

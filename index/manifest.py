@@ -58,6 +58,7 @@ class Manifest:
         trained_on: file with the ids of the photos that it was trained on; None where that is not known.
         search: which kind of search answers queries.
         calibration: what turns similarities into probabilities; None while uncalibrated.
+        changes: how many references have come, gone or been relabelled since it was made.
         images_root: the folder that paths are relative to.
         left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
         made_from: what the index was built from, to know whether building it again would change anything.
@@ -78,6 +79,7 @@ class Manifest:
     trained_on: str | None
     search: dict[str, Any] = field(default_factory=lambda: {"kind": "flat"})
     calibration: dict[str, Any] | None = None
+    changes: int = 0
     images_root: str
     left_out: list[dict[str, str]] = field(default_factory=list)
     made_from: dict[str, Any]

@@ -150,7 +150,8 @@ def _text(answer: Answer) -> str:
 def _line(neighbour: Neighbour, width: int) -> str:
     """One reference for people: rank, similarity, label, path."""
     remark = "  (the same photo: no vote)" if neighbour.same_photo else ""
-    return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {neighbour.path}{remark}"
+    name = neighbour.path or neighbour.id
+    return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {name}{remark}"
 
 
 def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: Path) -> None:
@@ -170,13 +171,18 @@ def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: 
         print(f"left out of the picture: all but {MOST_REFERENCES} references of each photo", file=sys.stderr)
 
 
+def _picture(thumbnail: bytes) -> Image.Image:
+    """A reference's picture; a grey one where its photo was not at hand when it was added."""
+    return Image.open(io.BytesIO(thumbnail)) if thumbnail else Image.new("RGB", (256, 192), (200, 200, 200))
+
+
 def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
     """One photo with its nearest references, those of the answer's label framed."""
     if isinstance(result, BadImage):
         return Row(result.reason, "no answer", photo.name, [])
     tiles = [
         Tile(
-            image=Image.open(io.BytesIO(index.thumbnail(neighbour.row))),
+            image=_picture(index.thumbnail(neighbour.row)),
             caption=f"{neighbour.label} (the same photo: no vote)" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
             frame="same" if neighbour.label == result.candidates[0].label else "other",

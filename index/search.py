@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
-from pyarrow import feather
 
 from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet
@@ -49,6 +48,7 @@ class Index:
         self.folder: Path = store.folder
         self.manifest: Manifest = store.manifest
         self.segments = store.segments
+        self._scores = store.scores
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -226,7 +226,7 @@ class Index:
         candidates = vote(similarities[:VOTERS], labels[:VOTERS], self.calibration.temperature)
         known = bool(similarities[0] > self.calibration.threshold)
         groups = self._groups[[voter.row for voter in voters]]
-        named = label_set(self._scores(self.calibration), self.calibration, similarities, labels, groups)
+        named = label_set(self._scores, self.calibration, similarities, labels, groups)
         return replace(
             answer,
             known=known,
@@ -258,15 +258,10 @@ class Index:
         """What may be promised about answers; None while the index is uncalibrated."""
         return None if self.manifest.calibration is None else Calibration.of(self.manifest.calibration)
 
-    @cache  # noqa: B019 - as many as there are generations open
-    def _scores(self, calibration: Calibration) -> pa.Table:
-        """The scores that label sets need."""
-        return feather.read_table(self.folder / calibration.file, memory_map=False)
-
     @cached_property
     def _groups(self) -> NDArray[np.int64]:
         """The group of each row."""
-        return group_codes(self.table)
+        return group_codes(self.table, self.manifest.shared_ids)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10) -> Neighbours:
         """Find the k nearest references of each query, exactly; ties go to the lower row.
@@ -288,7 +283,7 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
-            raise InputError(f"{self.folder} holds no references; build it again with index.build")
+            raise InputError(f"{self.folder} holds no references; add some with index.add")
         rows = np.hstack([segment.candidates(queries.vectors, k) for segment in self.segments])
         return self._best(queries.vectors, np.sort(rows), min(k, self.count))
 

@@ -44,13 +44,13 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
         return np.asarray(index.labels == value)
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
-    paths = index.table["path"]
-    here = os.path.relpath(Path(value).absolute(), index.manifest.images_root)
-    found = np.zeros(len(paths), bool)
-    for inside in {Path(value).as_posix(), Path(here).as_posix()}:
-        same = pc.or_(pc.equal(paths, inside), pc.starts_with(paths, f"{inside}/"))
-        found |= pc.fill_null(same, False).to_numpy(zero_copy_only=False)
-    return found
+    root = Path(index.manifest.images_root)
+    wanted = {str(Path(value).resolve()), str((root / value).resolve())}
+    below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
+    real = str(root.resolve())
+    # Strings, not paths: a million of these take minutes.
+    paths = [path and os.path.normpath(f"{real}{os.sep}{path}") for path in index.table["path"].to_pylist()]
+    return np.array([path is not None and (path in wanted or path.startswith(below)) for path in paths], bool)
 
 
 def _none(index: Index, name: str, value: str) -> InputError:

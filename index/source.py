@@ -10,16 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.data.catalog import TYPES, read_catalog
+from embedder.data.catalog import TYPES, label_column, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.embed import Embedded, OnBadImage, embed_catalog
-from eval.embeddings import EmbeddingSet
+from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
 from eval.images import BadImage, open_image, thumbnail
 from index.duplicates import Distinct, OnConflict, distinct, distinct_rows
 from index.search import Index
 from index.segment import check_same_embedder
+
+ADDED = {TRAINED_ON: pa.bool_(), CLASS_TRAINED_ON: pa.bool_(), PICTURE_HASH: pa.uint64()}
+"""The types of the columns that embedding adds."""
 
 AT_ONCE = 4096
 """References that are read at once where their vectors are there already."""
@@ -71,7 +74,7 @@ def photos_source(
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
         for batch in embed_catalog(index.embedder, catalog.select(rows), on_bad_image, on_photo=thumbnail):
             left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
-            yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out)
+            yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
     paths = [moved(path) for path in catalog.paths]
     return _source(photos, catalog.labels, paths, references)
@@ -127,7 +130,7 @@ def _of_vectors(
             batch = EmbeddingSet(
                 embeddings.vectors[some], embeddings.table.take(pa.array(some)), embeddings.fingerprint
             )
-            yield Embedded(batch, [shown(int(place)) for place in some], [])
+            yield Embedded(batch, [shown(int(place)) for place in some], [], range(start, start + len(some)))
 
     labels, paths = ([column[place] for place in places] for column in (embeddings.labels, embeddings.paths))
     return _source(photos, labels, paths, references)
@@ -145,19 +148,29 @@ def _source(
 
 def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSet:
     """The same references with the paths and the types of columns that a segment has."""
-    table = embeddings.table
-    paths = [path and moved(path) for path in embeddings.paths]
-    columns = {"path": pa.array(paths, pa.string()), "label": pc.cast(table["label"], TYPES["label"])}
-    others = [name for name in table.column_names if name not in (*columns, "thumbnail_offset", "thumbnail_size")]
-    table = table.select(others)
-    for name, column in columns.items():
-        table = table.append_column(name, column)
-    return EmbeddingSet(embeddings.vectors, table, embeddings.fingerprint)
+    paths = pa.array([path and moved(path) for path in embeddings.paths], pa.string())
+    columns = {"id": pa.array(embeddings.ids), "path": paths, "label": label_column(embeddings.labels)}
+    for name in embeddings.table.column_names:
+        if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
+            columns[name] = _as_kept(name, embeddings.table[name])
+    return EmbeddingSet(embeddings.vectors, pa.table(columns), embeddings.fingerprint)
+
+
+def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in the type that every segment has it in, so that they fit together; strings, where none is known.
+
+    Raises:
+        InputError: its values are something else.
+    """
+    try:
+        return pc.cast(column, {**TYPES, **ADDED}.get(name, pa.string()))
+    except pa.ArrowException:
+        raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 
 
 def _relative(root: Path, images_root: Path, path: str) -> str:
     """A path as an index keeps it: relative to its ``images_root``, with ``/``, where need be by way of ``..``."""
-    return Path(os.path.relpath(root / path, images_root)).as_posix()
+    return Path(os.path.relpath(root.resolve() / path, images_root.resolve())).as_posix()
 
 
 def _kind(folder: Path) -> str | None:

@@ -1,15 +1,17 @@
 """The index folder: opening one generation whole, from the manifest and the files that it names."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from eval.errors import InputError
 from eval.files import MANIFEST
-from eval.folders import read_index
+from eval.folders import map_table, read_index
 from index.manifest import Manifest
 from index.segment import MappedSegment
 
@@ -31,11 +33,13 @@ class Store:
         folder: where it lies.
         manifest: what it holds.
         segments: the references, mapped into memory; they stay readable whatever is committed later.
+        scores: what label sets need of the calibration; None while there is none.
     """
 
     folder: Path
     manifest: Manifest
     segments: tuple[MappedSegment, ...]
+    scores: pa.Table | None
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -58,14 +62,22 @@ class Store:
             folder: the index folder.
             new_files: where those of its files are that have not been committed.
         """
-        return cls(folder, manifest, _map(manifest, *filter(None, (new_files, folder))))
+        folders = [*filter(None, (new_files, folder))]
+        scores = None
+        if manifest.calibration:
+            path = _place(folders, manifest.calibration["file"])
+            scores = pa.table(map_table(path, manifest.calibration["scores"]).to_pydict())
+        return cls(folder, manifest, _map(manifest, folders), scores)
 
 
-def _map(manifest: Manifest, *folders: Path) -> tuple[MappedSegment, ...]:
+def _place(folders: Sequence[Path], name: str) -> Path:
+    """A file in the first folder that has it."""
+    return next((one / name for one in folders if (one / name).exists()), folders[-1] / name)
+
+
+def _map(manifest: Manifest, folders: Sequence[Path]) -> tuple[MappedSegment, ...]:
     """Map the segments of a generation into memory, each from the first folder that has it."""
-    places = [
-        next((one for one in folders if (one / segment.vectors).exists()), folders[-1]) for segment in manifest.segments
-    ]
+    places = [_place(folders, segment.vectors).parent for segment in manifest.segments]
     starts = accumulate((segment.count for segment in manifest.segments), initial=0)
     deleted = np.array(manifest.deleted, np.int64)
     return tuple(

@@ -1,5 +1,6 @@
 """The command ``python -m index.undo NAME.index``: the last change is taken back."""
 
+import math
 from pathlib import Path
 
 from eval.command import run
@@ -7,7 +8,7 @@ from eval.errors import InputError
 from eval.files import read_json
 from eval.folders import parse_manifest
 from index.changes import change_index
-from index.journal import Change, read_journal
+from index.journal import Change
 from index.manifest import KIND, Manifest
 from index.search import Index
 from index.store import kept_name
@@ -29,9 +30,9 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
         if not kept.exists():
             raise InputError(f"{index} is at generation {opened.generation} and keeps no generation before it")
         before = Manifest.from_json(parse_manifest(kept, read_json(kept), KIND))
-        undone = read_journal(index, opened.manifest.journal)[-1]["command"]
-        change = Change("undo", {"references": before.count}, {"undone": undone})
-        return before, change
+        for name, file in before.files.items():
+            file.check(index / name, limit=math.inf)
+        return before, Change("undo", {"references": before.count}, {"undone": opened.generation})
 
     return change_index(index, before_last, dry_run)
 

@@ -12,7 +12,7 @@ from eval.calibration import expected_threshold
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.vote import vote
-from index import Index
+from index import Index, hiding
 from index.add import main as add
 from index.calibrate import describe, main
 from index.calibration import STALE, VOTERS, Calibration, group_codes, label_set
@@ -157,8 +157,6 @@ def test_classes_that_were_not_trained_on_go_first(tmp_path):
 
 
 def test_whole_classes_are_drawn(tmp_path, monkeypatch):
-    from index import hiding
-
     monkeypatch.setattr(hiding, "MOST_PHOTOS", 100)
     assert MOST_PHOTOS == 5000
     _, scores = calibrate(Index.open(made(tmp_path / "a.index")), "x")
@@ -300,3 +298,73 @@ def test_a_bad_photo_is_said_apart_from_an_unknown_one(tiny_embedder, tmp_path, 
     assert "too blurred" in capsys.readouterr().out
     together = Index.open(folder).query_together([tmp_path / "good.png", tmp_path / "blurred.png"])
     assert together.quality == blurred.quality
+
+
+def test_a_large_class_leaves_room_for_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(hiding, "MOST_PHOTOS", 220)
+    monkeypatch.setattr(hiding, "MOST_OF_A_CLASS", 30)
+    labels = ["large" if row < 144 else f"class-{row // PHOTOS:02}" for row in range(288)]
+    found, scores = calibrate(Index.open(made(tmp_path / "a.index", label=pa.array(labels).dictionary_encode())), "x")
+    rows = np.array(scores["row"].to_pylist())
+    assert found.classes == 13
+    assert (rows < 144).sum() == 30
+
+
+def test_a_photo_under_two_labels_is_hidden_with_its_twin(tmp_path):
+    folder = made(tmp_path / "a.index")
+    alone, _ = calibrate(Index.open(folder), "x", false_accepts=0.1)
+    index = Index.open(folder)
+    rows = np.array([0, 100, 200])
+    table = index.table.take(pa.array(rows)).select(["id", "path", "trained_on", "class_trained_on"])
+    twins = table.append_column("label", pa.array(["other"] * len(rows)))
+    EmbeddingSet(index.vectors(rows), twins, "tiny").save(tmp_path / "t", made_from={}, images_root=None, left_out=[])
+    add(folder, str(tmp_path / "t"), on_conflict="both")
+    index = Index.open(folder)
+    codes = np.unique(index.labels.astype(str), return_inverse=True)[1]
+    hidden = hiding._search(index, rows, codes, group_codes(index.table, shared_ids=True))
+    assert hidden.strangers.max() < 0.99
+    assert hidden.similarities.max() < 0.99
+    both, _ = calibrate(index, "x", false_accepts=0.1)
+    assert abs(both.known_accepted - alone.known_accepted) < 0.2
+
+
+def test_photos_of_which_it_is_not_known_are_left_out(tmp_path):
+    known = pa.array([None if row % 6 == 0 else False for row in range(288)])
+    found, scores = calibrate(Index.open(made(tmp_path / "a.index", trained_on=known)), "x")
+    assert found.photos == 240
+    assert not any(row % 6 == 0 for row in scores["row"].to_pylist())
+
+
+def test_groups_keep_their_numbers_when_photos_are_added():
+    names = ["x", None, "y", "x", None, "y"]
+    table = pa.table({"id": list("abcdef"), "group": pa.array(names)})
+    more = pa.table({"id": list("abcdefgh"), "group": pa.array([*names, "z", "x"])})
+    assert group_codes(table).tolist() == [0, 1, 2, 0, 4, 2]
+    assert group_codes(more).tolist() == [0, 1, 2, 0, 4, 2, 6, 0]
+    twins = pa.table({"id": list("abca")})
+    assert group_codes(twins, shared_ids=True).tolist() == [0, 1, 2, 0]
+    assert group_codes(twins).tolist() == [0, 1, 2, 3]
+
+
+def test_labels_that_change_again_count_again(folder):
+    relabel(folder, label="class-05", to="x")
+    main(folder)
+    relabel(folder, label="x", to="y")
+    index = Index.open(folder)
+    assert index.calibration.changed(index.manifest) == pytest.approx(12 / 288)
+
+
+def test_an_open_index_goes_on_answering_and_is_let_go(folder):
+    import gc
+    import weakref
+
+    main(folder)
+    opened = Index.open(folder)
+    main(folder)
+    main(folder)
+    vector = opened.vectors(np.array([0]))[0]
+    assert opened.judge(vector).label_set is not None
+    gone = weakref.ref(opened)
+    del opened
+    gc.collect()
+    assert gone() is None

@@ -18,6 +18,7 @@ from index.journal import Change, read_journal
 from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
+from index.selection import select
 from index.source import photos_source
 from index.undo import main as undo
 from tests.index.conftest import commit_vectors, unit
@@ -199,7 +200,7 @@ def test_another_embedder_meanwhile_is_refused(empty, monkeypatch):
     opened = Index.open(empty)
     source = photos_source(opened, str(embeddings(empty.parent / "v", [0], ["a"])), "all", "auto", "first", "skip")
     commit_vectors(empty, VECTORS[:1], fingerprint="other")
-    with pytest.raises(InputError, match="has been given another embedder meanwhile"):
+    with pytest.raises(InputError, match="has been built anew meanwhile"):
         add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
 
 
@@ -261,7 +262,7 @@ def test_the_journal_says_who_did_what(empty):
     assert [entry["generation"] for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[2]["added"] == 2
     assert entries[3]["of"] == {"label": "b"}
-    assert entries[4]["undone"] == "relabel"
+    assert entries[4]["undone"] == 4
     assert all("@" in entry["by"] for entry in entries)
 
 
@@ -311,3 +312,158 @@ def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, 
     again = main(folder, str(tmp_path / "new"), on_conflict="first")
     assert again.counts == {"known": 2, "conflicts": 1, "unreadable": 1}
     assert Index.open(folder).generation == 2
+
+
+def some_rows(folder, name, **columns):
+    """An embeddings folder of two photos with other columns, and other types, than usual."""
+    table = {"id": NAMES[:2], "label": ["a", "b"], "path": ["0.jpg", "1.jpg"], **columns}
+    EmbeddingSet(VECTORS[:2], pa.table(table), "tiny").save(
+        folder.parent / name, made_from={}, images_root=None, left_out=[]
+    )
+    return str(folder.parent / name)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"note": pa.array([1, 2])},
+        {"id": pa.array([7, 8]), "note": ["x", "y"]},
+        {"label": pa.array([3, 4])},
+        {"trained_on": [True, False], "picture_hash": pa.array([1, 2], pa.int64())},
+        {"path": pa.array([None, None], pa.string())},
+    ],
+)
+def test_columns_of_any_type_fit_together(empty, columns):
+    from index.add import main
+
+    main(empty, some_rows(empty, "first", note=["p", "q"]))
+    remove(empty, label="a")
+    main(empty, some_rows(empty, "second", **{"id": NAMES[4:6], **columns}))
+    check(empty)
+    assert Index.open(empty).count == 3
+    assert Index.open(empty).search(VECTORS[:1], 3).rows.shape == (1, 3)
+
+
+def test_a_column_that_cannot_be_kept_is_named(empty):
+    from index.add import main
+
+    with pytest.raises(InputError, match=r"the column 'note' is list<.*>, which an index cannot keep"):
+        main(empty, some_rows(empty, "first", note=[[1], [2]]))
+
+
+def test_what_is_damaged_is_not_written_anew(empty, monkeypatch):
+    monkeypatch.setattr("eval.folders.SMALL", 0)
+    monkeypatch.setattr("eval.folders.File.check.__defaults__", (0,))
+    put(empty, [0, 1, 2], ["a", "b", "c"])
+    segment = Index.open(empty).manifest.segments[-1]
+    path = empty / segment.vectors
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(InputError, match=f"{segment.vectors} is damaged: its checksum is wrong"):
+        put(empty, [3, 4, 5, 6, 7, 8], ["a"] * 6)
+    path.write_bytes(whole)
+    put(empty, [3, 4, 5, 6, 7, 8], ["a"] * 6)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    generation = Index.open(empty).generation
+    with pytest.raises(InputError, match=f"{segment.vectors} is damaged: its checksum is wrong"):
+        undo(empty)
+    assert Index.open(empty).generation == generation
+
+
+def test_any_label_is_kept_and_told(empty):
+    put(empty, [0], ["a"])
+    for name in ("x\u2028y\u0085z", "a\nb", "\u202e\U0001f426"):
+        relabel(empty, id=NAMES[0], to=name)
+        assert held(empty) == {(NAMES[0], name)}
+        entries = read_journal(empty, Index.open(empty).manifest.journal)
+        assert entries[-1]["to"] == name
+    check(empty)
+    undo(empty)
+
+
+def test_a_journal_that_is_gone_begins_anew(empty):
+    (empty / "journal.jsonl").unlink()
+    put(empty, [0], ["a"])
+    assert [one["command"] for one in read_journal(empty, Index.open(empty).manifest.journal)] == ["add"]
+    undo(empty)
+    check(empty)
+
+
+def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
+    from index.add import main
+    from tests.index.conftest import write_photo
+
+    folder = shutil.copytree(built, tmp_path / "birds.index")
+    for name, seed in (("p.png", 71), ("q.png", 72)):
+        write_photo(tmp_path / name, 9, seed)
+    lines = ['p.png,aa,"0 0 30 30"', 'p.png,bb,"500 500 600 600"', "q.png,cc,"]
+    (tmp_path / "table.csv").write_text("path,label,box\n" + "\n".join(lines) + "\n")
+    change = main(folder, str(tmp_path / "table.csv"))
+    assert change.counts == {"added": 2, "unreadable": 1}
+    assert {*Index.open(folder).labels[-2:]} == {"aa", "cc"}
+    check(folder)
+
+
+def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path):
+    from index.add import main
+    from index.build import main as build
+    from tests.index.conftest import write_photo
+
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    real = shutil.copytree(photos, tmp_path / "deep" / "er" / "photos")
+    (tmp_path / "link").symlink_to(real)
+    folder = build(tiny_embedder, str(tmp_path / "link"), out=tmp_path / "a.index")
+    write_photo(tmp_path / "more" / "class-9" / "0.png", 9, 5)
+    main(folder, str(tmp_path / "more"))
+    check(folder, deep=True)
+    assert len(select(Index.open(folder), label=None, id=None, path=str(tmp_path))) == 21
+    assert len(select(Index.open(folder), label=None, id=None, path=str(tmp_path / "link"))) == 20
+    assert len(select(Index.open(folder), label=None, id=None, path=".")) == 20
+
+
+def test_an_index_built_anew_elsewhere_meanwhile_is_refused(empty):
+    opened = Index.open(empty)
+    source = photos_source(opened, str(embeddings(empty.parent / "v", [0], ["a"])), "all", "auto", "first", "skip")
+    commit_vectors(empty, VECTORS[:1], images_root="/elsewhere")
+    with pytest.raises(InputError, match="has been built anew meanwhile"):
+        add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+
+
+def test_both_labels_and_the_new_one_cannot_be_had(empty):
+    with pytest.raises(InputError, match="--relabel and --on-conflict both contradict each other"):
+        put(empty, [0], ["a"], relabel=True, on_conflict="both")
+
+
+def test_an_empty_index_can_be_merged(empty, tmp_path):
+    put(empty, [0], ["a"])
+    other = commit_vectors(tmp_path / "other.index", VECTORS[:1], labels=["x"], thumbnail=b"")
+    remove(other, label="x")
+    assert merge(empty, other).counts == {}
+
+
+def test_a_picture_of_references_whose_photos_are_gone(built, photos, tmp_path):
+    from index.add import main
+    from index.query import main as query
+
+    folder = shutil.copytree(built, tmp_path / "birds.index")
+    opened = Index.open(folder)
+    vector = opened.embedder.embed([photos / "class-0" / "00.png"])
+    one = EmbeddingSet(vector, pa.table({"id": ["f" * 32], "label": ["class-0"]}), opened.fingerprint)
+    one.save(tmp_path / "one", made_from={}, images_root=None, left_out=[])
+    main(folder, str(tmp_path / "one"))
+    query(folder, photos / "class-0" / "00.png", picture=tmp_path / "answers.png")
+    with pytest.raises(InputError, match=r"1 cannot be read .*such as f{32}"):
+        check(folder, deep=True)
+
+
+def test_somebody_elses_staging_folder_does_not_fail_a_commit(empty, monkeypatch):
+    from index import commit as room
+
+    (empty / "staging-somebody").mkdir()
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(room, "_remove_abandoned", refuse)
+    put(empty, [0], ["a"])
+    assert held(empty) == {(NAMES[0], "a")}
