@@ -24,7 +24,7 @@ def main(index: Path, *, false_accepts: float | None = None, coverage: float = 0
     Args:
         index: an index folder.
         false_accepts: the expected share of photos of other classes like the index's that are taken for known;
-            by default the one at which about as many known photos are taken for unknown.
+            by default the least at which nine of ten known photos still count as known.
         coverage: how often label sets hold the right label: in practice; 2 * coverage - 1 is guaranteed.
         seed: of the draw of up to 5,000 references, in whole classes.
 

@@ -22,6 +22,9 @@ from index.search import Index
 MOST_PHOTOS, FEWEST_PHOTOS = 5000, 200
 """References that are drawn, in whole classes; with fewer there is no calibration."""
 
+KNOWN_ACCEPTED = 0.9
+"""The share of known photos that count as known where nobody asks for a rate of false accepts."""
+
 MOST_OF_A_CLASS = 250
 """References that are drawn of one class, so that there are always many classes."""
 
@@ -57,8 +60,8 @@ def calibrate(
         index: what is calibrated.
         file: the name for the scores that label sets need.
         false_accepts: the share of photos of other classes that may be taken for known, in (0, 1). C classes can show
-            no less than 1 / (C + 1), which is then the rate. None for the least whole percentage at which no larger
-            share of known photos is taken for unknown, so that both errors are about alike.
+            no less than 1 / (C + 1), which is then the rate. None for the least whole percentage at which
+            ``KNOWN_ACCEPTED`` of the known photos still count as known.
         coverage: of label sets, in (0, 1).
         seed: of the draw of classes.
 
@@ -119,8 +122,8 @@ def _threshold(
     low, high = 0, 99
     while high - low > 1:  # the higher the rate, the fewer known photos are refused
         middle = (low + high) // 2
-        rate, threshold = at(middle / 100)
-        low, high = (low, middle) if (known <= threshold).mean() <= rate else (middle, high)
+        _, threshold = at(middle / 100)
+        low, high = (low, middle) if (known > threshold).mean() >= KNOWN_ACCEPTED else (middle, high)
     return at(high / 100)
 
 

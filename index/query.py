@@ -193,7 +193,9 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
     name = "/".join(photo.parts[-2:])
     first = result.candidates[0]
     share = f"{first.share:.0%}" if result.known else f"{first.share:.0%} of the vote"
-    return Row(small, result.label or f"unknown; nearest is {first.label}", f"{share} · {name}", tiles)
+    if result.label is None:
+        return Row(small, "unknown", f"nearest is {first.label}, {share} · {name}", tiles)
+    return Row(small, result.label, f"{share} · {name}", tiles)
 
 
 if __name__ == "__main__":

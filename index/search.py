@@ -29,6 +29,9 @@ from index.store import Store
 SMALLEST = 0.5
 """The least share of the embedder's input that the shorter side of a photo should have."""
 
+BLURRED = 0.5
+"""How much less sharp than nearly all references a photo is that is called blurred: they may be of another camera."""
+
 SPARE = 10
 """Neighbours beyond those that vote, which take the places of those that a label set leaves out in turn."""
 
@@ -249,8 +252,8 @@ class Index:
                 f"{self.embedder.preprocessing.size}"
             )
         floor = None if self.calibration is None else self.calibration.least_sharp
-        if floor is not None and sharpness(image) < floor:
-            found.append(f"{named}too blurred: less sharp than 99 % of the references")
+        if floor is not None and sharpness(image) < BLURRED * floor:
+            found.append(f"{named}too blurred: less than half as sharp as 99 % of the references")
         return found
 
     @cached_property
