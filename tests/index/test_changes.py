@@ -1,6 +1,8 @@
 """Changes of an index, against a dictionary of what it should hold."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,7 @@ from index.remove import main as remove
 from index.selection import select
 from index.source import photos_source
 from index.undo import main as undo
-from tests.index.conftest import commit_vectors, unit
+from tests.index.conftest import commit_vectors, unit, write_photo
 
 NAMES = [f"{number:032x}" for number in range(12)]
 LABELS = ["a", "b", "c"]
@@ -291,7 +293,6 @@ def test_a_readers_generation_stays(empty):
 
 def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, tmp_path, capsys):
     from index.add import main
-    from tests.index.conftest import write_photo
 
     folder = shutil.copytree(built, tmp_path / "birds.index")
     for number in (50, 51):
@@ -391,7 +392,6 @@ def test_a_journal_that_is_gone_begins_anew(empty):
 
 def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
     from index.add import main
-    from tests.index.conftest import write_photo
 
     folder = shutil.copytree(built, tmp_path / "birds.index")
     for name, seed in (("p.png", 71), ("q.png", 72)):
@@ -407,7 +407,6 @@ def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
 def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path):
     from index.add import main
     from index.build import main as build
-    from tests.index.conftest import write_photo
 
     (tmp_path / "deep" / "er").mkdir(parents=True)
     real = shutil.copytree(photos, tmp_path / "deep" / "er" / "photos")
@@ -467,3 +466,54 @@ def test_somebody_elses_staging_folder_does_not_fail_a_commit(empty, monkeypatch
     monkeypatch.setattr(room, "_remove_abandoned", refuse)
     put(empty, [0], ["a"])
     assert held(empty) == {(NAMES[0], "a")}
+
+
+def test_no_command_needs_torch(built, photos, tmp_path):
+    """Each in a process of its own would take half a minute; what one of them loads, all of them show."""
+    folder = shutil.copytree(built, tmp_path / "birds.index")
+    other = shutil.copytree(built, tmp_path / "other.index")
+    write_photo(tmp_path / "new" / "class-9" / "0.png", 9, 50)
+    script = f"""
+import sys
+from pathlib import Path
+from index import add, check, info, merge, relabel, remove, undo
+folder, new = Path({str(folder)!r}), {str(tmp_path / "new")!r}
+add.main(folder, new)
+relabel.main(folder, path=new, to="other")
+remove.main(folder, label="class-1")
+undo.main(folder)
+merge.main(folder, Path({str(other)!r}))
+check.main(folder, deep=True)
+info.main(folder)
+print(sorted({{"torch", "torchvision", "umap", "numba", "matplotlib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["remove", "{index}"], "say which references"),
+        (["remove", "{index}", "--label", "class-8"], "unknown label 'class-8'; did you mean 'class-"),
+        (["undo", "{index}"], "keeps no generation before it"),
+        (["add", "{index}", "{nothing}"], "does not exist"),
+        (["add", "{index}", "{index}"], "is an index; merge it: python -m index.merge"),
+        (["merge", "{index}", "{nothing}"], "does not exist; give a folder made by index.build"),
+        (["relabel", "{index}", "--label", "class-1", "--to", ""], "the new label is empty"),
+        (["check", "{index}", "--sample", "0"], "it must be at least 1"),
+        (["calibrate", "{index}"], "references are photos that the embedder was not trained on; 200 are the least"),
+        (["calibrate", "{nothing}"], "does not exist"),
+        (["info", "{nothing}"], "does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(built, tmp_path, arguments, message):
+    before = {path.name: path.read_bytes() for path in built.iterdir() if path.name != "index.lock"}
+    words = [word.format(index=built, nothing=tmp_path / "nothing") for word in arguments]
+    command = [sys.executable, "-m", f"index.{words[0]}", *words[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert {path.name: path.read_bytes() for path in built.iterdir() if path.name != "index.lock"} == before
+    assert not (tmp_path / "nothing").exists()
