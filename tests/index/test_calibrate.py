@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
-from eval.calibration import expected_threshold
+from eval.calibration import expected_threshold, leave_one_out_set
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.vote import vote
@@ -369,3 +369,31 @@ def test_an_open_index_goes_on_answering_and_is_let_go(folder):
     del opened
     gc.collect()
     assert gone() is None
+
+
+def test_a_set_is_what_leaving_out_each_photo_in_turn_gives(tmp_path):
+    """By plain loops over all photos, the neighbours among them; it matters, for sets would differ otherwise."""
+    index = Index.open(made(tmp_path / "a.index", spread=1.3, photos=15))
+    draw = np.random.default_rng(3)
+    differing = 0
+    for coverage in (0.5, 0.7, 0.8):
+        found, scores = calibrate(index, "x", coverage=coverage)
+        right, rows = scores["right"].to_numpy(), scores["row"].to_numpy()
+        for vector in unit(index.vectors(np.arange(0, index.count, 9)) + 0.2 * draw.normal(size=(40, 16))):
+            near = index.search(vector[None], 20)
+            labels = index.labels[near.rows[0]].tolist()
+            names = list(dict.fromkeys(labels))
+
+            def shares(without, near=near, labels=labels, names=names, found=found):
+                kept = [place for place in range(20) if near.rows[0][place] != without][:VOTERS]
+                votes = vote(near.similarities[0][kept], [labels[place] for place in kept], found.temperature)
+                return [sum(one.share for one in votes if one.label == name) for name in [*names, None]]
+
+            candidates = np.array([shares(row) for row in rows])
+            inside = leave_one_out_set(right, candidates, coverage)
+            expected = None if inside[-1] else {name for name, holds in zip(names, inside, strict=False) if holds}
+            got = label_set(scores, found, near.similarities[0], labels, near.rows[0])
+            assert (None if got is None else {*got}) == expected
+            same = leave_one_out_set(right, np.tile(shares(-1), (len(rows), 1)), coverage)
+            differing += not np.array_equal(same, inside)
+    assert differing

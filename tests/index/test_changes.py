@@ -270,10 +270,11 @@ def test_the_journal_says_who_did_what(empty):
 
 def test_the_line_of_a_commit_that_was_not_completed_does_not_count(empty):
     with (empty / "journal.jsonl").open("ab") as file:
-        file.write(b'{"generation": 3, "comma')
+        file.write(b'{"generation": 3, "comma' + b" " * 1000)
     put(empty, [0], ["a"])
     entries = read_journal(empty, Index.open(empty).manifest.journal)
     assert [entry["generation"] for entry in entries] == [1, 2, 3]
+    assert (empty / "journal.jsonl").stat().st_size == Index.open(empty).manifest.journal
 
 
 def test_nothing_to_undo(tmp_path):
