@@ -40,10 +40,7 @@ def unknown_threshold(scores: Scores, codes: Codes, false_accepts: float) -> flo
     Raises:
         InputError: there are no scores, not as many codes, or the rate is out of its range.
     """
-    _check_rate("false_accepts", false_accepts)
-    _check_scores(scores)
-    if len(codes) != len(scores):
-        raise InputError(f"{len(scores)} scores of {len(codes)} photos; each photo needs one")
+    _check_threshold(scores, codes, false_accepts)
     _, classes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
     order = np.argsort(scores)
     weights = 1.0 / (sizes[classes[order]] * (len(sizes) + 1))
@@ -70,10 +67,7 @@ def expected_threshold(scores: Scores, codes: Codes, false_accepts: float) -> fl
     Raises:
         InputError: as for ``unknown_threshold``.
     """
-    _check_rate("false_accepts", false_accepts)
-    _check_scores(scores)
-    if len(codes) != len(scores):
-        raise InputError(f"{len(scores)} scores of {len(codes)} photos; each photo needs one")
+    _check_threshold(scores, codes, false_accepts)
     _, classes, sizes = np.unique(codes, return_inverse=True, return_counts=True)
     order = np.argsort(-scores, kind="stable")
     weights = 1.0 / sizes[classes[order]]  # each class weighs 1
@@ -195,6 +189,14 @@ def _minimum(function, low: float, high: float) -> float:  # type: ignore[no-unt
         left, right = high - golden * (high - low), low + golden * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
     return (low + high) / 2
+
+
+def _check_threshold(scores: Scores, codes: Codes, false_accepts: float) -> None:
+    """Refuse what no threshold can be found from."""
+    _check_rate("false_accepts", false_accepts)
+    _check_scores(scores)
+    if len(codes) != len(scores):
+        raise InputError(f"{len(scores)} scores of {len(codes)} photos; each photo needs one")
 
 
 def _check_rate(name: str, rate: float) -> None:

@@ -1,6 +1,5 @@
 """The command ``python -m index.add NAME.index IMAGES``: more references, without building anew."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def add(
         with writing(opened.folder) as writer:
             now = Index.open(opened.folder)
             _check_still(opened, now)
-            meeting = met(now)
+            meeting, generation = met(now), now.generation
             after = now.manifest
             if rows:
                 after = added(writer, after, references, new_files)
@@ -111,11 +110,11 @@ def add(
                 if not rows:  # of the segment that was begun nothing is left
                     references.discard()
                 if recalibrate:
-                    after, said = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
-                    print(said, file=sys.stderr)
+                    after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
+                generation = writer.generation
     report_left_out(left_out)
-    announce(opened.folder, counted, Index.open(opened.folder).generation)
+    announce(opened.folder, counted, generation)
     return counted
 
 

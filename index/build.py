@@ -101,10 +101,9 @@ def _build(
                 shared_ids=made_from["on_conflict"] == "both",
                 left_out=left_out,
             )
-            after, said = calibrated_if_possible(after, out, new_files, writer.generation)
+            after = calibrated_if_possible(after, out, new_files, writer.generation)
             counts = {"added": references.count, "removed": before.count if before else 0}
             writer.commit(after, Change("build", counts, {"images": images}), new_files)
-    print(said, file=sys.stderr)
 
 
 def copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:

@@ -1,5 +1,6 @@
 """The command ``python -m index.calibrate NAME.index``: what may be promised about an index's answers."""
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -36,9 +37,7 @@ def main(index: Path, *, false_accepts: float | None = None, coverage: float = 0
         opened = Index.open(index)
         after = calibrated(opened, new_files, writer.generation, false_accepts, coverage, seed)
         writer.commit(after, Change("calibrate"), new_files)
-    found = Index.open(index).calibration
-    if found is None:
-        raise InputError(f"{index} has been changed by another program meanwhile; run the command again")
+    found = Calibration.of(after.calibration or {})
     print(f"{index}: {describe(found)}")
     return found
 
@@ -70,8 +69,8 @@ def calibrated(
     return replace(index.manifest, calibration=asdict(found), changes=0)
 
 
-def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> tuple[Manifest, str]:
-    """A generation that is to be committed, calibrated for the rates of the last time, with what is to be said of that.
+def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> Manifest:
+    """A generation that is to be committed, calibrated for the rates of the last time; standard error is told.
 
     Args:
         after: the generation; where there is nothing to calibrate with, it is left uncalibrated.
@@ -85,8 +84,10 @@ def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, gener
     try:
         found = calibrated(index, new_files, generation, *rates)
     except InputError as error:
-        return replace(after, calibration=None), f"uncalibrated: {error}"
-    return found, describe(Calibration.of(found.calibration or {}))
+        print(f"uncalibrated: {error}", file=sys.stderr)
+        return replace(after, calibration=None)
+    print(describe(Calibration.of(found.calibration or {})), file=sys.stderr)
+    return found
 
 
 def describe(calibration: Calibration) -> str:

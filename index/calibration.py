@@ -102,13 +102,14 @@ def label_set(
         return [*(found.get(name, 0.0) for name in names), 0.0]  # the last one stands for every label not among them
 
     right, their_groups = (scores[name].to_numpy() for name in ("right", "group"))
-    candidates = np.tile(shares(None), (len(right), 1))
+    everything = shares(None)
+    candidates = np.tile(everything, (len(right), 1))
     for group in np.intersect1d(groups[:VOTERS], their_groups):
         candidates[their_groups == group] = shares(int(group))
     inside = leave_one_out_set(right, candidates, calibration.coverage, their_groups)
     if inside[-1]:
         return None
-    order = np.argsort(-np.array(shares(None)[:-1]), kind="stable")
+    order = np.argsort(-np.array(everything[:-1]), kind="stable")
     return [names[place] for place in order if inside[place]]
 
 

@@ -6,7 +6,6 @@ writes and leave log n segments.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -83,11 +82,12 @@ def change_index(
     Index.open(folder)  # where there is none, nothing is made
     with staging(folder) as new_files, writing(folder) as writer:
         opened = Index.open(folder)
+        generation = opened.generation
         after, change = make(opened)
         if after != opened.manifest:
             if recalibrate:
-                after, said = calibrated_if_possible(after, folder, new_files, writer.generation)
-                print(said, file=sys.stderr)
+                after = calibrated_if_possible(after, folder, new_files, writer.generation)
             writer.commit(after, change, new_files)
-    announce(folder, change, Index.open(folder).generation)
+            generation = writer.generation
+    announce(folder, change, generation)
     return change

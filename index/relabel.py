@@ -8,7 +8,7 @@ from index.changes import change_index, relabelled, removed
 from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
-from index.selection import select
+from index.selection import asked, select
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
     """
     if not to:
         raise InputError("the new label is empty; give one: --to LABEL")
-    asked = {name: value for name, value in (("label", label), ("id", id), ("path", path)) if value is not None}
+    wanted = asked(label=label, id=id, path=path)
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
         rows = [row for row in select(opened, label=label, id=id, path=path).tolist() if opened.label(row) != to]
@@ -51,7 +51,7 @@ def main(
         changed = {row: to for name, row in kept.items() if name not in there}
         gone = [row for row in rows if row not in changed]
         after = relabelled(removed(opened.manifest, gone), changed)
-        change = Change("relabel", details={"of": asked, "to": to})
+        change = Change("relabel", details={"of": wanted, "to": to})
         return after, change.counting(relabelled=len(changed), removed=len(gone))
 
     return change_index(index, with_label, dry_run, recalibrate)

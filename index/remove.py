@@ -7,7 +7,7 @@ from index.changes import change_index, removed
 from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
-from index.selection import select
+from index.selection import asked, select
 
 
 def main(
@@ -32,11 +32,11 @@ def main(
     Returns:
         What was done.
     """
-    asked = {name: value for name, value in (("label", label), ("id", id), ("path", path)) if value is not None}
+    wanted = asked(label=label, id=id, path=path)
 
     def without(opened: Index) -> tuple[Manifest, Change]:
         rows = select(opened, label=label, id=id, path=path)
-        return removed(opened.manifest, rows), Change("remove", {"removed": len(rows)}, {"of": asked})
+        return removed(opened.manifest, rows), Change("remove", {"removed": len(rows)}, {"of": wanted})
 
     return change_index(index, without, dry_run, recalibrate)
 

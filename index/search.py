@@ -16,7 +16,7 @@ from PIL import Image
 from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.images import open_image, photo_id
+from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours, nearest
 from eval.quality import sharpness
 from eval.vote import vote
@@ -147,8 +147,9 @@ class Index:
             BadImage: the photo cannot be read.
             InputError: ``k`` is below 1, or the index is empty.
         """
-        (vector,) = self.embedder.embed([photo])
-        return replace(self.judge(vector, k, _name(photo), {_photo_id(photo)}), quality=self._quality(photo))
+        own_id, image = _opened(photo)
+        (vector,) = self.embedder.embed([image])
+        return replace(self.judge(vector, k, _name(photo), {own_id}), quality=self._quality(_name(photo), image))
 
     def query_together(self, photos: Sequence[Photo], k: int = 10) -> Answer:
         """Answer several photos of one subject as one query.
@@ -167,11 +168,13 @@ class Index:
         """
         if not photos:
             raise InputError("there are no photos to answer together; give one at least")
-        vector = self.embedder.embed(photos).mean(axis=0, dtype=np.float64)
+        own_ids, images = zip(*map(_opened, photos), strict=True)
+        vector = self.embedder.embed(images).mean(axis=0, dtype=np.float64)
         names = [_name(photo) for photo in photos]
         query = None if None in names else ", ".join(map(str, names))
-        answer = self.judge(vector, k, query, {_photo_id(photo) for photo in photos})
-        return replace(answer, quality=[remark for photo in photos for remark in self._quality(photo)])
+        pairs = zip(names, images, strict=True)
+        remarks = [remark for name, image in pairs for remark in self._quality(name, image)]
+        return replace(self.judge(vector, k, query, {*own_ids}), quality=remarks)
 
     def judge(
         self,
@@ -240,10 +243,9 @@ class Index:
             coverage=self.calibration.coverage,
         )
 
-    def _quality(self, photo: Photo) -> list[str]:
+    def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
-        image = photo if isinstance(photo, Image.Image) else open_image(photo)
-        named = f"{name}: " if (name := _name(photo)) else ""
+        named = f"{name}: " if name else ""
         found = []
         if min(image.size) < self.embedder.preprocessing.size * SMALLEST:
             width, height = image.size
@@ -321,8 +323,8 @@ def _name(photo: Photo) -> str | None:
     return str(photo) if isinstance(photo, str | Path) else None
 
 
-def _photo_id(photo: Photo) -> str | None:
-    """What names a photo; None for an open image, whose file is not known."""
-    if isinstance(photo, Image.Image):
-        return None
-    return photo_id(photo if isinstance(photo, bytes) else Path(photo).read_bytes())
+def _opened(photo: Photo) -> tuple[str | None, Image.Image]:
+    """What names a photo, and how it looks; no name for an open image, whose file is not known."""
+    if isinstance(photo, str | Path):
+        return open_photo(Path(photo))
+    return photo_id(photo) if isinstance(photo, bytes) else None, open_image(photo)

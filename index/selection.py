@@ -26,16 +26,20 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
     Raises:
         InputError: nothing is given, or no reference fits.
     """
-    if label is None and id is None and path is None:
+    wanted = asked(label=label, id=id, path=path)
+    if not wanted:
         raise InputError("say which references: --label, --id or --path")
     fits = index.kept.copy()
-    for name, value in (("label", label), ("id", id), ("path", path)):
-        if value is None:
-            continue
+    for name, value in wanted.items():
         fits &= _fits(index, name, value)
         if not fits.any():
             raise _none(index, name, value)
     return np.flatnonzero(fits)
+
+
+def asked(**values: str | None) -> dict[str, str]:
+    """What of ``select``'s arguments is given, by name: also what the journal is told."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,7 @@ def photos_source(
     catalog.check_labelled("an index")
     photos = distinct(catalog, on_conflict)
     catalog = catalog.select(photos.rows)
-    moved = partial(_relative, catalog.root, Path(index.manifest.images_root))
+    moved = _mover(catalog.root, index)
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
         for batch in embed_catalog(index.embedder, catalog.select(rows), on_bad_image, on_photo=thumbnail):
@@ -96,10 +95,11 @@ def _embeddings_source(index: Index, folder: Path, on_conflict: OnConflict) -> S
     """The rows of an embeddings folder, with thumbnails of the photos that are still in their place."""
     embeddings = EmbeddingSet.load(folder)
     root = read_json(folder / MANIFEST).get("images_root")
+    paths = embeddings.paths
     boxes = embeddings.table["box"].to_pylist() if "box" in embeddings.table.column_names else None
 
     def shown(place: int) -> bytes:
-        path = embeddings.paths[place]
+        path = paths[place]
         if root is None or path is None:
             return b""
         try:
@@ -119,7 +119,7 @@ def _of_vectors(
         raise InputError(
             f"row {embeddings.labels.index(None)} of what is to be added has no label; references need one"
         )
-    embeddings = _moved(embeddings, partial(_relative, root, Path(index.manifest.images_root)))
+    embeddings = _moved(embeddings, _mover(root, index))
     photos = distinct_rows(embeddings.ids, embeddings.labels, embeddings.paths, on_conflict)
     places = np.array(photos.rows)
 
@@ -168,9 +168,13 @@ def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 
 
-def _relative(root: Path, images_root: Path, path: str) -> str:
-    """A path as an index keeps it: relative to its ``images_root``, with ``/``, where need be by way of ``..``."""
-    return Path(os.path.relpath(root.resolve() / path, images_root.resolve())).as_posix()
+def _mover(root: Path, index: Index) -> Callable[[str], str]:
+    """What makes of a path below a root one as the index keeps it: relative to its ``images_root``, with ``/``.
+
+    Where need be that is by way of ``..``.
+    """
+    here, there = root.resolve(), Path(index.manifest.images_root).resolve()
+    return lambda path: Path(os.path.relpath(here / path, there)).as_posix()
 
 
 def _kind(folder: Path) -> str | None:

@@ -66,7 +66,7 @@ class Store:
         scores = None
         if manifest.calibration:
             path = _place(folders, manifest.calibration["file"])
-            scores = pa.table(map_table(path, manifest.calibration["scores"]).to_pydict())
+            scores = map_table(path, manifest.calibration["scores"])
         return cls(folder, manifest, _map(manifest, folders), scores)
 
 
