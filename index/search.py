@@ -19,9 +19,9 @@ from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours, nearest
 from eval.quality import sharpness
-from eval.vote import vote
 from index.answer import Answer, Neighbour
-from index.calibration import VOTERS, Calibration, group_codes, label_set
+from index.calibration import VOTERS, Calibration, group_codes
+from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
 from index.segment import check_same_embedder
 from index.store import Store
@@ -220,28 +220,7 @@ class Index:
             fingerprint=self.fingerprint,
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
-        return self._judged(answer, voters)
-
-    def _judged(self, answer: Answer, voters: list[Neighbour]) -> Answer:
-        """An answer with what its neighbours' vote says, in calibrated words where there is a calibration."""
-        similarities = np.array([voter.similarity for voter in voters], np.float32)
-        labels = [voter.label for voter in voters]
-        if self.calibration is None:
-            candidates = vote(similarities, labels)
-            return replace(answer, label=candidates[0].label, candidates=candidates)
-        candidates = vote(similarities[:VOTERS], labels[:VOTERS], self.calibration.temperature)
-        known = bool(similarities[0] > self.calibration.threshold)
-        groups = self._groups[[voter.row for voter in voters]]
-        named = label_set(self._scores, self.calibration, similarities, labels, groups)
-        return replace(
-            answer,
-            known=known,
-            label=candidates[0].label if known else None,
-            probability=candidates[0].share,
-            candidates=candidates,
-            label_set=sorted({*self.labels[self.kept]}) if named is None else named,
-            coverage=self.calibration.coverage,
-        )
+        return uncalibrated(answer, voters) if self._judge is None else self._judge.judged(answer, voters)
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
@@ -264,9 +243,12 @@ class Index:
         return None if self.manifest.calibration is None else Calibration.of(self.manifest.calibration)
 
     @cached_property
-    def _groups(self) -> NDArray[np.int64]:
-        """The group of each row."""
-        return group_codes(self.table, self.manifest.shared_ids)
+    def _judge(self) -> Judge | None:
+        """What answers are judged by; None while the index is uncalibrated."""
+        if self.calibration is None or self._scores is None:
+            return None
+        groups = group_codes(self.table, self.manifest.shared_ids)
+        return Judge(self.calibration, self._scores, sorted({*self.labels[self.kept]}), groups)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10) -> Neighbours:
         """Find the k nearest references of each query, exactly; ties go to the lower row.
