@@ -140,14 +140,23 @@ def _drawn(index: Index, codes: NDArray[np.int64], seed: int) -> tuple[NDArray[n
     new = unseen & (class_trained_on == 0)
     usable = new if new.sum() >= FEWEST_PHOTOS else unseen
     draw = np.random.default_rng(seed)
+    of_class = _by_class(np.flatnonzero(usable), codes)
     chosen: list[NDArray[np.int64]] = []
     room = MOST_PHOTOS
-    for one in draw.permutation(np.unique(codes[usable])):
-        photos = draw.permutation(np.flatnonzero(usable & (codes == one)))[:MOST_OF_A_CLASS]
+    for one in draw.permutation(len(of_class)):
+        photos = draw.permutation(of_class[one])[:MOST_OF_A_CLASS]
         if len(photos) <= room:
             chosen.append(photos)
             room -= len(photos)
+        if room == 0:
+            break
     return np.sort(np.concatenate(chosen)), usable is not new
+
+
+def _by_class(rows: NDArray[np.int64], codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows by their class, the classes in the order of their codes."""
+    order = rows[np.argsort(codes[rows], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
 def _column(index: Index, name: str) -> NDArray[np.int64]:

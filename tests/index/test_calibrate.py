@@ -167,6 +167,25 @@ def test_whole_classes_are_drawn(tmp_path, monkeypatch):
     assert np.unique(rows // PHOTOS, return_counts=True)[1].tolist() == [PHOTOS] * 8
 
 
+@pytest.mark.parametrize(("most", "of_a_class"), [(5000, 250), (150, 30), (40, 9)])
+def test_the_draw_is_what_a_loop_over_all_classes_gives(tmp_path, monkeypatch, most, of_a_class):
+    monkeypatch.setattr(hiding, "MOST_PHOTOS", most)
+    monkeypatch.setattr(hiding, "MOST_OF_A_CLASS", of_a_class)
+    draw = np.random.default_rng(5)
+    codes = draw.integers(0, 24, 288) ** 2 % 31  # of many sizes, and not in the order of the rows
+    trained = draw.random(288) < 0.2
+    labels = pa.array([f"class-{code:02}" for code in codes]).dictionary_encode()
+    index = Index.open(made(tmp_path / "a.index", label=labels, trained_on=trained))
+    draw = np.random.default_rng(7)
+    expected, room = [], most
+    for one in draw.permutation(np.unique(codes[~trained])):
+        photos = draw.permutation(np.flatnonzero(~trained & (codes == one)))[:of_a_class]
+        if len(photos) <= room:
+            expected += photos.tolist()
+            room -= len(photos)
+    assert hiding._drawn(index, codes, 7)[0].tolist() == sorted(expected)
+
+
 def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path):
     """New photos of the same clusters, over several indexes; and unknown ones are taken for known as often as said."""
     held, sizes, accepted, known = [], [], [], []
