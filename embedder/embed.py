@@ -89,7 +89,7 @@ def main(
         print(f"{out} is made already", file=sys.stderr)
     else:
         batches = list(embed_catalog(model, catalog, on_bad_image))
-        check_readable([photo for batch in batches for photo in batch.left_out], catalog)
+        check_readable([photo for batch in batches for photo in batch.left_out], len(catalog), catalog.root)
         vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
         table = pa.concat_tables([batch.embeddings.table for batch in batches])
         left_out = [photo for batch in batches for photo in batch.left_out]
@@ -149,18 +149,20 @@ def embed_catalog(
         yield Embedded(_embeddings(embedder, catalog, good), extras, left_out, list(good))
 
 
-def check_readable(left_out: Sequence[dict[str, str]], catalog: Catalog) -> None:
+def check_readable(left_out: Sequence[dict[str, str]], photos: int, root: Path) -> None:
     """Refuse photos of which not one could be read.
+
+    Args:
+        left_out: those that could not, each as ``{"path": ..., "reason": ...}``.
+        photos: how many there are.
+        root: the folder that they are in.
 
     Raises:
         InputError: as many were left out as there are.
     """
-    if len(left_out) == len(catalog):
-        first = left_out[0]
-        raise InputError(
-            f"none of the {len(catalog)} photos in {catalog.root} can be read (first: {first['path']}: "
-            f"{first['reason']})"
-        )
+    if len(left_out) == photos:
+        first = f" (first: {left_out[0]['path']}: {left_out[0]['reason']})" if left_out else ""
+        raise InputError(f"none of the {photos} photos in {root} can be read{first}")
 
 
 def report_left_out(left_out: Sequence[dict[str, str]], folder: Path | None = None) -> None:

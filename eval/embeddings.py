@@ -49,16 +49,14 @@ class EmbeddingSet:
     unreadable: int = 0
 
     def __post_init__(self) -> None:
-        if self.vectors.ndim != 2 or self.vectors.shape[1] == 0 or self.vectors.dtype != np.float32:
-            found = f"{self.vectors.dtype} of shape {list(self.vectors.shape)}"
-            raise InputError(f"vectors must be float32 of shape [N, D] with D at least 1, not {found}")
+        vectors = unit_vectors(self.vectors)
         if len(self.vectors) != self.table.num_rows:
             raise InputError(f"{len(self.vectors)} vectors for {self.table.num_rows} rows; each row needs one vector")
         if "id" not in self.table.column_names:
             raise InputError(f"the table has no column 'id', only {', '.join(self.table.column_names) or 'none'}")
         if self.table["id"].null_count:
             raise InputError(f"{self.table['id'].null_count} rows have no id; each row needs one")
-        object.__setattr__(self, "vectors", _of_unit_length(self.vectors))
+        object.__setattr__(self, "vectors", vectors)
         if "label" in self.table.column_names:
             object.__setattr__(self, "table", _with_plain_labels(self.table))
 
@@ -165,7 +163,7 @@ def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np
     """The vectors, the table, the fingerprint and the number of unreadable photos of an embeddings folder."""
     path = folder / VECTORS
     try:
-        vectors = np.load(path, allow_pickle=False)
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; make {folder} anew") from None
     except (ValueError, EOFError) as error:
@@ -184,9 +182,8 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
     segments = manifest["segments"]
     if not segments:
         raise InputError(f"{folder} holds no references; build it again with index.build")
-    vectors = np.concatenate(
-        [map_vectors(folder / one["vectors"], one["count"], manifest["dimension"]) for one in segments]
-    )
+    parts = [map_vectors(folder / one["vectors"], one["count"], manifest["dimension"]) for one in segments]
+    vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
     tables = [_whole(folder / one["references"], one["count"]) for one in segments]
     table = pa.concat_tables(tables, promote_options="default")
     if changes := manifest["label_changes"]:
@@ -196,7 +193,9 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
         table = table.set_column(table.column_names.index("label"), "label", pa.array(labels).dictionary_encode())
     kept = np.ones(len(vectors), bool)
     kept[manifest["deleted"]] = False
-    return vectors[kept], table.filter(kept), manifest["fingerprint"], len(manifest.get("left_out") or [])
+    if not kept.all():
+        vectors, table = vectors[kept], table.filter(kept)
+    return vectors, table, manifest["fingerprint"], len(manifest.get("left_out") or [])
 
 
 def _whole(path: Path, count: int) -> pa.Table:
@@ -209,12 +208,18 @@ def _whole(path: Path, count: int) -> pa.Table:
     return table
 
 
-def _of_unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vectors divided by their lengths; they themselves, and no copy, where that changes nothing.
 
+    Args:
+        vectors: ``[N, D]``, of nearly unit length.
+
     Raises:
-        InputError: a vector is not finite, or its length is off by more than ``TOLERATED``.
+        InputError: shape or type are wrong, a vector is not finite, or its length is off by more than ``TOLERATED``.
     """
+    if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype != np.float32:
+        found = f"{vectors.dtype} of shape {list(vectors.shape)}"
+        raise InputError(f"vectors must be float32 of shape [N, D] with D at least 1, not {found}")
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32))
     errors = np.abs(lengths - 1)
     wrong = np.flatnonzero(~(errors <= TOLERATED))

@@ -153,6 +153,23 @@ def k_best_of(queries: Vectors, references: Vectors, query: Numbers, row: Number
     return neighbours
 
 
+def ranked(query: NDArray[np.float32], references: Vectors, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k nearest of a few references, by exact similarities; ties go to the lower row.
+
+    Args:
+        query: ``[D]``, of unit length.
+        references: ``[N, D]``, of unit length.
+        k: how many.
+
+    Returns:
+        ``[min(k, N)]`` rows and similarities, nearest first.
+    """
+    rows = np.arange(len(references))
+    exact = _exact_similarities(query[None], references, np.zeros_like(rows), rows)
+    best = np.argsort(-exact, kind="stable")[:k]
+    return best, np.clip(exact[best], -1, 1)
+
+
 def _exact_similarities(
     queries: Vectors, references: Vectors, query: NDArray[np.int64], row: NDArray[np.int64]
 ) -> NDArray[np.float32]:

@@ -9,12 +9,14 @@ from eval.command import run
 from eval.errors import InputError
 from index.calibrate import calibrated_if_possible
 from index.changes import added, relabelled, removed
-from index.commit import staging, writing
+from index.commit import Writer, staging, writing
 from index.duplicates import Meeting, OnConflict, meet
 from index.journal import Change, announce
+from index.manifest import Manifest
 from index.search import Index
 from index.segment import SegmentWriter
 from index.source import Source, photos_source
+from index.structure import searchable
 
 
 def main(
@@ -98,17 +100,11 @@ def add(
             now = Index.open(opened.folder)
             _check_still(opened, now)
             meeting, generation = met(now), now.generation
-            after = now.manifest
-            if rows:
-                after = added(writer, after, references, new_files)
-                after = removed(after, _twice(now, rows, meeting))
-            after = relabelled(removed(after, meeting.removed), meeting.relabelled)
+            after = _grown(writer, now, references, rows, meeting, new_files)
             if on_conflict == "both" and meeting.conflicts + source.conflicts:
                 after = replace(after, shared_ids=True)
             counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}), unreadable=len(left_out))
             if after != now.manifest:
-                if not rows:  # of the segment that was begun nothing is left
-                    references.discard()
                 if recalibrate:
                     after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
@@ -116,6 +112,25 @@ def add(
     report_left_out(left_out)
     announce(opened.folder, counted, generation)
     return counted
+
+
+def _grown(
+    writer: Writer,
+    now: Index,
+    references: SegmentWriter,
+    rows: list[int],
+    meeting: Meeting,
+    new_files: Path,
+) -> Manifest:
+    """The generation with new references, and with what becomes of those that they meet."""
+    after = now.manifest
+    if rows:
+        after = added(writer, after, references, new_files)
+        after = removed(after, _twice(now, rows, meeting))
+    else:  # of the segment that was begun nothing is left
+        references.discard()
+    after = relabelled(removed(after, meeting.removed), meeting.relabelled)
+    return searchable(after, writer.folder, new_files, writer.generation) if rows else after
 
 
 def _check_still(opened: Index, now: Index) -> None:

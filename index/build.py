@@ -2,29 +2,30 @@
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from embedder.data.catalog import Catalog
 from embedder.data.splits import Part, Protocol
-from embedder.embed import OnBadImage, check_readable, embed_catalog, open_inputs, report_left_out
+from embedder.embed import OnBadImage, check_readable, open_inputs, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.errors import InputError
-from eval.files import already_made
-from eval.images import thumbnail
+from eval.files import already_made, at_home
+from eval.folders import checksum, read_manifest
 from index.calibrate import calibrated_if_possible
 from index.commit import staging, writing
-from index.duplicates import Distinct, OnConflict, distinct
+from index.duplicates import OnConflict
 from index.journal import Change
-from index.manifest import KIND, Manifest
+from index.kinds import wanted_search
+from index.manifest import KIND, Manifest, Search
 from index.search import Index
 from index.segment import SegmentWriter
+from index.source import Place, Source, catalog_source, embeddings_source, folder_kind
 from index.store import current
-
-Kind = Literal["auto", "flat"]
+from index.structure import searchable
 
 
 def main(
@@ -32,7 +33,9 @@ def main(
     images: str,
     *,
     out: Path,
-    kind: Kind = "auto",
+    kind: str = "auto",
+    target_recall: float = 0.99,
+    max_memory: str | None = None,
     split: Part = "all",
     protocol: Protocol = "auto",
     on_conflict: OnConflict = "error",
@@ -43,9 +46,13 @@ def main(
 
     Args:
         embedder: a run folder or an embedder.onnx.
-        images: a folder with one folder of photos a class, a .csv or .parquet table, or NAME:ROOT.
+        images: a folder with one folder of photos a class, a .csv or .parquet table, NAME:ROOT, or an embeddings folder
+            made by the same embedder, which may be larger than the memory.
         out: the index folder.
-        kind: how it is searched; flat compares every reference and so is exact, auto takes what suits the size.
+        kind: how it is searched: flat (every reference is compared, so it is exact), hnsw, ivf, ivfpq, sq, or any
+            factory string of FAISS; auto is exact for as long as that is fast, and takes what suits the size then.
+        target_recall: the share of the ten nearest references that a kind which is not exact is tuned to find.
+        max_memory: what the search may keep in memory, such as 2GB; auto takes what fits.
         split: which part of the photos.
         protocol: what divides them; auto takes what the source declares.
         on_conflict: stop where the same photo stands under several labels, keep the first, skip the photo, or keep
@@ -56,37 +63,67 @@ def main(
     Returns:
         The index folder.
     """
-    model, catalog, made_from = open_inputs(embedder, images, split, protocol)
-    catalog.check_labelled("an index")
-    made_from |= {"kind": kind, "on_conflict": on_conflict}
+    model, made_from, source = _opened(embedder, images, split, protocol, on_conflict, on_bad_image)
+    search = wanted_search(kind, target_recall, max_memory, model.dimension)
+    made_from |= {
+        "kind": kind,
+        "target_recall": target_recall,
+        "max_memory": search.max_memory,
+        "on_conflict": on_conflict,
+    }
     before = current(out)
     if before and already_made(out, KIND, made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
     else:
-        photos = distinct(catalog, on_conflict)
-        _build(model, images, catalog.select(photos.rows), out, before, made_from, on_bad_image)
-        _report(photos, out)
+        _build(model, images, source(), out, before, search, made_from)
     print(out)
     return out
+
+
+def _opened(
+    embedder: Path, images: str, split: Part, protocol: Protocol, on_conflict: OnConflict, on_bad_image: OnBadImage
+) -> tuple[Embedder, dict[str, Any], Callable[[], Source]]:
+    """The network, what names it and the photos in a manifest, and what looks for copies among the photos."""
+    folder = at_home(images)
+    found = folder_kind(folder)
+    if found == "index":
+        raise InputError(f"{images} is an index already; give it another embedder or kind with index.rebuild")
+    if found == "embeddings":
+        if split != "all":
+            raise InputError(f"{images} is an embeddings folder, which has no parts; leave --split away")
+        model = Embedder.open(embedder)
+        manifest = read_manifest(folder, "embeddings")
+        place = Place(model.fingerprint, model.dimension, Path(manifest.get("images_root") or "."))
+        made_from = {
+            "embedder": model.fingerprint,
+            "embeddings": checksum(manifest),
+            "photos": manifest.get("count"),
+            "images_root": str(place.images_root),
+        }
+        return model, made_from, lambda: embeddings_source(place, folder, on_conflict)
+    model, catalog, made_from = open_inputs(embedder, images, split, protocol)
+    catalog.check_labelled("an index")
+    place = Place(model.fingerprint, model.dimension, catalog.root)
+    return model, made_from, lambda: catalog_source(place, lambda: model, catalog, on_conflict, on_bad_image)
 
 
 def _build(
     model: Embedder,
     images: str,
-    catalog: Catalog,
+    source: Source,
     out: Path,
     before: Manifest | None,
+    search: Search,
     made_from: dict[str, Any],
-    on_bad_image: OnBadImage,
 ) -> None:
     """Embed the photos and commit them as the next generation, in the place of all that was there before."""
     with staging(out) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
         embedder, trained_on = copy_embedder(model, new_files)
         left_out = []
-        for batch in embed_catalog(model, catalog, on_bad_image, on_photo=thumbnail):
+        for batch in source.references(range(len(source.ids))):
             references.add(batch.embeddings, batch.extras)
             left_out += batch.left_out
-        check_readable(left_out, catalog)
+        check_readable(left_out, len(source.ids), made_from["images_root"])
         with writing(out) as writer:
             if writer.before != before:
                 raise InputError(f"{out} has been changed by another program meanwhile; run the command again")
@@ -96,14 +133,17 @@ def _build(
                 segments=[references.finish(writer.generation)],
                 embedder=embedder,
                 trained_on=trained_on,
-                images_root=str(catalog.root),
+                search=search,
+                images_root=made_from["images_root"],
                 made_from=made_from,
                 shared_ids=made_from["on_conflict"] == "both",
                 left_out=left_out,
             )
+            after = searchable(after, out, new_files, writer.generation)
             after = calibrated_if_possible(after, out, new_files, writer.generation)
             counts = {"added": references.count, "removed": before.count if before else 0}
             writer.commit(after, Change("build", counts, {"images": images}), new_files)
+    _report(source, out)
 
 
 def copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
@@ -124,15 +164,15 @@ def copy_embedder(model: Embedder, folder: Path) -> tuple[str, str | None]:
     return copy.name, f"trained_on-{name}.npy"
 
 
-def _report(photos: Distinct, out: Path) -> None:
+def _report(source: Source, out: Path) -> None:
     """Say on standard error what the index holds and what was left out."""
     index = Index.open(out)
     report_left_out(index.manifest.left_out, out)
-    if photos.copies:
-        print(f"left out, because the same photo is there with the same label: {photos.copies}", file=sys.stderr)
-    if photos.conflicts:
+    if source.copies:
+        print(f"left out, because the same photo is there with the same label: {source.copies}", file=sys.stderr)
+    if source.conflicts:
         choice = index.manifest.made_from["on_conflict"]
-        print(f"photos under several labels: {photos.conflicts}, treated as --on-conflict {choice}", file=sys.stderr)
+        print(f"photos under several labels: {source.conflicts}, treated as --on-conflict {choice}", file=sys.stderr)
     megabytes = sum(file.size for file in index.manifest.files.values()) / 1e6
     classes = len(set(index.labels))
     print(f"{index.count} references of {classes} classes, {megabytes:.1f} MB", file=sys.stderr)

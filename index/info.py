@@ -1,5 +1,6 @@
 """The command ``python -m index.info NAME.index``: what an index holds, where it is from, what has been done to it."""
 
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from eval.command import run
 from index.calibrate import describe
 from index.journal import read_journal
+from index.kinds import describe as describe_search
 from index.search import Index
 
 
@@ -38,7 +40,7 @@ def main(index: Path, *, json: bool = False, journal: int = 10) -> dict[str, Any
         "created": manifest.created,
         "embedder": {"fingerprint": manifest.fingerprint, **opened.embedder.summary},
         "dimension": manifest.dimension,
-        "search": manifest.search,
+        "search": asdict(manifest.search),
         "bytes": {**sizes, "in_all": sum(sizes.values())},
         "segments": [segment.count for segment in manifest.segments],
         "deleted": len(manifest.deleted),
@@ -70,7 +72,7 @@ def _text(index: Index, told: dict[str, Any]) -> str:
         "generation": f"{told['generation']}, of {told['created']}",
         "embedder": f"{embedder['fingerprint'][:16]}..., {embedder.get('backbone', 'unknown backbone')}, trained by "
         f"{embedder.get('loss', 'what is unknown') or 'nothing'}, dimension {told['dimension']}",
-        "search": told["search"]["kind"],
+        "search": describe_search(index.manifest.search),
         "size": ", ".join(f"{name.replace('_', ' ')} {size / 1e6:.1f} MB" for name, size in sizes.items()),
         "segments": f"{len(told['segments'])}; {told['deleted']} rows deleted, {told['label_changes']} relabelled",
         "photos": f"relative to {told['images_root']}; {told['unreadable_photos']} could not be read",

@@ -39,6 +39,47 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search:
+    """How queries are searched for, and what that costs against exact search.
+
+    Attributes:
+        kind: what was asked for: ``auto``, a name of ``index.kinds.KINDS`` or one of FAISS's factory strings.
+        target_recall: the share of the ten nearest that was to be found.
+        max_memory: bytes that the search may keep in memory; None for any number.
+        factory: FAISS's name of the structure that proposes candidates; None for exact search, which needs none. What
+            follows is about the structure.
+        file: it.
+        rows: how many of the index's rows, from the first on, it answers for; those after it are searched exactly.
+        count: how many it holds: those that were not deleted when it was made.
+        begun: the ``rows`` that it was trained on and first made of.
+        parameters: the effort of its search, by FAISS's name, such as ``{"nprobe": 16}``.
+        candidates: how many it proposes for ten neighbours; their similarities are then taken from the vectors.
+        recall: the share of the ten nearest that it finds for photos like the references; None while not measured.
+        far_recall: the same for photos that are further from the references than these from each other; this is what is
+            tuned to the target.
+        queries: how many references, which it did not hold yet, that was measured with.
+        milliseconds: that one query took, on one core.
+        exact_milliseconds: that exact search took.
+    """
+
+    kind: str = "auto"
+    target_recall: float = 0.99
+    max_memory: int | None = None
+    factory: str | None = None
+    file: str | None = None
+    rows: int = 0
+    count: int = 0
+    begun: int = 0
+    parameters: dict[str, int] = field(default_factory=dict)
+    candidates: int = 0
+    recall: float | None = None
+    far_recall: float | None = None
+    queries: int = 0
+    milliseconds: float | None = None
+    exact_milliseconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """One generation of an index.
 
@@ -56,7 +97,7 @@ class Manifest:
         shared_ids: whether rows may share an id, because several labels of one photo were kept by choice.
         embedder: file of the network.
         trained_on: file with the ids of the photos that it was trained on; None where that is not known.
-        search: which kind of search answers queries.
+        search: how queries are searched for.
         calibration: what turns similarities into probabilities; None while uncalibrated.
         changes: how many references have come, gone or been relabelled since it was made.
         images_root: the folder that paths are relative to.
@@ -77,7 +118,7 @@ class Manifest:
     shared_ids: bool = False
     embedder: str
     trained_on: str | None
-    search: dict[str, Any] = field(default_factory=lambda: {"kind": "flat"})
+    search: Search = field(default_factory=Search)
     calibration: dict[str, Any] | None = None
     changes: int = 0
     images_root: str
@@ -98,6 +139,8 @@ class Manifest:
             yield self.trained_on
         if self.calibration:
             yield self.calibration["file"]
+        if self.search.file:
+            yield self.search.file
         for segment in self.segments:
             yield from segment.files
 
@@ -120,5 +163,6 @@ class Manifest:
         """The manifest in what ``eval.folders`` has read."""
         contents = {name: value for name, value in contents.items() if name not in {"format", "kind"}}
         contents["segments"] = [Segment(**segment) for segment in contents["segments"]]
+        contents["search"] = Search(**contents["search"])
         contents["files"] = {name: File(**file) for name, file in contents["files"].items()}
         return cls(**contents)

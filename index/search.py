@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from embedder.runtime import Embedder, Photo
-from eval.embeddings import EmbeddingSet
+from eval.embeddings import EmbeddingSet, unit_vectors
 from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
-from eval.neighbours import Neighbours, nearest
+from eval.neighbours import Neighbours, ranked
 from eval.quality import sharpness
 from index.answer import Answer, Neighbour
 from index.calibration import VOTERS, Calibration, group_codes
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
-from index.segment import check_same_embedder
+from index.segment import check_dimension, check_same_embedder
 from index.store import Store
 
 SMALLEST = 0.5
@@ -52,6 +52,7 @@ class Index:
         self.manifest: Manifest = store.manifest
         self.segments = store.segments
         self._scores = store.scores
+        self._search_file = store.search
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -65,7 +66,7 @@ class Index:
     @property
     def count(self) -> int:
         """How many references there are."""
-        return self.manifest.count
+        return self.manifest.rows - len(self.manifest.deleted)
 
     @property
     def fingerprint(self) -> str:
@@ -250,12 +251,16 @@ class Index:
         groups = group_codes(self.table, self.manifest.shared_ids)
         return Judge(self.calibration, self._scores, sorted({*self.labels[self.kept]}), groups)
 
-    def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10) -> Neighbours:
-        """Find the k nearest references of each query, exactly; ties go to the lower row.
+    def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10, *, exact: bool = False) -> Neighbours:
+        """Find the k nearest references of each query; ties go to the lower row.
+
+        Where the index has a search file, that proposes candidates, and some of the nearest may be missed: how many,
+        the manifest says (``search.recall``). Similarities are exact in any case.
 
         Args:
             queries: vectors of unit length ``[Q, D]``. An array does not say which embedder made it and is trusted.
             k: neighbours a query.
+            exact: compare every reference, also where there is a search file.
 
         Returns:
             ``[Q, min(k, count)]`` rows and similarities, nearest first.
@@ -264,15 +269,38 @@ class Index:
             InputError: ``k`` is below 1, the index is empty, or the vectors are of another embedder or dimension, not
                 finite or not of unit length.
         """
-        if not isinstance(queries, EmbeddingSet):
-            queries = EmbeddingSet(queries, pa.table({"id": [""] * len(queries)}), self.fingerprint)
-        check_same_embedder(queries, self.fingerprint, self.manifest.dimension)
+        if isinstance(queries, EmbeddingSet):
+            check_same_embedder(queries, self.fingerprint, self.manifest.dimension)
+            vectors = queries.vectors
+        else:
+            vectors = unit_vectors(queries)
+            check_dimension(vectors, self.manifest.dimension)
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
             raise InputError(f"{self.folder} holds no references; add some with index.add")
-        rows = np.hstack([segment.candidates(queries.vectors, k) for segment in self.segments])
-        return self._best(queries.vectors, np.sort(rows), min(k, self.count))
+        k = min(k, self.count)
+        rows = self._exact(vectors, k) if exact else self._candidates(vectors, k)
+        return self._best(vectors, rows, k)
+
+    def _exact(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
+        """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
+        searched = [segment for segment in self.segments if segment.end > first]
+        parts = [segment.candidates(queries, k, first) for segment in searched]
+        return np.hstack(parts) if parts else np.empty((len(queries), 0), np.int64)
+
+    def _candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Rows ``[Q, C]`` that the k nearest of each query are looked for among; -1 where there are fewer."""
+        if self._search_file is None:
+            return self._exact(queries, k)
+        near, depleted = self._search_file.candidates(queries, k)
+        rows = np.hstack([near, self._exact(queries, k, self.manifest.search.rows)])
+        if depleted.any():
+            exact = self._exact(queries[depleted], k)
+            rows = np.pad(rows, ((0, 0), (0, max(0, exact.shape[1] - rows.shape[1]))), constant_values=-1)
+            rows[depleted] = -1
+            rows[depleted, : exact.shape[1]] = exact
+        return rows
 
     def thumbnail(self, row: int) -> bytes:
         """The JPEG of one reference, its longer side at most 256 pixels."""
@@ -281,10 +309,10 @@ class Index:
     def _best(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Neighbours:
         """The k nearest among the candidates ``rows`` ``[Q, C]`` of each query, by similarities free of rounding."""
         best = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-        for place, candidates in enumerate(rows):
-            found = nearest(queries[place : place + 1], self.vectors(candidates), k)
-            best.rows[place] = candidates[found.rows[0]]
-            best.similarities[place] = found.similarities[0]
+        for place, proposed in enumerate(np.sort(rows)):
+            candidates = proposed[proposed >= 0]
+            rank, best.similarities[place] = ranked(queries[place], self.vectors(candidates), k)
+            best.rows[place] = candidates[rank]
         return best
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:

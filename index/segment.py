@@ -130,6 +130,7 @@ class MappedSegment:
 
     Attributes:
         start: its first row.
+        end: the first row of the segment after it.
         vectors: float32 ``[N, D]``.
         table: the references, one row a vector.
 
@@ -147,7 +148,7 @@ class MappedSegment:
 
     def __init__(self, folder: Path, segment: Segment, dimension: int, start: int, deleted: NDArray[np.int64]) -> None:
         self._path = path = folder / segment.vectors
-        self.vectors = map_vectors(path, segment.count, dimension)
+        self.vectors = map_vectors(path, segment.count, dimension).view(np.ndarray)
         try:
             self._flat = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
@@ -155,15 +156,14 @@ class MappedSegment:
             raise damaged(path, str(error)) from None
         self.table = map_table(folder / segment.references, segment.count)
         self._thumbnails = _map(folder / segment.thumbnails)
-        self.start = start
-        deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
-        self._count = segment.count - len(deleted)
+        self.start, self.end = start, start + segment.count
+        self._deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
         # faiss.contrib.torch_utils, which metric-learning libraries import, replaces search by one without parameters
         # for every index of the process, and keeps the original under this name.
         self._numpy_search = getattr(self._flat, "search_numpy", self._flat.search)
-        self._search = _without(deleted, segment.count) if len(deleted) else None
+        self._searched: dict[int, tuple[int, faiss.SearchParameters | None]] = {}
 
-    def candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
         """Rows that hold the k nearest references of each query, with all that may tie for the last place.
 
         FAISS sums in float32, in another order for one query than for many, and breaks ties as it likes. So it is asked
@@ -172,21 +172,33 @@ class MappedSegment:
         Args:
             queries: of unit length, float32 ``[Q, D]``.
             k: neighbours a query.
+            first: the row of the index from which on references are searched.
 
         Returns:
             Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first.
         """
         # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
         rounding = queries.shape[1] * 2.0**-22
-        k, wanted = min(k, self._count), min(k + SPARE, self._count)
+        count, parameters = self._from(first)
+        k, wanted = min(k, count), min(k + SPARE, count)
         while wanted:
-            similarities, rows = self._numpy_search(queries, wanted, params=self._search)
+            similarities, rows = self._numpy_search(queries, wanted, params=parameters)
             if (rows < 0).any():
                 raise damaged(self._path, "it holds values that are not numbers")
-            if wanted == self._count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
+            if wanted == count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
                 return self.start + rows
-            wanted = min(4 * wanted, self._count)
+            wanted = min(4 * wanted, count)
         return np.empty((len(queries), 0), np.int64)
+
+    def _from(self, first: int) -> tuple[int, faiss.SearchParameters | None]:
+        """How many references there are from a row of the index on, and what lets FAISS search only those."""
+        before = min(max(0, first - self.start), len(self.table))
+        if before not in self._searched:
+            kept = np.ones(len(self.table), bool)
+            kept[:before] = False
+            kept[self._deleted] = False
+            self._searched[before] = (int(kept.sum()), None if kept.all() else _only(kept))
+        return self._searched[before]
 
     def thumbnail(self, row: int) -> bytes:
         """The JPEG of one reference."""
@@ -205,14 +217,21 @@ def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int)
             f"the vectors were made by the embedder {vectors.fingerprint}, those of the index by {fingerprint}; embed "
             "the photos with the embedder of the index"
         )
-    if vectors.vectors.shape[1] != dimension:
-        raise InputError(f"the vectors have dimension {vectors.vectors.shape[1]}, those of the index {dimension}")
+    check_dimension(vectors.vectors, dimension)
 
 
-def _without(deleted: NDArray[np.int64], count: int) -> faiss.SearchParameters:
-    """Let FAISS search all rows but the deleted ones."""
-    kept = np.ones(count, bool)
-    kept[deleted] = False
+def check_dimension(vectors: NDArray[np.float32], dimension: int) -> None:
+    """Refuse vectors of another length than those of an index.
+
+    Raises:
+        InputError: their dimension is not the index's.
+    """
+    if vectors.shape[1] != dimension:
+        raise InputError(f"the vectors have dimension {vectors.shape[1]}, those of the index {dimension}")
+
+
+def _only(kept: NDArray[np.bool_]) -> faiss.SearchParameters:
+    """Let FAISS search only some of the rows."""
     # FAISS's type hints show the constructors of C++, not those that its Python wrapper puts in their place.
     selector = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))  # type: ignore[call-arg, arg-type]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.data.catalog import TYPES, label_column, read_catalog
+from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.embed import Embedded, OnBadImage, embed_catalog
+from embedder.runtime import Embedder
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
@@ -35,7 +36,7 @@ class Source:
         ids: of the photos; None where one cannot be read.
         labels: of the photos.
         paths: of the photos, relative to the index's ``images_root``.
-        copies: how many more were left out as copies.
+        copies: how many more were left out, because they stand there with the same label.
         conflicts: how many came under several labels.
         references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
     """
@@ -48,6 +49,26 @@ class Source:
     references: Callable[[Sequence[int]], Iterator[Embedded]]
 
 
+@dataclass(frozen=True)
+class Place:
+    """What references must fit: an index that is there, or is to be.
+
+    Attributes:
+        fingerprint: of the embedder that makes the vectors.
+        dimension: length D of a vector.
+        images_root: the folder that paths are kept relative to.
+    """
+
+    fingerprint: str
+    dimension: int
+    images_root: Path
+
+    @classmethod
+    def of(cls, index: Index) -> "Place":
+        """The place in an index that is there."""
+        return cls(index.fingerprint, index.manifest.dimension, Path(index.manifest.images_root))
+
+
 def photos_source(
     index: Index, images: str, split: Part, protocol: Protocol, on_conflict: OnConflict, on_bad_image: OnBadImage
 ) -> Source:
@@ -57,21 +78,36 @@ def photos_source(
         InputError: there is nothing of that name, a photo has no label, another embedder made the vectors, or a photo
             stands under several labels and ``on_conflict`` is ``error``.
     """
-    kind = _kind(at_home(images))
+    kind = folder_kind(at_home(images))
     if kind == "index":
         raise InputError(f"{images} is an index; merge it: python -m index.merge {index.folder} {images}")
     if kind == "embeddings":
         if split != "all":
             raise InputError(f"{images} is an embeddings folder, which has no parts; leave --split away")
-        return _embeddings_source(index, at_home(images), on_conflict)
+        return embeddings_source(Place.of(index), at_home(images), on_conflict)
     catalog = part(read_catalog(images), split, protocol)
+    return catalog_source(Place.of(index), lambda: index.embedder, catalog, on_conflict, on_bad_image)
+
+
+def catalog_source(
+    place: Place,
+    embedder: Callable[[], Embedder],
+    catalog: Catalog,
+    on_conflict: OnConflict,
+    on_bad_image: OnBadImage,
+) -> Source:
+    """The photos of a catalog.
+
+    Raises:
+        InputError: as for ``photos_source``.
+    """
     catalog.check_labelled("an index")
     photos = distinct(catalog, on_conflict)
     catalog = catalog.select(photos.rows)
-    moved = _mover(catalog.root, index)
+    moved = _mover(catalog.root, place)
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
-        for batch in embed_catalog(index.embedder, catalog.select(rows), on_bad_image, on_photo=thumbnail):
+        for batch in embed_catalog(embedder(), catalog.select(rows), on_bad_image, on_photo=thumbnail):
             left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
             yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
@@ -88,51 +124,55 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     embeddings = EmbeddingSet.load(other.folder)
     rows = np.flatnonzero(other.kept)
     root = Path(other.manifest.images_root)
-    return _of_vectors(index, embeddings, root, on_conflict, lambda place: other.thumbnail(int(rows[place])))
+    return _of_vectors(Place.of(index), embeddings, root, on_conflict, lambda row: other.thumbnail(int(rows[row])))
 
 
-def _embeddings_source(index: Index, folder: Path, on_conflict: OnConflict) -> Source:
-    """The rows of an embeddings folder, with thumbnails of the photos that are still in their place."""
+def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> Source:
+    """The rows of an embeddings folder, with thumbnails of the photos that are still in their place.
+
+    Raises:
+        InputError: as for ``photos_source``.
+    """
     embeddings = EmbeddingSet.load(folder)
     root = read_json(folder / MANIFEST).get("images_root")
     paths = embeddings.paths
     boxes = embeddings.table["box"].to_pylist() if "box" in embeddings.table.column_names else None
 
-    def shown(place: int) -> bytes:
-        path = paths[place]
+    def shown(row: int) -> bytes:
+        path = paths[row]
         if root is None or path is None:
             return b""
         try:
-            return thumbnail(open_image(Path(root, path), boxes and boxes[place]))
+            return thumbnail(open_image(Path(root, path), boxes and boxes[row]))
         except BadImage:
             return b""
 
-    return _of_vectors(index, embeddings, Path(root or "."), on_conflict, shown)
+    return _of_vectors(place, embeddings, Path(root or "."), on_conflict, shown)
 
 
 def _of_vectors(
-    index: Index, embeddings: EmbeddingSet, root: Path, on_conflict: OnConflict, shown: Callable[[int], bytes]
+    place: Place, embeddings: EmbeddingSet, root: Path, on_conflict: OnConflict, shown: Callable[[int], bytes]
 ) -> Source:
     """References whose vectors are there already."""
-    check_same_embedder(embeddings, index.fingerprint, index.manifest.dimension)
+    check_same_embedder(embeddings, place.fingerprint, place.dimension)
     if None in embeddings.labels:
         raise InputError(
             f"row {embeddings.labels.index(None)} of what is to be added has no label; references need one"
         )
-    embeddings = _moved(embeddings, _mover(root, index))
+    embeddings = _moved(embeddings, _mover(root, place))
     photos = distinct_rows(embeddings.ids, embeddings.labels, embeddings.paths, on_conflict)
-    places = np.array(photos.rows)
+    left = np.array(photos.rows)
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
-        chosen = places[list(rows)]
+        chosen = left[list(rows)]
         for start in range(0, len(chosen), AT_ONCE):
             some = chosen[start : start + AT_ONCE]
             batch = EmbeddingSet(
                 embeddings.vectors[some], embeddings.table.take(pa.array(some)), embeddings.fingerprint
             )
-            yield Embedded(batch, [shown(int(place)) for place in some], [], range(start, start + len(some)))
+            yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
-    labels, paths = ([column[place] for place in places] for column in (embeddings.labels, embeddings.paths))
+    labels, paths = ([column[row] for row in left] for column in (embeddings.labels, embeddings.paths))
     return _source(photos, labels, paths, references)
 
 
@@ -168,16 +208,18 @@ def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 
 
-def _mover(root: Path, index: Index) -> Callable[[str], str]:
+def _mover(root: Path, place: Place) -> Callable[[str], str]:
     """What makes of a path below a root one as the index keeps it: relative to its ``images_root``, with ``/``.
 
     Where need be that is by way of ``..``.
     """
-    here, there = root.resolve(), Path(index.manifest.images_root).resolve()
+    here, there = root.resolve(), place.images_root.resolve()
+    if here == there:
+        return str
     return lambda path: Path(os.path.relpath(here / path, there)).as_posix()
 
 
-def _kind(folder: Path) -> str | None:
+def folder_kind(folder: Path) -> str | None:
     """What a folder says that it is; None for one of photos."""
     if not (folder / MANIFEST).is_file():
         return None

@@ -12,11 +12,12 @@ import pyarrow as pa
 from eval.errors import InputError
 from eval.files import MANIFEST
 from eval.folders import map_table, read_index
+from index.candidates import SearchFile
 from index.manifest import Manifest
 from index.segment import MappedSegment
 
 OURS = re.compile(
-    r"(vectors|references|thumbnails|calibration)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
+    r"(vectors|references|thumbnails|calibration|search)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
     r"|\.?manifest(-\d{6,})?\.json(\.\d+\.part)?|index\.lock|journal\.jsonl"
 )
 """Names that a commit gives to files: no others are ever removed."""
@@ -34,12 +35,14 @@ class Store:
         manifest: what it holds.
         segments: the references, mapped into memory; they stay readable whatever is committed later.
         scores: what label sets need of the calibration; None while there is none.
+        search: what proposes candidates, mapped likewise; None where search is exact.
     """
 
     folder: Path
     manifest: Manifest
     segments: tuple[MappedSegment, ...]
     scores: pa.Table | None
+    search: SearchFile | None
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -63,11 +66,14 @@ class Store:
             new_files: where those of its files are that have not been committed.
         """
         folders = [*filter(None, (new_files, folder))]
-        scores = None
+        scores = search = None
         if manifest.calibration:
             path = _place(folders, manifest.calibration["file"])
             scores = map_table(path, manifest.calibration["scores"])
-        return cls(folder, manifest, _map(manifest, folders), scores)
+        if manifest.search.file:
+            path = _place(folders, manifest.search.file)
+            search = SearchFile(path, manifest.search, manifest.dimension, np.array(manifest.deleted, np.int64))
+        return cls(folder, manifest, _map(manifest, folders), scores, search)
 
 
 def _place(folders: Sequence[Path], name: str) -> Path:

@@ -13,9 +13,10 @@ from PIL import Image
 from eval.embeddings import EmbeddingSet
 from index.commit import staging, writing
 from index.journal import Change
-from index.manifest import Manifest
+from index.manifest import Manifest, Search
 from index.segment import SegmentWriter
 from index.store import current
+from index.structure import searchable
 
 SIDE, CELLS = 32, 4
 
@@ -142,3 +143,12 @@ def commit_vectors(folder, vectors, labels=None, thumbnail=b"JPEG of %d", **chan
             after = replace(after, segments=[*after.segments, references.finish(writer.generation)], **changes)
             writer.commit(after, Change("build"), new_files)
     return folder
+
+
+def make_searchable(folder, kind, target=0.95):
+    """Commit a generation of an index that is searched in another way."""
+    with staging(folder) as new_files, writing(folder) as writer:
+        after = replace(writer.before, search=Search(kind=kind, target_recall=target))
+        after = searchable(after, folder, new_files, writer.generation)
+        writer.commit(after, Change("rebuild"), new_files)
+    return after.search

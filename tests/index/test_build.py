@@ -13,7 +13,7 @@ from embedder.runtime import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage
-from index import Index, build
+from index import Index, source
 from index.build import main
 from index.duplicates import distinct
 
@@ -194,7 +194,7 @@ def test_an_embedder_that_is_replaced_is_refused(tiny_embedder, other_embedder, 
         shutil.copy(other_embedder, model)
         return found
 
-    monkeypatch.setattr(build, "distinct", slow)
+    monkeypatch.setattr(source, "distinct", slow)
     with pytest.raises(InputError, match="was replaced while"):
         main(model, str(photos), out=tmp_path / "a.index")
     assert not (tmp_path / "a.index" / "manifest.json").exists()
