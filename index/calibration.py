@@ -120,14 +120,27 @@ def group_codes(references: pa.Table, shared_ids: bool = False) -> NDArray[np.in
         references: the table of an index.
         shared_ids: whether a photo may stand in several rows: these are then a group, unless they are told otherwise.
     """
-    own = _first_rows(references["id"]) if shared_ids else np.arange(len(references))
+    own = first_rows(references["id"]) if shared_ids else np.arange(len(references))
     if "group" not in references.column_names:
         return own
-    named = _first_rows(references["group"])
+    named = first_rows(references["group"])
     return np.where(named >= 0, named, own)
 
 
-def _first_rows(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def independent(codes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many groups each class has: of photos of one group, the others tell little more than the first.
+
+    Args:
+        codes: ``[N]``, the classes of some references as numbers from 0 on.
+        groups: ``[N]``, by ``group_codes``.
+
+    Returns:
+        ``[C]``, for each number up to the largest.
+    """
+    return np.bincount(np.unique(np.stack([codes, groups]), axis=1)[0], minlength=codes.max(initial=-1) + 1)
+
+
+def first_rows(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """For each row the first one with the same value; -1 where there is none."""
     values = column.combine_chunks().dictionary_encode()
     codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -16,7 +16,7 @@ from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.neighbours import nearest_in_blocks
 from eval.quality import sharpness
-from index.calibration import VOTERS, Calibration, group_codes
+from index.calibration import VOTERS, Calibration, group_codes, independent
 from index.search import Index
 
 MOST_PHOTOS, FEWEST_PHOTOS = 5000, 200
@@ -77,7 +77,7 @@ def calibrate(
     groups = group_codes(index.table, index.manifest.shared_ids)
     hidden = _search(index, rows, codes, groups)
     relevant = hidden.labels == hidden.codes[:, None]
-    lone = ~_has_company(index, rows, codes, groups)
+    lone = independent(codes[index.kept], groups[index.kept])[codes[rows]] == 1
     if lone.all():
         raise InputError("no class has references of two groups; add more photos of each")
     strangers = np.isfinite(hidden.strangers)
@@ -196,17 +196,6 @@ def _least_sharp(index: Index, rows: NDArray[np.int64], seed: int) -> float | No
     pictures = filter(None, (index.thumbnail(int(row)) for row in some))
     found = [sharpness(Image.open(io.BytesIO(picture))) for picture in pictures]
     return float(np.quantile(found, 0.01)) if found else None
-
-
-def _has_company(
-    index: Index, rows: NDArray[np.int64], codes: NDArray[np.int64], groups: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which of some references have another one of their class that is not of their group."""
-    there = np.flatnonzero(index.kept)
-    pairs, counts = np.unique(np.stack([codes[there], groups[there]]), axis=1, return_counts=True)
-    together = dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True))
-    of_class = np.bincount(codes[there])
-    return np.array([of_class[codes[row]] > together[(int(codes[row]), int(groups[row]))] for row in rows], bool)
 
 
 def _sizes(groups: NDArray[np.int64], there: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from eval.vote import vote
 from index import Index, hiding
 from index.add import main as add
 from index.calibrate import describe, main
-from index.calibration import STALE, VOTERS, Calibration, group_codes, label_set
+from index.calibration import STALE, VOTERS, Calibration, group_codes, independent, label_set
 from index.commit import staging, writing
 from index.hiding import MOST_PHOTOS, calibrate
 from index.journal import Change
@@ -119,6 +119,18 @@ def test_rows_without_a_group_are_alone(tmp_path):
     codes = group_codes(table)
     assert codes[0] == codes[2]
     assert len({*codes}) == 3
+
+
+def test_photos_of_a_class_of_one_group_only_count_as_unknown(tmp_path):
+    groups = pa.array(["one bird" if row < PHOTOS else None for row in range(CLASSES * PHOTOS)], pa.string())
+    found, scores = calibrate(Index.open(made(tmp_path / "a.index", group=groups)), "x")
+    assert (found.photos, found.lone, found.scores) == (288, 12, 276)
+    assert min(scores["row"].to_pylist()) == 12
+
+
+def test_how_many_groups_a_class_has():
+    assert independent(np.array([0, 0, 0, 2, 2]), np.array([7, 7, 3, 7, 7])).tolist() == [2, 0, 1]
+    assert independent(np.arange(0), np.arange(0)).tolist() == []
 
 
 @pytest.mark.parametrize(

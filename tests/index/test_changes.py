@@ -477,7 +477,7 @@ def test_no_command_needs_torch(built, photos, tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from index import add, check, info, merge, relabel, remove, undo
+from index import add, check, info, merge, relabel, remove, review, undo
 folder, new = Path({str(folder)!r}), {str(tmp_path / "new")!r}
 add.main(folder, new)
 relabel.main(folder, path=new, to="other")
@@ -486,6 +486,7 @@ undo.main(folder)
 merge.main(folder, Path({str(other)!r}))
 check.main(folder, deep=True)
 info.main(folder)
+review.main(folder, out=folder.with_name("look"))
 print(sorted({{"torch", "torchvision", "umap", "numba", "matplotlib"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -506,6 +507,9 @@ print(sorted({{"torch", "torchvision", "umap", "numba", "matplotlib"}} & set(sys
         (["calibrate", "{index}"], "references are photos that the embedder was not trained on; 200 are the least"),
         (["calibrate", "{nothing}"], "does not exist"),
         (["info", "{nothing}"], "does not exist"),
+        (["review", "{nothing}"], "does not exist"),
+        (["review", "{index}", "--k", "0"], "k is 0; it must be at least 1"),
+        (["review", "{index}", "--out", "{index}"], "exists and is not of the kind 'review'"),
     ],
 )
 def test_mistakes_are_one_line(built, tmp_path, arguments, message):

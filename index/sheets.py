@@ -1,0 +1,81 @@
+"""Findings as contact sheets: each reference beside those that it was found by, from the thumbnails in the index."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from eval.contact_sheet import Photo, Row, Tile, contact_sheet
+from eval.images import BadImage, open_image
+from index.findings import Doubt, Findings, Misleading, Near
+from index.search import Index
+
+MOST, WIDEST, MOST_TILES = 20, 6, 12
+"""Findings of a kind in a picture, references beside each other, and references of a finding."""
+
+
+def sheets(index: Index, found: Findings) -> dict[str, Image.Image]:
+    """A picture of the first findings of each kind that there are any of, by the kind's name in ``Findings``."""
+    rows = {
+        "doubts": [_doubt(index, found, one) for one in found.doubts[:MOST]],
+        "copies": [_together(index, one.rows, _counted(len(one.labels), "label")) for one in found.copies[:MOST]],
+        "misleading": [_misleading(index, one) for one in found.misleading[:MOST]],
+        "thin": [
+            _together(index, one.rows, f"{one.independent} independent of {_counted(len(one.rows), 'reference')}")
+            for one in found.thin[:MOST]
+        ],
+    }
+    return {kind: contact_sheet(some, WIDEST) for kind, some in rows.items() if some}
+
+
+def _counted(count: int, what: str) -> str:
+    """A number of things."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _doubt(index: Index, found: Findings, one: Doubt) -> Row:
+    """A doubtful label beside those that vote; the last is the nearest of its own label."""
+    place = int(np.searchsorted(found.looked_at, one.row))
+    voters = zip(found.voters.rows[place].tolist(), found.voters.similarities[place].tolist(), strict=True)
+    others = [Near(*voter) for voter in voters if voter[0] not in (-1, one.own.row)]
+    tiles = _tiles(index, others[: WIDEST - 1], index.label(one.row))
+    tiles.append(Tile(_photo(index, one.own.row), "nearest of its own label", one.own.similarity, "same"))
+    return _row(index, one.row, f"neighbours say {one.elected}, {one.share:.0%} to {one.own_share:.0%}", tiles)
+
+
+def _misleading(index: Index, one: Misleading) -> Row:
+    """A reference beside those that it misleads."""
+    return _row(
+        index, one.row, f"votes for {len(one.misled)} of other labels", _tiles(index, one.misled, index.label(one.row))
+    )
+
+
+def _together(index: Index, rows: Sequence[int], remark: str) -> Row:
+    """The first of some references beside the others."""
+    vectors = index.vectors(np.array(rows[: MOST_TILES + 1]))
+    others = [Near(*other) for other in zip(rows[1:], (vectors[1:] @ vectors[0]).tolist(), strict=False)]
+    return _row(index, rows[0], remark, _tiles(index, others, index.label(rows[0])))
+
+
+def _row(index: Index, row: int, remark: str, tiles: Sequence[Tile]) -> Row:
+    """A reference under its label, with what there is to say of it."""
+    name = index.table["path"][row].as_py() or index.table["id"][row].as_py()
+    return Row(_photo(index, row), index.label(row), f"{remark} · {name}", tiles)
+
+
+def _tiles(index: Index, near: Sequence[Near], label: str) -> list[Tile]:
+    """References beside another one, those of its label framed."""
+    labelled = [(one, index.label(one.row)) for one in near[:MOST_TILES]]
+    return [
+        Tile(_photo(index, one.row), name, one.similarity, "same" if name == label else "other")
+        for one, name in labelled
+    ]
+
+
+def _photo(index: Index, row: int) -> Photo:
+    """The picture of a reference, or why there is none."""
+    content = index.thumbnail(row)
+    try:
+        return open_image(content) if content else "no picture"
+    except BadImage as error:
+        return error.reason
