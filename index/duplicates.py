@@ -1,15 +1,21 @@
 """One photo is one reference: what happens to photos that come twice, or that are there already."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedder.data.catalog import Catalog
 from eval.errors import InputError
 from eval.images import BadImage, open_image, photo_id
 
 OnConflict = Literal["error", "first", "skip", "both"]
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+"""One value a row: as strings, or dictionary-coded ones."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +24,15 @@ class Distinct:
 
     Attributes:
         rows: those that are left, ascending.
-        ids: of each row that is left; None where its photo cannot be read.
+        ids: of all rows, those that are not left among them; null where a photo cannot be read.
         copies: how many rows were left out because their photo stands elsewhere with the same label.
         conflicts: how many photos came with several labels.
     """
 
-    rows: list[int]
-    ids: list[str | None]
-    copies: int
-    conflicts: int
+    rows: Sequence[int]
+    ids: Column
+    copies: int = 0
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,21 +68,23 @@ def distinct(catalog: Catalog, on_conflict: OnConflict = "error") -> Distinct:
     Raises:
         InputError: a photo stands under several labels and ``on_conflict`` is ``error``, or nothing is left.
     """
-    ids = [_photo_id(catalog, row) for row in range(len(catalog))]
-    return distinct_rows(ids, catalog.labels, catalog.paths, on_conflict, lambda row: _readable(catalog, row))
+    ids = pa.array([_photo_id(catalog, row) for row in range(len(catalog))], pa.string())
+    return distinct_rows(
+        ids, catalog.table["label"], catalog.table["path"], on_conflict, lambda row: _readable(catalog, row)
+    )
 
 
 def distinct_rows(
-    ids: Sequence[str | None],
-    labels: Sequence[str | None],
-    paths: Sequence[str | None],
+    ids: Column,
+    labels: Column,
+    paths: Column,
     on_conflict: OnConflict = "error",
     is_readable: Callable[[int], bool] = lambda _: True,
 ) -> Distinct:
     """The same for rows that have their ids already.
 
     Args:
-        ids: of each row's photo; None where its file cannot be read.
+        ids: of each row's photo; null where its file cannot be read.
         labels: of each row.
         paths: of each row, for people.
         on_conflict: as for ``distinct``.
@@ -85,33 +93,41 @@ def distinct_rows(
     Raises:
         InputError: as for ``distinct``.
     """
-    by_photo = defaultdict(list)
-    for row, name in enumerate(ids):
-        by_photo[row if name is None else name].append(row)
-    kept: list[int] = []
+    several = _several(ids)
     copies = conflicts = 0
-    for rows in by_photo.values():
-        if len(rows) == 1 or not is_readable(rows[0]):
-            kept += rows
+    gone: list[int] = []
+    for rows in several:
+        if not is_readable(rows[0]):
             continue
-        firsts = sorted({labels[row]: row for row in reversed(rows)}.values())
+        firsts = sorted({labels[row].as_py(): row for row in reversed(rows)}.values())
         copies += len(rows) - len(firsts)
         conflicts += len(firsts) > 1
-        kept += firsts if len(firsts) == 1 else _resolved(firsts, labels, paths, on_conflict)
-    if ids and not kept:
+        kept = firsts if len(firsts) == 1 else _resolved(firsts, labels, paths, on_conflict)
+        gone += {*rows} - {*kept}
+    if gone and len(gone) == len(ids):
         raise InputError(
             f"all {conflicts} photos stand under several labels, and --on-conflict skip leaves none; correct them, or "
             "say --on-conflict first or both"
         )
-    kept.sort()
-    return Distinct(kept, [ids[row] for row in kept], copies, conflicts)
+    left = range(len(ids)) if not gone else np.delete(np.arange(len(ids)), gone).tolist()
+    return Distinct(left, ids, copies, conflicts)
+
+
+def _several(ids: Column) -> list[list[int]]:
+    """The rows of each id that comes more than once; nulls are no ids."""
+    known = pa.table({"id": ids}).append_column("row", pa.array(np.arange(len(ids)))).drop_null()
+    if len(known) == pc.count_distinct(known["id"]).as_py():
+        return []
+    by_photo = known.group_by("id").aggregate([("row", "list")])
+    lists = by_photo["row_list"].filter(pc.greater(pc.list_value_length(by_photo["row_list"]), 1))
+    return [sorted(rows) for rows in lists.to_pylist()]
 
 
 def meet(
     known: Mapping[str, Mapping[str, int]],
-    ids: Sequence[str | None],
-    labels: Sequence[str | None],
-    paths: Sequence[str | None],
+    ids: Column,
+    labels: Column,
+    paths: Column,
     on_conflict: OnConflict = "error",
     relabel: bool = False,
 ) -> Meeting:
@@ -119,7 +135,7 @@ def meet(
 
     Args:
         known: by id, the labels that the index has the photo under, each with its row.
-        ids: of the photos; None where one cannot be read.
+        ids: of the photos; null where one cannot be read.
         labels: of the photos.
         paths: of the photos, for people.
         on_conflict: what to do with a photo that is there under another label: stop, leave it out (first, skip), or
@@ -129,15 +145,15 @@ def meet(
     Raises:
         InputError: a photo is there under another label, ``on_conflict`` is ``error`` and ``relabel`` is off.
     """
-    new: list[int] = []
     relabelled: dict[int, str] = {}
     removed: list[int] = []
     same = conflicts = 0
-    for row, (name, label) in enumerate(zip(ids, labels, strict=True)):
-        there = known.get(name, {}) if name is not None else {}
-        if not there:
-            new.append(row)
-        elif label in there:
+    meets = pc.is_in(ids, value_set=pa.array(known, pa.string()), skip_nulls=True).to_numpy(zero_copy_only=False)
+    new = np.flatnonzero(~meets).tolist()
+    for row in np.flatnonzero(meets).tolist():
+        name, label = ids[row].as_py(), labels[row].as_py()
+        there = known[name]
+        if label in there:
             same += 1
         else:
             conflicts += 1
@@ -147,12 +163,12 @@ def meet(
                 removed += others
             elif on_conflict == "error":
                 raise InputError(
-                    f"{paths[row]} as {label!r} is in the index already as {min(there)!r} (id {name}); correct one of "
-                    "them, or say --relabel, or --on-conflict first or both"
+                    f"{paths[row].as_py()} as {label!r} is in the index already as {min(there)!r} (id {name}); correct "
+                    "one of them, or say --relabel, or --on-conflict first or both"
                 )
             elif on_conflict == "both":
                 new.append(row)
-    return Meeting(new, same, conflicts, relabelled, removed)
+    return Meeting(sorted(new), same, conflicts, relabelled, removed)
 
 
 def _photo_id(catalog: Catalog, row: int) -> str | None:
@@ -163,15 +179,13 @@ def _photo_id(catalog: Catalog, row: int) -> str | None:
         return None
 
 
-def _resolved(
-    rows: list[int], labels: Sequence[str | None], paths: Sequence[str | None], on_conflict: OnConflict
-) -> list[int]:
+def _resolved(rows: list[int], labels: Column, paths: Column, on_conflict: OnConflict) -> list[int]:
     """Which rows of one photo to keep, given its first row under each label."""
     if on_conflict == "error":
-        first, second = rows[:2]
+        one, other = (f"{paths[row].as_py()} as {labels[row].as_py()!r}" for row in rows[:2])
         raise InputError(
-            f"the same photo stands under two labels: {paths[first]} as {labels[first]!r} and {paths[second]} as "
-            f"{labels[second]!r}; correct one of them, or say --on-conflict first, skip or both"
+            f"the same photo stands under two labels: {one} and {other}; correct one of them, or say --on-conflict "
+            "first, skip or both"
         )
     return {"first": rows[:1], "skip": [], "both": rows}[on_conflict]
 

@@ -90,10 +90,12 @@ class Index:
         """What is known of each row, the deleted rows among them, with the labels that it was written with."""
         return pa.concat_tables([segment.table for segment in self.segments], promote_options="default")
 
-    def known(self, ids: Collection[str | None]) -> dict[str, dict[str, int]]:
+    def known(self, ids: Collection[str] | pa.Array | pa.ChunkedArray) -> dict[str, dict[str, int]]:
         """Those of some ids that references have: the labels that each has, with the row of each."""
-        wanted = pa.array([name for name in ids if name is not None], pa.string())
-        rows = np.flatnonzero(pc.is_in(self.table["id"], value_set=wanted).to_numpy(zero_copy_only=False) & self.kept)
+        wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
+        rows = np.flatnonzero(
+            pc.is_in(self.table["id"], value_set=wanted, skip_nulls=True).to_numpy(zero_copy_only=False) & self.kept
+        )
         found: dict[str, dict[str, int]] = defaultdict(dict)
         for row, name in zip(rows.tolist(), self.table["id"].take(pa.array(rows)).to_pylist(), strict=True):
             found[name][self.label(row)] = row

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
+from embedder.data.catalog import TYPES, Catalog, label_codes, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.embed import Embedded, OnBadImage, embed_catalog
 from embedder.runtime import Embedder
@@ -17,7 +17,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, Embeddin
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
 from eval.images import BadImage, open_image, thumbnail
-from index.duplicates import Distinct, OnConflict, distinct, distinct_rows
+from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.search import Index
 from index.segment import check_same_embedder
 
@@ -33,7 +33,7 @@ class Source:
     """Photos, each once.
 
     Attributes:
-        ids: of the photos; None where one cannot be read.
+        ids: of the photos, as strings; null where one cannot be read.
         labels: of the photos.
         paths: of the photos, relative to the index's ``images_root``.
         copies: how many more were left out, because they stand there with the same label.
@@ -41,9 +41,9 @@ class Source:
         references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
     """
 
-    ids: list[str | None]
-    labels: list[str]
-    paths: list[str]
+    ids: Column
+    labels: Column
+    paths: Column
     copies: int
     conflicts: int
     references: Callable[[Sequence[int]], Iterator[Embedded]]
@@ -111,8 +111,9 @@ def catalog_source(
             left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
             yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
-    paths = [moved(path) for path in catalog.paths]
-    return _source(photos, catalog.labels, paths, references)
+    paths = _all_moved(catalog.table["path"], moved)
+    ids = photos.ids.take(pa.array(photos.rows, pa.int64()))
+    return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references)
 
 
 def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
@@ -135,15 +136,15 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
     """
     embeddings = EmbeddingSet.load(folder)
     root = read_json(folder / MANIFEST).get("images_root")
-    paths = embeddings.paths
-    boxes = embeddings.table["box"].to_pylist() if "box" in embeddings.table.column_names else None
+    paths = embeddings.table["path"] if "path" in embeddings.table.column_names else None
+    boxes = embeddings.table["box"] if "box" in embeddings.table.column_names else None
 
     def shown(row: int) -> bytes:
-        path = paths[row]
-        if root is None or path is None:
+        path = None if root is None or paths is None else paths[row].as_py()
+        if path is None:
             return b""
         try:
-            return thumbnail(open_image(Path(root, path), boxes and boxes[row]))
+            return thumbnail(open_image(Path(root, path), None if boxes is None else boxes[row].as_py()))
         except BadImage:
             return b""
 
@@ -155,45 +156,41 @@ def _of_vectors(
 ) -> Source:
     """References whose vectors are there already."""
     check_same_embedder(embeddings, place.fingerprint, place.dimension)
-    if None in embeddings.labels:
-        raise InputError(
-            f"row {embeddings.labels.index(None)} of what is to be added has no label; references need one"
-        )
     embeddings = _moved(embeddings, _mover(root, place))
-    photos = distinct_rows(embeddings.ids, embeddings.labels, embeddings.paths, on_conflict)
-    left = np.array(photos.rows)
+    table = embeddings.table
+    if unlabelled := table["label"].null_count:
+        first = pc.index(table["label"].is_null(), True).as_py()
+        raise InputError(f"row {first} of what is to be added has no label ({unlabelled} in all); references need one")
+    photos = distinct_rows(table["id"], table["label"], table["path"], on_conflict)
+    left = np.asarray(photos.rows, np.int64)
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
         chosen = left[list(rows)]
         for start in range(0, len(chosen), AT_ONCE):
             some = chosen[start : start + AT_ONCE]
-            batch = EmbeddingSet(
-                embeddings.vectors[some], embeddings.table.take(pa.array(some)), embeddings.fingerprint
-            )
+            batch = EmbeddingSet(embeddings.vectors[some], table.take(pa.array(some)), embeddings.fingerprint)
             yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
-    labels, paths = ([column[row] for row in left] for column in (embeddings.labels, embeddings.paths))
-    return _source(photos, labels, paths, references)
-
-
-def _source(
-    photos: Distinct,
-    labels: Sequence[str | None],
-    paths: Sequence[str | None],
-    references: Callable[[Sequence[int]], Iterator[Embedded]],
-) -> Source:
-    """The photos that are left, every one with a label."""
-    return Source(photos.ids, [*map(str, labels)], [*map(str, paths)], photos.copies, photos.conflicts, references)
+    ids, labels, paths = (table[name].take(pa.array(left)) for name in ("id", "label", "path"))
+    return Source(ids, labels, paths, photos.copies, photos.conflicts, references)
 
 
 def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSet:
     """The same references with the paths and the types of columns that a segment has."""
-    paths = pa.array([path and moved(path) for path in embeddings.paths], pa.string())
-    columns = {"id": pa.array(embeddings.ids), "path": paths, "label": label_column(embeddings.labels)}
-    for name in embeddings.table.column_names:
+    table = embeddings.table
+    nothing = pa.chunked_array([pa.nulls(len(table), pa.string())])
+    labels, paths = (table[name] if name in table.column_names else nothing for name in ("label", "path"))
+    columns = {"id": table["id"].cast(pa.string()), "path": _all_moved(paths, moved), "label": label_codes(labels)}
+    for name in table.column_names:
         if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
-            columns[name] = _as_kept(name, embeddings.table[name])
+            columns[name] = _as_kept(name, table[name])
     return EmbeddingSet(embeddings.vectors, pa.table(columns), embeddings.fingerprint)
+
+
+def _all_moved(paths: Column, moved: Callable[[str], str]) -> Column:
+    """A column of paths as an index keeps them."""
+    paths = paths.cast(pa.string())
+    return paths if moved is str else pa.array([path and moved(path) for path in paths.to_pylist()], pa.string())
 
 
 def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -211,7 +208,7 @@ def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _mover(root: Path, place: Place) -> Callable[[str], str]:
     """What makes of a path below a root one as the index keeps it: relative to its ``images_root``, with ``/``.
 
-    Where need be that is by way of ``..``.
+    Where need be that is by way of ``..``; it is ``str`` where the path stays the same.
     """
     here, there = root.resolve(), place.images_root.resolve()
     if here == there:

@@ -219,10 +219,19 @@ def label_column(labels: Sequence[str | None], classes: Sequence[str] | None = N
         labels: the class of each row; None where unknown.
         classes: all classes in the order that protocols count in; none for the sorted names.
     """
-    if classes is None:
-        classes = sorted({label for label in labels if label is not None})
-    names = pa.array(classes, pa.string())
-    return pa.DictionaryArray.from_arrays(pc.index_in(pa.array(labels, pa.string()), names), names)
+    return label_codes(pa.array(labels, pa.string()), classes)
+
+
+def label_codes(labels: pa.Array | pa.ChunkedArray, classes: Sequence[str] | None = None) -> pa.DictionaryArray:
+    """The same of a column of strings, or of dictionary-coded ones."""
+    names = pa.array(classes, pa.string()) if classes is not None else _sorted_names(labels)
+    plain = pa.chunked_array([labels]) if isinstance(labels, pa.Array) else labels
+    return pa.DictionaryArray.from_arrays(pc.index_in(plain.cast(pa.string()).combine_chunks(), names), names)
+
+
+def _sorted_names(labels: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The different labels, in the order of their characters."""
+    return pa.array(sorted(labels.cast(pa.string()).unique().drop_null().to_pylist()), pa.string())
 
 
 def read_catalog(spec: str | Path) -> Catalog:
