@@ -88,12 +88,7 @@ def main(
     if already_made(out, "embeddings", made_from, overwrite, complete=on_bad_image == "error", names=FILES):
         print(f"{out} is made already", file=sys.stderr)
     else:
-        batches = list(embed_catalog(model, catalog, on_bad_image))
-        check_readable([photo for batch in batches for photo in batch.left_out], len(catalog), catalog.root)
-        vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
-        table = pa.concat_tables([batch.embeddings.table for batch in batches])
-        left_out = [photo for batch in batches for photo in batch.left_out]
-        embeddings = EmbeddingSet(vectors, table, model.fingerprint)
+        embeddings, left_out = embed_whole(model, catalog, on_bad_image)
         embeddings.save(out, made_from=made_from, images_root=catalog.root, left_out=left_out)
         report_left_out(left_out, out)
     print(out)
@@ -147,6 +142,25 @@ def embed_catalog(
         left_out = [{"path": catalog.paths[row], "reason": error.reason} for row, error in bad.items()]
         extras = [photo.extra for photo in good.values()]
         yield Embedded(_embeddings(embedder, catalog, good), extras, left_out, list(good))
+
+
+def embed_whole(
+    embedder: Embedder, catalog: Catalog, on_bad_image: OnBadImage = "skip"
+) -> tuple[EmbeddingSet, list[dict[str, str]]]:
+    """Embed a catalog whose vectors fit into memory; see ``embed_catalog``.
+
+    Returns:
+        The photos that could be read, and the others, each as ``{"path": ..., "reason": ...}``.
+
+    Raises:
+        InputError: none of them could.
+    """
+    batches = list(embed_catalog(embedder, catalog, on_bad_image))
+    left_out = [photo for batch in batches for photo in batch.left_out]
+    check_readable(left_out, len(catalog), catalog.root)
+    vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
+    table = pa.concat_tables([batch.embeddings.table for batch in batches])
+    return EmbeddingSet(vectors, table, embedder.fingerprint), left_out
 
 
 def check_readable(left_out: Sequence[dict[str, str]], photos: int, root: Path) -> None:

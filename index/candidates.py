@@ -1,6 +1,8 @@
 """The search file: a FAISS structure that proposes candidates for the nearest references, mapped into memory."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
@@ -59,13 +61,28 @@ class SearchFile:
             relied upon: most of what was near has been deleted, or too little was looked at.
         """
         asked = min(math.ceil(self._for_one * k), self._structure.ntotal)
-        rows = self._structure.search(queries, asked)[1]
+        with on_one_core(len(queries) == 1):
+            rows = self._structure.search(queries, asked)[1]
         return np.where(self._kept[rows], rows, -1), self._depleted(rows, min(k, self.count))
 
     def _depleted(self, rows: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
         """Which queries have fewer than ``k`` references, or less than half, among the rows that were proposed."""
         left = self._kept[rows].sum(axis=1)
         return (left < k) | (2 * left < (rows >= 0).sum(axis=1))
+
+
+@contextmanager
+def on_one_core(alone: bool) -> Iterator[None]:
+    """Keep FAISS from waiting for other cores, where there is no work for them.
+
+    It would do so for a single query too, which on a busy machine takes a hundred times as long as the query.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1 if alone else before)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def set_parameters(structure: faiss.Index, parameters: dict[str, int]) -> None:

@@ -318,11 +318,14 @@ class Index:
         return best
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors ``[C, D]`` of some rows, which ascend; deleted rows have theirs."""
-        parts = np.split(rows, np.searchsorted(rows, [segment.start for segment in self.segments[1:]]))
-        return np.concatenate(
-            [segment.vectors[part - segment.start] for part, segment in zip(parts, self.segments, strict=True)]
-        )
+        """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
+        if len(self.segments) == 1:
+            return self.segments[0].vectors[rows]
+        vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
+        for segment in self.segments:
+            inside = (rows >= segment.start) & (rows < segment.end)
+            vectors[inside] = segment.vectors[rows[inside] - segment.start]
+        return vectors
 
     def _neighbour(self, rank: int, row: int, similarity: float, own_ids: Collection[str | None]) -> Neighbour:
         """One reference as it stands in an answer."""

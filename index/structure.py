@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
-from index.candidates import NEIGHBOURS, effort, set_parameters
+from index.candidates import NEIGHBOURS, effort, on_one_core, set_parameters
 from index.kinds import POINTS_A_CENTROID, choose, describe, reason, structure
 from index.manifest import Manifest, Search
 from index.search import Index
@@ -77,7 +77,8 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         factory = now.factory or factory
         made = faiss.read_index(str(folder / str(now.file)))
     print(f"making the search file: {factory}, {index.count} references", file=sys.stderr)
-    with _as_many_cores_as_are_safe(factory), _faiss_errors(factory, index.count):
+    graph = "HNSW" in factory  # which several cores would link otherwise each time
+    with on_one_core(graph), _faiss_errors(factory, index.count):
         made = made if grown else _trained(factory, index)
         rows = np.flatnonzero(index.kept)
         search = _filled(made, index, rows[rows >= now.rows] if grown else rows, now.target_recall)
@@ -171,8 +172,7 @@ class _Tuning:
         """Rows that the structure does not hold as queries: as they are, and moved away from what is near them."""
         queries = index.vectors(held)
         similarities, nearest = _exactly(index, queries, searched)
-        different, places = np.unique(nearest, return_inverse=True)
-        moved = 2 * queries - index.vectors(different)[places]
+        moved = 2 * queries - index.vectors(nearest)
         far = moved / np.linalg.norm(moved, axis=1, keepdims=True)
         return (
             cls(made, index, queries, _enough(similarities, index.manifest.dimension)),
@@ -229,7 +229,7 @@ class _Tuning:
 
     def _found(self, place: int, near: NDArray[np.int64]) -> int:
         """How many of the ten nearest of a query are among some rows."""
-        similarities = self.index.vectors(np.sort(near)) @ self.queries[place]
+        similarities = self.index.vectors(near) @ self.queries[place]
         return min(NEIGHBOURS, int((similarities >= self.enough[place]).sum()))
 
     def _scanned(self, parameters: dict[str, int]) -> float:
@@ -289,18 +289,6 @@ def _timed(after: Manifest, folder: Path, new_files: Path) -> Manifest:
     if search.far_recall is not None and search.far_recall < search.target_recall:
         print(f"that is less than --target-recall {search.target_recall}; take another --kind", file=sys.stderr)
     return replace(after, search=search)
-
-
-@contextmanager
-def _as_many_cores_as_are_safe(factory: str) -> Iterator[None]:
-    """Let one core link a graph, as several would link it otherwise each time; let all do the rest."""
-    before = faiss.omp_get_max_threads()
-    if "HNSW" in factory:
-        faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 @contextmanager

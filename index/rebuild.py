@@ -1,0 +1,193 @@
+"""The command ``python -m index.rebuild NAME.index``: the same references, searched or embedded in another way."""
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from embedder.data.catalog import Catalog, read_catalog
+from embedder.embed import OnBadImage, embed_whole, report_left_out
+from embedder.runtime import Embedder
+from eval.command import run
+from eval.errors import InputError
+from index.build import copy_embedder
+from index.calibrate import calibrated_if_possible
+from index.commit import Writer, staging, writing
+from index.comparison import Comparison, compare_answers
+from index.journal import Change, announce
+from index.kinds import wanted_search
+from index.manifest import Manifest, Search
+from index.renewal import copied, embedded, written
+from index.search import Index
+from index.segment import SegmentWriter
+from index.store import Store
+from index.structure import searchable
+
+ANSWERED = 500
+"""References that are answered before and after where no photos are given for that."""
+
+
+def main(
+    index: Path,
+    *,
+    kind: str | None = None,
+    target_recall: float | None = None,
+    max_memory: str | None = None,
+    embedder: Path | None = None,
+    images_root: Path | None = None,
+    validation: str | None = None,
+    on_bad_image: OnBadImage = "error",
+    dry_run: bool = False,
+) -> Comparison:
+    """Make an index anew of its own references, and say how its answers change: one step, done or not done.
+
+    Deleted references and changed labels, which an index carries along, are written out, its segments become one, and
+    what a search that is not exact is made of is made anew; so is the calibration.
+
+    Args:
+        index: an index folder.
+        kind: another kind of search, as for index.build; by default what was asked for last, like the next two.
+        target_recall: as for index.build.
+        max_memory: as for index.build.
+        embedder: a run folder or an embedder.onnx that makes the vectors anew, of the photos that the index names.
+        images_root: the folder that these photos are in by now.
+        validation: labelled photos to answer before and after; by default some of the references, each without itself.
+        on_bad_image: stop where a photo is gone, damaged or another one by now, or leave its reference out.
+        dry_run: do all of it, say what would change, and keep the index as it is.
+
+    Returns:
+        How the answers change.
+    """
+    opened = Index.open(index)
+    model = opened.embedder if embedder is None else Embedder.open(embedder)
+    asked = _asked(opened, kind, target_recall, max_memory, model.dimension)
+    photos = None if validation is None else read_catalog(validation)
+    if photos is not None:
+        photos.check_labelled("comparing answers")
+    root = images_root or Path(opened.manifest.images_root)
+    anew = model.fingerprint != opened.fingerprint
+    renew = partial(embedded, model=model, root=root, on_bad_image=on_bad_image) if anew else copied
+    with staging(index) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
+        rows, left_out = written(renew(opened, np.flatnonzero(opened.kept)), references) if anew else ([], [])
+        with writing(index) as writer:
+            now = Index.open(index)
+            _check_same_rows(opened, now)
+            manifest = _asked_for(now.manifest, asked, root)
+            if anew or not _is_tidy(now):
+                more, others = written(renew(now, _rest(now, opened if anew else None)), references)
+                rows, left_out = [*rows, *more], [*left_out, *others]
+                manifest = _renewed(manifest, opened, now, rows, references, writer)
+                manifest = _with_embedder(manifest, model, new_files) if anew else manifest
+                manifest = replace(manifest, left_out=[*manifest.left_out, *left_out])
+            else:
+                references.discard()
+                rows = list(range(now.manifest.rows))
+            manifest = searchable(manifest, index, new_files, writer.generation)
+            if manifest.segments != now.manifest.segments:
+                manifest = calibrated_if_possible(manifest, index, new_files, writer.generation)
+            after = Index(Store.of(manifest, index, new_files))
+            found = _on_references(now, after, rows) if photos is None else _on_photos(now, after, model, photos)
+            change = _change(manifest, left_out, found)
+            if not dry_run:
+                writer.commit(manifest, change, new_files)
+    report_left_out(left_out)
+    announce(index, change, now.generation if dry_run else now.generation + 1, dry_run)
+    print(found)
+    return found
+
+
+def _asked(index: Index, kind: str | None, recall: float | None, memory: str | None, dimension: int) -> Search:
+    """How the index is to be searched: what is not said stays."""
+    before = index.manifest.search
+    wanted = wanted_search(kind or before.kind, before.target_recall if recall is None else recall, memory, dimension)
+    return wanted if memory is not None else replace(wanted, max_memory=before.max_memory)
+
+
+def _asked_for(manifest: Manifest, search: Search, root: Path) -> Manifest:
+    """The generation that is to be searched in another way, with its photos in another place."""
+    asked = {"kind": search.kind, "target_recall": search.target_recall, "max_memory": search.max_memory}
+    made_from = {**manifest.made_from, **asked, "images_root": str(root)}
+    return replace(manifest, search=search, images_root=str(root), made_from=made_from)
+
+
+def _is_tidy(index: Index) -> bool:
+    """Whether an index carries nothing along."""
+    manifest = index.manifest
+    return len(manifest.segments) == 1 and not manifest.deleted and not manifest.label_changes
+
+
+def _check_same_rows(opened: Index, now: Index) -> None:
+    """Refuse an index whose rows were numbered anew while photos were embedded."""
+    count = opened.manifest.rows
+    same = now.fingerprint == opened.fingerprint and now.manifest.rows >= count
+    if not same or not now.table["id"].slice(0, count).equals(opened.table["id"]):
+        raise InputError(f"{opened.folder} has been built anew meanwhile; run the command again")
+
+
+def _rest(now: Index, opened: Index | None) -> NDArray[np.int64]:
+    """The references that are still to be written: those that have come meanwhile, or all."""
+    rows = np.flatnonzero(now.kept)
+    return rows if opened is None else rows[rows >= opened.manifest.rows]
+
+
+def _renewed(
+    manifest: Manifest, opened: Index, now: Index, rows: list[int], references: SegmentWriter, writer: Writer
+) -> Manifest:
+    """The generation whose only segment is what has been written, with what has happened to these rows meanwhile."""
+    if not rows:
+        raise InputError(f"no reference of {now.folder} is left; nothing is changed")
+    gone = [place for place, row in enumerate(rows) if not now.kept[row]]
+    labels = {
+        str(place): now.label(row)
+        for place, row in enumerate(rows)
+        if row < opened.manifest.rows and now.kept[row] and opened.label(row) != now.label(row)
+    }
+    segment = references.finish(writer.generation)
+    return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0)
+
+
+def _with_embedder(manifest: Manifest, model: Embedder, new_files: Path) -> Manifest:
+    """The generation that has another embedder."""
+    file, trained_on = copy_embedder(model, new_files)
+    return replace(
+        manifest,
+        fingerprint=model.fingerprint,
+        dimension=model.dimension,
+        embedder=file,
+        trained_on=trained_on,
+        made_from={**manifest.made_from, "embedder": model.fingerprint},
+    )
+
+
+def _on_references(before: Index, after: Index, rows: list[int]) -> Comparison:
+    """How the answers change to some of the references; ``rows`` are the rows that those of ``after`` had before."""
+    places = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(after.kept))[:ANSWERED])
+    places = places[np.argsort(np.array(rows)[places])]
+    ids = after.table["id"].take(pa.array(places)).to_pylist()
+    vectors = np.concatenate([after.vectors(places[[one]]) for one in range(len(places))])
+    return compare_answers(
+        (before, before.vectors(np.array(rows)[places])), (after, vectors), after.labels[places], ids
+    )
+
+
+def _on_photos(before: Index, after: Index, model: Embedder, photos: Catalog) -> Comparison:
+    """How the answers change to labelled photos, of which those that cannot be read are left out."""
+    first, left_out = embed_whole(before.embedder, photos)
+    second, _ = embed_whole(model, photos)
+    report_left_out(left_out)
+    labels = [*map(str, first.labels)]
+    return compare_answers((before, first.vectors), (after, second.vectors), labels, first.ids)
+
+
+def _change(manifest: Manifest, left_out: list[dict[str, str]], found: Comparison) -> Change:
+    """What the journal is told."""
+    counts = {"references": manifest.rows - len(manifest.deleted), "unreadable": len(left_out)}
+    details = {"kind": manifest.search.kind, "embedder": manifest.fingerprint, "answers": asdict(found)}
+    return Change("rebuild", details=details).counting(**counts)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,114 @@
+"""Writing the references of an index once more: as they are now, or with vectors of another embedder."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from embedder.data.catalog import RESERVED, Catalog, label_column
+from embedder.embed import Embedded, OnBadImage, embed_catalog
+from embedder.runtime import Embedder
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from eval.images import thumbnail
+from index.search import Index
+from index.segment import SegmentWriter
+
+AT_ONCE = 4096
+"""References that are copied at once."""
+
+Rows = NDArray[np.int64]
+Renew = Callable[[Index, Rows], Iterator[Embedded]]
+"""Yields some rows of an index, in batches: its ``rows`` are theirs."""
+
+
+def copied(index: Index, rows: Rows) -> Iterator[Embedded]:
+    """References as they are, with the labels that they have by now."""
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        table = _known(index, some)
+        embeddings = EmbeddingSet(index.vectors(some), table, index.fingerprint)
+        yield Embedded(embeddings, [index.thumbnail(int(row)) for row in some], [], some.tolist())
+
+
+def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_image: OnBadImage) -> Iterator[Embedded]:
+    """References with vectors that another embedder makes of their photos.
+
+    Args:
+        index: where the references are.
+        rows: which of them.
+        model: the embedder.
+        root: the folder that paths are relative to.
+        on_bad_image: stop where a photo is gone, damaged or another one by now, or leave it out.
+
+    Raises:
+        InputError: a photo is not what it was, and ``on_bad_image`` is ``error``.
+    """
+    ids = index.table["id"].take(pa.array(rows)).to_pylist()
+    times: Counter[str] = Counter()
+    turn = np.zeros(len(ids), np.int64)
+    for place, name in enumerate(ids):
+        turn[place] = times[name]
+        times[name] += 1
+    for once in range(turn.max(initial=-1) + 1):  # a photo under several labels is there several times: once a catalog
+        some = rows[turn == once]
+        table = _known(index, some)
+        names = table["id"].to_pylist()
+        _check_paths(table, on_bad_image)
+        there = table["path"].is_valid().to_numpy()
+        catalog = Catalog(table.filter(there).drop_columns([*RESERVED & {*table.column_names}]), root, "index")
+        for batch in embed_catalog(model, catalog, on_bad_image, on_photo=thumbnail):
+            yield _unchanged(batch, some[there], [names[place] for place in np.flatnonzero(there)], on_bad_image)
+
+
+def written(renew: Iterator[Embedded], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
+    """Write what ``renew`` yields; the rows that were written, and the photos that were left out."""
+    rows: list[int] = []
+    left_out: list[dict[str, str]] = []
+    for batch in renew:
+        references.add(batch.embeddings, batch.extras)
+        rows += batch.rows
+        left_out += batch.left_out
+    return rows, left_out
+
+
+def _known(index: Index, rows: Rows) -> pa.Table:
+    """What is known of some rows, with the labels that they have by now, but for where their thumbnails lie."""
+    table = index.table.take(pa.array(rows)).drop_columns(["thumbnail_offset", "thumbnail_size"])
+    labels = label_column(index.labels[rows].tolist())
+    return table.set_column(table.column_names.index("label"), "label", labels)
+
+
+def _check_paths(table: pa.Table, on_bad_image: OnBadImage) -> None:
+    """Refuse references whose photo is not known."""
+    missing = table["path"].null_count
+    if missing and on_bad_image == "error":
+        first = table.filter(table["path"].is_null())["id"][0].as_py()
+        raise InputError(
+            f"{missing} references have no path, so that their photos cannot be embedded anew (the first is {first}); "
+            "remove them, or leave them out with --on-bad-image skip"
+        )
+
+
+def _unchanged(batch: Embedded, rows: Rows, ids: list[str], on_bad_image: OnBadImage) -> Embedded:
+    """A batch without the photos that are others by now; its rows become those of the index."""
+    same = np.array([name == ids[row] for name, row in zip(batch.embeddings.ids, batch.rows, strict=True)], bool)
+    paths = batch.embeddings.paths
+    others = [str(paths[place]) for place in np.flatnonzero(~same)]
+    if others and on_bad_image == "error":
+        raise InputError(
+            f"{others[0]} is another photo than the one that was indexed; remove it and add it again, or leave it out "
+            "with --on-bad-image skip"
+        )
+    left_out = [*batch.left_out, *({"path": path, "reason": "is another photo by now"} for path in others)]
+    kept = np.flatnonzero(same).tolist()
+    embeddings = EmbeddingSet(
+        batch.embeddings.vectors[kept],
+        batch.embeddings.table.take(pa.array(kept, pa.int64())),
+        batch.embeddings.fingerprint,
+    )
+    extras = [batch.extras[place] for place in kept]
+    return Embedded(embeddings, extras, left_out, [int(rows[batch.rows[place]]) for place in kept])
