@@ -1,7 +1,7 @@
 """The command ``python -m index.rebuild NAME.index``: the same references, searched or embedded in another way."""
 
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from embedder.data.catalog import Catalog, read_catalog
-from embedder.embed import OnBadImage, embed_whole, report_left_out
+from embedder.embed import Embedded, OnBadImage, embed_whole, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.errors import InputError
@@ -62,32 +62,19 @@ def main(
         How the answers change.
     """
     opened = Index.open(index)
-    model = opened.embedder if embedder is None else Embedder.open(embedder)
-    asked = _asked(opened, kind, target_recall, max_memory, model.dimension)
     photos = None if validation is None else read_catalog(validation)
     if photos is not None:
         photos.check_labelled("comparing answers")
-    root = images_root or Path(opened.manifest.images_root)
+    model = opened.embedder if embedder is None else Embedder.open(embedder)
+    search = _asked(opened, kind, target_recall, max_memory, model.dimension)
+    plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), on_bad_image)
     anew = model.fingerprint != opened.fingerprint
-    renew = partial(embedded, model=model, root=root, on_bad_image=on_bad_image) if anew else copied
     with staging(index) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
-        rows, left_out = written(renew(opened, np.flatnonzero(opened.kept)), references) if anew else ([], [])
+        early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if anew else ([], [])
         with writing(index) as writer:
             now = Index.open(index)
             _check_same_rows(opened, now)
-            manifest = _asked_for(now.manifest, asked, root)
-            if anew or not _is_tidy(now):
-                more, others = written(renew(now, _rest(now, opened if anew else None)), references)
-                rows, left_out = [*rows, *more], [*left_out, *others]
-                manifest = _renewed(manifest, opened, now, rows, references, writer)
-                manifest = _with_embedder(manifest, model, new_files) if anew else manifest
-                manifest = replace(manifest, left_out=[*manifest.left_out, *left_out])
-            else:
-                references.discard()
-                rows = list(range(now.manifest.rows))
-            manifest = searchable(manifest, index, new_files, writer.generation)
-            if manifest.segments != now.manifest.segments:
-                manifest = calibrated_if_possible(manifest, index, new_files, writer.generation)
+            manifest, rows, left_out = plan.remade(opened, now, early, references, writer, new_files)
             after = Index(Store.of(manifest, index, new_files))
             found = _on_references(now, after, rows) if photos is None else _on_photos(now, after, model, photos)
             change = _change(manifest, left_out, found)
@@ -106,11 +93,64 @@ def _asked(index: Index, kind: str | None, recall: float | None, memory: str | N
     return wanted if memory is not None else replace(wanted, max_memory=before.max_memory)
 
 
-def _asked_for(manifest: Manifest, search: Search, root: Path) -> Manifest:
-    """The generation that is to be searched in another way, with its photos in another place."""
-    asked = {"kind": search.kind, "target_recall": search.target_recall, "max_memory": search.max_memory}
-    made_from = {**manifest.made_from, **asked, "images_root": str(root)}
-    return replace(manifest, search=search, images_root=str(root), made_from=made_from)
+@dataclass(frozen=True)
+class _Plan:
+    """What an index is to become.
+
+    Attributes:
+        model: the embedder.
+        search: how it is searched.
+        root: where its photos are.
+        on_bad_image: what to do with a photo that is not what it was.
+    """
+
+    model: Embedder
+    search: Search
+    root: Path
+    on_bad_image: OnBadImage
+
+    def renewed(self, index: Index, rows: NDArray[np.int64]) -> Iterator[Embedded]:
+        """Some references as they are to be written."""
+        if self.model.fingerprint == index.fingerprint:
+            return copied(index, rows)
+        return embedded(index, rows, model=self.model, root=self.root, on_bad_image=self.on_bad_image)
+
+    def remade(
+        self,
+        opened: Index,
+        now: Index,
+        early: tuple[list[int], list[dict[str, str]]],
+        references: SegmentWriter,
+        writer: Writer,
+        new_files: Path,
+    ) -> tuple[Manifest, list[int], list[dict[str, str]]]:
+        """The next generation, the rows that its rows have in ``now``, and the photos that were left out.
+
+        ``early`` is what has been written of ``opened`` already, which others may have changed since.
+        """
+        manifest = self._asked_for(now.manifest)
+        rows, left_out = early
+        anew = self.model.fingerprint != now.fingerprint
+        if anew or not _is_tidy(now):
+            more, others = written(self.renewed(now, _rest(now, opened if anew else None)), references)
+            rows, left_out = [*rows, *more], [*left_out, *others]
+            manifest = _renewed(manifest, opened, now, rows, references, writer)
+            manifest = replace(manifest, left_out=[*manifest.left_out, *left_out])
+        else:
+            references.discard()
+            rows = list(range(now.manifest.rows))
+        if anew:
+            manifest = _with_embedder(manifest, self.model, new_files)
+        manifest = searchable(manifest, now.folder, new_files, writer.generation)
+        if manifest.segments != now.manifest.segments:
+            manifest = calibrated_if_possible(manifest, now.folder, new_files, writer.generation)
+        return manifest, rows, left_out
+
+    def _asked_for(self, manifest: Manifest) -> Manifest:
+        """The generation that is to be searched in another way, with its photos in another place."""
+        asked = {name: getattr(self.search, name) for name in ("kind", "target_recall", "max_memory")}
+        made_from = {**manifest.made_from, **asked, "images_root": str(self.root)}
+        return replace(manifest, search=self.search, images_root=str(self.root), made_from=made_from)
 
 
 def _is_tidy(index: Index) -> bool:
