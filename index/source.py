@@ -1,6 +1,7 @@
 """What is to be added to an index: photos still to be embedded, vectors that are there already, or another index."""
 
 import os
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,11 +137,12 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
     """
     embeddings = EmbeddingSet.load(folder)
     root = read_json(folder / MANIFEST).get("images_root")
-    paths = embeddings.table["path"] if "path" in embeddings.table.column_names else None
+    there = root is not None and Path(root).is_dir() and "path" in embeddings.table.column_names
+    paths = embeddings.table["path"] if there else None
     boxes = embeddings.table["box"] if "box" in embeddings.table.column_names else None
 
     def shown(row: int) -> bytes:
-        path = None if root is None or paths is None else paths[row].as_py()
+        path = None if paths is None else paths[row].as_py()
         if path is None:
             return b""
         try:
@@ -213,7 +215,14 @@ def _mover(root: Path, place: Place) -> Callable[[str], str]:
     here, there = root.resolve(), place.images_root.resolve()
     if here == there:
         return str
-    return lambda path: Path(os.path.relpath(here / path, there)).as_posix()
+    way = Path(os.path.relpath(here, there)).as_posix()
+
+    def moved(path: str) -> str:
+        if ".." in path or Path(path).is_absolute():
+            return Path(os.path.relpath(here / path, there)).as_posix()
+        return posixpath.normpath(f"{way}/{path}")  # a hundred times as fast, and there may be millions
+
+    return moved
 
 
 def folder_kind(folder: Path) -> str | None:

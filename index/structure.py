@@ -37,9 +37,9 @@ CANDIDATES = (20, 50, 100, 200, 400, 800)
 """How many candidates for ten neighbours are tried."""
 
 LEAST_EFFORT = {"nprobe": 1, "efSearch": 16}
-MOST_EFFORT = 4096
+MOST_EFFORT = 2048
 PLATEAU = 0.0005
-"""Where twice the effort finds less than this share more, only more candidates help."""
+"""The share that twice the effort, or twice the candidates, must find more of the nearest; else more is in vain."""
 
 SCANNED_FOR_ONE = 16
 """Codes that are compared in the time that one candidate's similarity is taken from its vector."""
@@ -77,8 +77,7 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         factory = now.factory or factory
         made = faiss.read_index(str(folder / str(now.file)))
     print(f"making the search file: {factory}, {index.count} references", file=sys.stderr)
-    graph = "HNSW" in factory  # which several cores would link otherwise each time
-    with on_one_core(graph), _faiss_errors(factory, index.count):
+    with _faiss_errors(factory, index.count):
         made = made if grown else _trained(factory, index)
         rows = np.flatnonzero(index.kept)
         search = _filled(made, index, rows[rows >= now.rows] if grown else rows, now.target_recall)
@@ -113,14 +112,15 @@ def _trained(factory: str, index: Index) -> faiss.Index:
 def _filled(made: faiss.Index, index: Index, rows: NDArray[np.int64], target: float) -> Search:
     """Add rows to a structure, and tune it with some of them before these are added."""
     held = np.sort(np.random.default_rng(0).permutation(rows)[: min(HELD_OUT, len(rows) // 10)])
-    _add(made, index, np.setdiff1d(rows, held))
+    graph = effort(made) == "efSearch"
+    _add(made, index, np.setdiff1d(rows, held), graph)
     searched = index.kept.copy()
     searched[rows] = False
     searched[np.setdiff1d(rows, held)] = True
     near, far = _Tuning.near_and_far(made, index, held, searched)
     tuned = far.least(target)
     recall = near.tried(tuned.parameters, tuned.candidates).recall
-    _add(made, index, held)
+    _add(made, index, held, graph)
     return Search(
         target_recall=target,
         parameters=tuned.parameters,
@@ -131,20 +131,30 @@ def _filled(made: faiss.Index, index: Index, rows: NDArray[np.int64], target: fl
     )
 
 
-def _add(made: faiss.Index, index: Index, rows: NDArray[np.int64]) -> None:
-    """Add rows to a structure, block by block."""
-    for start in range(0, len(rows), AT_ONCE):
-        block = rows[start : start + AT_ONCE]
-        made.add_with_ids(index.vectors(block), block)
+def _add(made: faiss.Index, index: Index, rows: NDArray[np.int64], graph: bool) -> None:
+    """Add rows to a structure, block by block; one core links a graph, as several would link another each time."""
+    with on_one_core(graph):
+        for start in range(0, len(rows), AT_ONCE):
+            block = rows[start : start + AT_ONCE]
+            made.add_with_ids(index.vectors(block), block)
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """How hard a structure searches, what it finds, and what that costs (in candidates whose similarity is taken)."""
+    """How hard a structure searches, and what comes of it.
+
+    Attributes:
+        parameters: the effort.
+        candidates: how many it proposes for ten neighbours.
+        recall: the share of the ten nearest that it finds.
+        sure: the same less one standard error: the first setting that reaches a target has been lucky on average.
+        cost: about how much time it takes; 1 is that of taking one candidate's similarity.
+    """
 
     parameters: dict[str, int]
     candidates: int
     recall: float
+    sure: float
     cost: float
 
 
@@ -182,13 +192,13 @@ class _Tuning:
     def least(self, target: float) -> _Setting:
         """The cheapest setting that finds a share of the ten nearest; the best one where none does."""
         cheapest: _Setting | None = None
-        best = _Setting({}, 0, -1.0, np.inf)
+        best = _Setting({}, 0, -1.0, -1.0, np.inf)
         for candidates in CANDIDATES:
             found = self._least_effort(candidates, target)
-            best = max(best, found, key=lambda one: one.recall)
-            if cheapest and found.cost >= cheapest.cost:
+            if found.cost >= cheapest.cost if cheapest else found.sure < best.sure + PLATEAU:
                 break
-            if found.recall >= target:
+            best = max(best, found, key=lambda one: one.sure)
+            if found.sure >= target:
                 cheapest = found
             if candidates >= self.made.ntotal:
                 break
@@ -201,16 +211,16 @@ class _Tuning:
             return self.tried({}, candidates)
         low, high = LEAST_EFFORT[name], self._most_effort()
         found = self.tried({name: low}, candidates)
-        while found.recall < target and low < high:
+        while found.sure < target and low < high:
             before, low = found, min(2 * low, high)
             found = self.tried({name: low}, candidates)
-            if found.recall < before.recall + PLATEAU and found.recall < target:
+            if found.sure < before.sure + PLATEAU and found.sure < target:
                 return before
         high, low = low, max(low // 2, LEAST_EFFORT[name])
-        while high - low > max(1, high // 8) and found.recall >= target:
+        while high - low > max(1, high // 8) and found.sure >= target:
             middle = (low + high) // 2
             tried = self.tried({name: middle}, candidates)
-            low, high, found = (low, middle, tried) if tried.recall >= target else (middle, high, found)
+            low, high, found = (low, middle, tried) if tried.sure >= target else (middle, high, found)
         return found
 
     def _most_effort(self) -> int:
@@ -224,8 +234,10 @@ class _Tuning:
         rows = self.made.search(self.queries, min(candidates, self.made.ntotal))[1] if len(self.queries) else ()
         found = [self._found(place, near[near >= 0]) for place, near in enumerate(rows)]
         there = min(NEIGHBOURS, max(1, self.made.ntotal))
-        recall = float(np.mean(found)) / there if found else 1.0
-        return _Setting(parameters, candidates, recall, candidates + self._scanned(parameters) / SCANNED_FOR_ONE)
+        shares = np.array(found or [there]) / there
+        recall, error = float(shares.mean()), float(shares.std()) / len(shares) ** 0.5
+        cost = candidates + self._scanned(parameters) / SCANNED_FOR_ONE
+        return _Setting(parameters, candidates, recall, recall - error, cost)
 
     def _found(self, place: int, near: NDArray[np.int64]) -> int:
         """How many of the ten nearest of a query are among some rows."""
