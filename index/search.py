@@ -20,11 +20,12 @@ from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours, nearest
 from eval.quality import sharpness
 from index.answer import Answer, Neighbour
-from index.calibration import VOTERS, Calibration, group_codes
+from index.calibration import VOTERS, Calibration, class_codes, group_codes
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
 from index.segment import check_same_embedder
 from index.store import Store
+from index.taxonomy import Taxonomy, taxonomy
 
 SMALLEST = 0.5
 """The least share of the embedder's input that the shorter side of a photo should have."""
@@ -52,6 +53,7 @@ class Index:
         self.manifest: Manifest = store.manifest
         self.segments = store.segments
         self._scores = store.scores
+        self._read = store.vectors
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -211,6 +213,9 @@ class Index:
             known=None,
             label=None,
             probability=None,
+            level=None,
+            taxon=None,
+            taxon_probability=None,
             candidates=[],
             label_set=None,
             coverage=None,
@@ -220,7 +225,15 @@ class Index:
             fingerprint=self.fingerprint,
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
-        return uncalibrated(answer, voters) if self._judge is None else self._judge.judged(answer, voters)
+        if self._judge is None:
+            return uncalibrated(answer, voters)
+        apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
+        own = self._rows_of(own_ids) if apart and own_ids else []
+        return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)
+
+    def _rows_of(self, ids: Collection[str | None]) -> list[int]:
+        """The rows of the references that some ids name."""
+        return [row for rows in self.known(ids).values() for row in rows.values()]
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
@@ -248,7 +261,17 @@ class Index:
         if self.calibration is None or self._scores is None:
             return None
         groups = group_codes(self.table, self.manifest.shared_ids)
-        return Judge(self.calibration, self._scores, sorted({*self.labels[self.kept]}), groups)
+        return Judge(self.calibration, self._scores, *self._classes, groups, self.taxa, self._read)
+
+    @cached_property
+    def _classes(self) -> tuple[list[str], NDArray[np.int64]]:
+        """All labels, and the place of each row's among them."""
+        return class_codes(self.labels, self.kept)
+
+    @cached_property
+    def taxa(self) -> Taxonomy:
+        """The genus, family and order of each label, as far as the references say."""
+        return taxonomy(self.table, *self._classes)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10) -> Neighbours:
         """Find the k nearest references of each query, exactly; ties go to the lower row.
@@ -289,10 +312,7 @@ class Index:
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors ``[C, D]`` of some rows, which ascend; deleted rows have theirs."""
-        parts = np.split(rows, np.searchsorted(rows, [segment.start for segment in self.segments[1:]]))
-        return np.concatenate(
-            [segment.vectors[part - segment.start] for part, segment in zip(parts, self.segments, strict=True)]
-        )
+        return self._read(rows)
 
     def _neighbour(self, rank: int, row: int, similarity: float, own_ids: Collection[str | None]) -> Neighbour:
         """One reference as it stands in an answer."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.files import MANIFEST
@@ -68,6 +69,13 @@ class Store:
             path = _place(folders, manifest.calibration["file"])
             scores = map_table(path, manifest.calibration["scores"])
         return cls(folder, manifest, _map(manifest, folders), scores)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors ``[C, D]`` of some rows, which ascend; deleted rows have theirs."""
+        parts = np.split(rows, np.searchsorted(rows, [segment.start for segment in self.segments[1:]]))
+        return np.concatenate(
+            [segment.vectors[part - segment.start] for part, segment in zip(parts, self.segments, strict=True)]
+        )
 
 
 def _place(folders: Sequence[Path], name: str) -> Path:
