@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
+from eval.vote import sharpened, softmax
 
 Scores = NDArray[np.floating]
 Codes = NDArray[np.int64]
@@ -162,21 +163,42 @@ def vote_temperature(similarities: Scores, relevant: NDArray[np.bool_]) -> float
     Raises:
         InputError: there are no queries, the shapes differ, or a similarity is not finite.
     """
-    if similarities.ndim != 2 or similarities.size == 0 or similarities.shape != relevant.shape:
-        raise InputError(
-            f"similarities have the shape {list(similarities.shape)} and relevance {list(relevant.shape)}; both must "
-            "be [queries, neighbours] with at least one query"
-        )
+    _check_votes("similarities", similarities, relevant)
     if not np.isfinite(similarities).all():
         row = np.flatnonzero(~np.isfinite(similarities).all(axis=1))[0]
         raise InputError(f"a similarity of query {row} is not finite; leave queries without neighbours out")
 
     def loss(logarithm: float) -> float:
-        weights = np.exp((similarities - similarities.max(axis=1, keepdims=True)) / math.exp(logarithm))
-        shares = (weights * relevant).sum(axis=1) / weights.sum(axis=1)
-        return float(-np.log(np.maximum(shares, _SMALLEST_SHARE)).mean())
+        return _mean_loss(softmax(similarities, math.exp(logarithm)), relevant)
 
     return math.exp(_minimum(loss, math.log(1e-3), math.log(10.0)))
+
+
+def pool_sharpness(shares: Scores, relevant: NDArray[np.bool_]) -> float:
+    """The sharpness (``eval.vote.sharpened``) at which the right label's share is the best probability.
+
+    As ``vote_temperature``, between 0.1 and 10.
+
+    Args:
+        shares: ``[Q, L]``, of the labels that each query may have, every label once; 0 for none.
+        relevant: ``[Q, L]``, whether it is the right one.
+
+    Raises:
+        InputError: there are no queries, the shapes differ, or a share is not in [0, 1].
+    """
+    _check_votes("shares", shares, relevant)
+    if not ((shares >= 0) & (shares <= 1 + 1e-9)).all():
+        raise InputError("a share is not from 0 to 1; give those of a vote")
+
+    def loss(logarithm: float) -> float:
+        return _mean_loss(sharpened(shares, math.exp(logarithm)), relevant)
+
+    return math.exp(_minimum(loss, math.log(0.1), math.log(10.0)))
+
+
+def _mean_loss(shares: Scores, relevant: NDArray[np.bool_]) -> float:
+    """The mean negative logarithm of the share of the right label."""
+    return float(-np.log(np.maximum((shares * relevant).sum(axis=1), _SMALLEST_SHARE)).mean())
 
 
 def _minimum(function, low: float, high: float) -> float:  # type: ignore[no-untyped-def]  # noqa: ANN001
@@ -189,6 +211,15 @@ def _minimum(function, low: float, high: float) -> float:  # type: ignore[no-unt
         left, right = high - golden * (high - low), low + golden * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
     return (low + high) / 2
+
+
+def _check_votes(name: str, votes: Scores, relevant: NDArray[np.bool_]) -> None:
+    """Refuse votes from which nothing can be learned."""
+    if votes.ndim != 2 or votes.size == 0 or votes.shape != relevant.shape:
+        raise InputError(
+            f"{name} have the shape {list(votes.shape)} and relevance {list(relevant.shape)}; both must be [queries, "
+            "voters] with at least one query"
+        )
 
 
 def _check_threshold(scores: Scores, codes: Codes, false_accepts: float) -> None:

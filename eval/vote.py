@@ -1,4 +1,4 @@
-"""The similarity-weighted k-NN vote: which label the nearest references speak for, for one query or for many."""
+"""The similarity-weighted vote: which label the nearest references or prototypes speak for, for one query or many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,6 +92,47 @@ def elected(
         most = np.take_along_axis(totals, best[:, None], axis=1)[:, 0]
         np.divide(most, weights.sum(axis=1), out=shares[start : start + len(some)], where=votes)
     return winners, shares
+
+
+def softmax(similarities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """The share of each voter: exp(similarity / temperature), scaled to add up to 1.
+
+    Args:
+        similarities: ``[..., k]`` cosines; -inf where there is no voter.
+        temperature: as for ``vote``.
+
+    Returns:
+        ``[..., k]`` in [0, 1]; zeros where no voter is there at all.
+
+    Raises:
+        InputError: ``temperature`` is not above 0.
+    """
+    _check_temperature(temperature)
+    cosines = similarities.astype(np.float64)
+    nearest = np.maximum(cosines.max(axis=-1, keepdims=True, initial=-np.inf), -1.0)
+    weights = np.exp((cosines - nearest) / temperature)
+    total = weights.sum(axis=-1, keepdims=True)
+    return np.divide(weights, total, out=weights, where=total > 0)
+
+
+def sharpened(shares: NDArray[np.floating], sharpness: float) -> NDArray[np.float64]:
+    """Shares to the power of ``sharpness``, scaled to add up to 1 again.
+
+    The mean of two calibrated votes is less sure than it may be; a power above 1 makes up for it (Ranjan and Gneiting,
+    "Combining probability forecasts", 2010).
+
+    Args:
+        shares: ``[..., L]`` of labels, in [0, 1].
+        sharpness: 1 leaves them as they are.
+
+    Raises:
+        InputError: ``sharpness`` is not above 0.
+    """
+    if not sharpness > 0:
+        raise InputError(f"sharpness is {sharpness}; it must be above 0")
+    powers = shares.astype(np.float64) ** sharpness
+    total = powers.sum(axis=-1, keepdims=True)
+    return np.divide(powers, total, out=powers, where=total > 0)
 
 
 def _check_temperature(temperature: float) -> None:

@@ -36,10 +36,14 @@ class Answer:
 
     Attributes:
         query: the photo's path; None where it came as bytes or as an image.
-        known: whether the photo shows a class of the index, by the similarity of the nearest reference.
+        known: whether the photo shows a class of the index, by the similarity of what is nearest.
         label: the class with the most votes; None where it is unknown.
         probability: that the first of the candidates is right, if the photo shows a class of the index.
-        candidates: classes among the neighbours with their share of the vote, the largest share first.
+        level: the deepest level at which a name is sure enough: ``label``, or ``genus``, ``family`` or ``order`` where
+            the references have such columns; None where none is, or the photo is unknown.
+        taxon: the name at that level.
+        taxon_probability: the sum of the probabilities of its labels, if the photo shows a class of the index.
+        candidates: classes that have a share of the vote, the largest share first.
         label_set: the labels that hold the right one with the stated coverage, if the photo shows a class of the index;
             may be empty.
         coverage: of the label set.
@@ -54,6 +58,9 @@ class Answer:
     known: bool | None
     label: str | None
     probability: float | None
+    level: str | None
+    taxon: str | None
+    taxon_probability: float | None
     candidates: list[Candidate]
     label_set: list[str] | None
     coverage: float | None

@@ -16,6 +16,7 @@ from eval.errors import InputError
 from eval.files import already_made, at_home
 from eval.folders import checksum, read_manifest
 from index.calibrate import calibrated_if_possible
+from index.calibration import By
 from index.commit import staging, writing
 from index.duplicates import OnConflict
 from index.journal import Change
@@ -40,6 +41,7 @@ def main(
     protocol: Protocol = "auto",
     on_conflict: OnConflict = "error",
     on_bad_image: OnBadImage = "skip",
+    by: By = "neighbours",
     overwrite: bool = False,
 ) -> Path:
     """Build an index of labelled photos: one folder that answers queries on any machine.
@@ -58,6 +60,8 @@ def main(
         on_conflict: stop where the same photo stands under several labels, keep the first, skip the photo, or keep
             both.
         on_bad_image: leave unreadable photos out with a count, or stop.
+        by: who votes on a photo where the index can be calibrated: its nearest references, the prototypes of classes
+            (the mean of each class's references), or both.
         overwrite: make the index anew; whoever has it open keeps the old one.
 
     Returns:
@@ -71,6 +75,8 @@ def main(
         "max_memory": search.max_memory,
         "on_conflict": on_conflict,
     }
+    if by != "neighbours":  # as an index that was built before there was a choice
+        made_from["by"] = by
     before = current(out)
     if before and already_made(out, KIND, made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
@@ -140,7 +146,7 @@ def _build(
                 left_out=left_out,
             )
             after = searchable(after, out, new_files, writer.generation)
-            after = calibrated_if_possible(after, out, new_files, writer.generation)
+            after = calibrated_if_possible(after, out, new_files, writer.generation, made_from.get("by", "neighbours"))
             counts = {"added": references.count, "removed": before.count if before else 0}
             writer.commit(after, Change("build", counts, {"images": images}), new_files)
     _report(source, out)

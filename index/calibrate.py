@@ -8,7 +8,7 @@ from pyarrow import feather
 
 from eval.command import run
 from eval.errors import InputError
-from index.calibration import Calibration
+from index.calibration import SURE, By, Calibration
 from index.commit import staging, writing
 from index.hiding import calibrate
 from index.journal import Change
@@ -16,17 +16,36 @@ from index.manifest import Manifest
 from index.search import Index
 from index.store import Store
 
+VOTES: dict[By, str] = {
+    "neighbours": "",
+    "prototypes": ", answering by prototypes",
+    "both": ", answering by neighbours and prototypes",
+}
+"""Who votes, as it is told."""
 
-def main(index: Path, *, false_accepts: float | None = None, coverage: float = 0.9, seed: int = 0) -> Calibration:
+
+def main(
+    index: Path,
+    *,
+    by: By | None = None,
+    false_accepts: float | None = None,
+    coverage: float = 0.9,
+    sure: float = SURE,
+    seed: int = 0,
+) -> Calibration:
     """Measure on an index's references when a photo is unknown, how probable an answer is, and which labels to name.
 
     An index is calibrated when it is built; this does it anew, after changes or for other rates.
 
     Args:
         index: an index folder.
+        by: who votes on a photo from now on: its nearest references, the prototypes of classes (the mean of each
+            class's references), or both; by default those who do so far, and at first the neighbours.
         false_accepts: the expected share of photos of other classes like the index's that are taken for known;
             by default the least at which nine of ten known photos still count as known.
         coverage: how often label sets hold the right label: in practice; 2 * coverage - 1 is guaranteed.
+        sure: the probability from which on a label is sure enough; below it the answer is the genus, family or order
+            that is, where the references have such columns.
         seed: of the draw of up to 5,000 references, in whole classes.
 
     Returns:
@@ -35,7 +54,8 @@ def main(index: Path, *, false_accepts: float | None = None, coverage: float = 0
     Index.open(index)  # where there is none, nothing is made
     with staging(index) as new_files, writing(index) as writer:
         opened = Index.open(index)
-        after = calibrated(opened, new_files, writer.generation, false_accepts, coverage, seed)
+        by = by or (opened.calibration.by if opened.calibration else "neighbours")
+        after = calibrated(opened, new_files, writer.generation, by, false_accepts, coverage, sure, seed)
         writer.commit(after, Change("calibrate"), new_files)
     found = Calibration.of(after.calibration or {})
     print(f"{index}: {describe(found)}")
@@ -46,8 +66,10 @@ def calibrated(
     index: Index,
     new_files: Path,
     generation: int,
+    by: By = "neighbours",
     false_accepts: float | None = None,
     coverage: float = 0.9,
+    sure: float = SURE,
     seed: int = 0,
 ) -> Manifest:
     """The generation in which an index is calibrated.
@@ -56,33 +78,38 @@ def calibrated(
         index: as it is or will be.
         new_files: where the scores go.
         generation: which names their file.
-        false_accepts: as for ``calibrate``.
+        by: as for ``calibrate``.
+        false_accepts: likewise.
         coverage: likewise.
+        sure: likewise.
         seed: likewise.
 
     Raises:
         InputError: there is nothing to calibrate with.
     """
     file = f"calibration-{generation:06}.feather"
-    found, scores = calibrate(index, file, false_accepts=false_accepts, coverage=coverage, seed=seed)
+    found, scores = calibrate(index, file, by=by, false_accepts=false_accepts, coverage=coverage, sure=sure, seed=seed)
     feather.write_feather(scores, new_files / file, compression="uncompressed")
     return replace(index.manifest, calibration=asdict(found), changes=0)
 
 
-def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> Manifest:
-    """A generation that is to be committed, calibrated for the rates of the last time; standard error is told.
+def calibrated_if_possible(
+    after: Manifest, folder: Path, new_files: Path, generation: int, by: By = "neighbours"
+) -> Manifest:
+    """A generation that is to be committed, calibrated as the last time; standard error is told.
 
     Args:
         after: the generation; where there is nothing to calibrate with, it is left uncalibrated.
         folder: the index folder.
         new_files: where its new files are.
         generation: its number.
+        by: who votes, where there was no last time.
     """
     index = Index(Store.of(after, folder, new_files))
     last = index.calibration
-    rates = (None, 0.9) if last is None else (last.asked, last.coverage)
+    asked = (by,) if last is None else (last.by, last.asked, last.coverage, last.sure)
     try:
-        found = calibrated(index, new_files, generation, *rates)
+        found = calibrated(index, new_files, generation, *asked)
     except InputError as error:
         print(f"uncalibrated: {error}", file=sys.stderr)
         return replace(after, calibration=None)
@@ -92,7 +119,7 @@ def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, gener
 
 def describe(calibration: Calibration) -> str:
     """What a calibration promises, in a sentence."""
-    of = f"{calibration.photos} photos of {calibration.classes} classes"
+    of = f"{calibration.photos} photos of {calibration.classes} classes{VOTES[calibration.by]}"
     asked = calibration.asked
     few = f" ({asked:.1%} would take more classes)" if asked is not None and asked < calibration.false_accepts else ""
     known = (

@@ -1,19 +1,16 @@
 """What an index promises about its answers: the threshold of "unknown", probabilities, label sets.
 
-All of it is measured on the index's own references, each with its own photo, or its class, hidden; what is promised,
-and on which condition, stands in ``eval.calibration``, whose functions of scores this room applies.
+All of it is measured on the index's own references, each with its own photo, or its class, hidden (``index.hiding``);
+what is promised, and on which condition, stands in ``eval.calibration``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from eval.calibration import leave_one_out_set
-from eval.vote import vote
 from index.manifest import Manifest
 
 STALE = 0.05
@@ -21,6 +18,15 @@ STALE = 0.05
 
 VOTERS = 10
 """Neighbours that vote in the calibration, and by default in an answer."""
+
+PROTOTYPES = 50
+"""Prototypes that vote: the nearest ones. With more, shares on birds100 and cars98 hardly change (docs/results.md)."""
+
+SURE = 0.9
+"""The probability from which on a label, or else a genus, is sure enough to be the answer: one in ten may be wrong."""
+
+By = Literal["neighbours", "prototypes", "both"]
+"""How an index answers: who votes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +42,19 @@ class Calibration:
             classes like these, and an embedder takes a class that it has never seen for known more often.
         asked: the share of photos of other classes that was to be taken for known; None where that was left open.
         false_accepts: the expected share that is: the one asked for, or the least that so many classes can show.
-        threshold: the similarity of the nearest reference above which a photo counts as known.
+        threshold: the similarity above which a photo counts as known: that of the nearest reference, or of the nearest
+            prototype, or the mean of that of the nearest reference and that of its class's prototype.
         known_accepted: the share of photos of the index's classes that count as known.
-        temperature: of the vote, at which shares are probabilities.
         coverage: of label sets, in practice; at least ``2 * coverage - 1`` is guaranteed (jackknife+).
         least_sharp: the sharpness (``eval.quality``) that all but 1 % of the references reach; None where they have no
             pictures.
         scores: rows of the file.
         references: how many the index had.
+        by: who votes.
+        temperature: of the neighbours' vote, at which shares are probabilities; 1 where they have none.
+        prototype_temperature: of the prototypes' vote; 1 where they have none.
+        sharpness: of the mean of both votes, at which it is a probability (``eval.vote.sharpened``).
+        sure: the probability from which on a label or a genus is sure enough.
     """
 
     file: str
@@ -55,62 +66,39 @@ class Calibration:
     false_accepts: float
     threshold: float
     known_accepted: float
-    temperature: float
     coverage: float
     least_sharp: float | None
     scores: int
     references: int
+    by: By = "neighbours"
+    temperature: float = 1.0
+    prototype_temperature: float = 1.0
+    sharpness: float = 1.0
+    sure: float = SURE
 
     @classmethod
     def of(cls, contents: dict[str, Any]) -> "Calibration":
-        """The calibration in a manifest."""
-        return cls(**{one.name: contents[one.name] for one in fields(cls)})
+        """The calibration in a manifest; one that is older than a field has its default."""
+        return cls(**{one.name: contents[one.name] for one in fields(cls) if one.name in contents})
 
     def changed(self, manifest: Manifest) -> float:
         """The share of references that have come, gone or been relabelled since."""
         return manifest.changes / max(1, self.references)
 
 
-def label_set(
-    scores: pa.Table,
-    calibration: Calibration,
-    similarities: NDArray[np.float32],
-    labels: Sequence[str],
-    groups: NDArray[np.int64],
-) -> list[str] | None:
-    """The labels that hold the right one with the calibration's coverage.
+def class_codes(labels: NDArray[np.object_], kept: NDArray[np.bool_]) -> tuple[list[str], NDArray[np.int64]]:
+    """The labels of an index in the order of the alphabet, and the class of each row ``[N]`` by its place there.
 
     Args:
-        scores: what ``calibrate`` gave.
-        calibration: likewise.
-        similarities: ``[K]`` of the query's nearest references, more than ``VOTERS``, nearest first.
-        labels: their labels.
-        groups: ``[K]``, their groups, by ``group_codes``.
-
-    Returns:
-        The labels, the likeliest first; none at all where the query fits no label as well as most references fit
-        theirs. None where all labels of the index are in the set.
+        labels: ``[N]``, of each row.
+        kept: ``[N]``, which rows are references; the others are of the class -1.
     """
-    names = list(dict.fromkeys(labels))
-
-    def shares(without: int | None) -> list[float]:
-        kept = [place for place in range(len(labels)) if groups[place] != without][:VOTERS]
-        found = {
-            one.label: one.share
-            for one in vote(similarities[kept], [labels[place] for place in kept], calibration.temperature)
-        }
-        return [*(found.get(name, 0.0) for name in names), 0.0]  # the last one stands for every label not among them
-
-    right, their_groups = (scores[name].to_numpy() for name in ("right", "group"))
-    everything = shares(None)
-    candidates = np.tile(everything, (len(right), 1))
-    for group in np.intersect1d(groups[:VOTERS], their_groups):
-        candidates[their_groups == group] = shares(int(group))
-    inside = leave_one_out_set(right, candidates, calibration.coverage, their_groups)
-    if inside[-1]:
-        return None
-    order = np.argsort(-np.array(everything[:-1]), kind="stable")
-    return [names[place] for place in order if inside[place]]
+    found = pa.array(labels[kept], pa.string()).dictionary_encode()
+    names = np.array(found.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    codes = np.full(len(labels), -1)
+    codes[kept] = np.argsort(order)[found.indices.to_numpy()]
+    return names[order].tolist(), codes
 
 
 def group_codes(references: pa.Table, shared_ids: bool = False) -> NDArray[np.int64]:

@@ -20,12 +20,16 @@ from index.answer import Answer, Neighbour
 from index.calibrate import describe
 from index.calibration import STALE
 from index.search import Index
+from index.taxonomy import LABEL, name_at
 
 WIDEST = 6
 """References beside each other in a picture."""
 
 MOST_PHOTOS, MOST_REFERENCES = 50, 30
 """Photos in a picture, and references of each: more can be neither seen nor held in memory."""
+
+LEAST = 0.005
+"""The least share of the vote that people are told of: it would be 0 %."""
 
 PICTURES = {".png": ("PNG", 100_000), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG", 65_500), ".webp": ("WEBP", 16_383)}
 """The formats of pictures, with the greatest side in pixels."""
@@ -132,12 +136,7 @@ def _heading(index: Index) -> str:
 
 def _text(answer: Answer) -> str:
     """An answer for people."""
-    first, *others = answer.candidates
-    share = f"{first.share:.0%}" if answer.known else f"{first.share:.0%} of the vote"
-    named = first.label if answer.label else f"unknown; nearest is {first.label}"
-    lines = [str(answer.query), f"  {named}, {share}"]
-    if others:
-        lines[-1] += f" (then {', '.join(f'{other.label} {other.share:.0%}' for other in others[:3])})"
+    lines = [str(answer.query), f"  {_named(answer)}"]
     if answer.label_set is not None and answer.known:
         named = first_few(answer.label_set, most=10) or "none; it fits no label as well as most references fit theirs"
         lines.append(f"  {answer.coverage:.0%} label set: {named}")
@@ -145,6 +144,17 @@ def _text(answer: Answer) -> str:
     width = max(len(neighbour.label) for neighbour in answer.neighbours)
     lines += [_line(neighbour, width) for neighbour in answer.neighbours]
     return "\n".join(lines)
+
+
+def _named(answer: Answer) -> str:
+    """What the photo shows, as far as that is sure, and what else it may be."""
+    first = answer.candidates[0]
+    shares = [f"{one.label} {one.share:.0%}" for one in answer.candidates[:4] if one is first or one.share >= LEAST]
+    if answer.taxon and answer.level != LABEL:
+        return f"{answer.level} {answer.taxon}, {answer.taxon_probability:.0%} (in doubt: {', '.join(shares)})"
+    share = f"{first.share:.0%}" if answer.known else f"{first.share:.0%} of the vote"
+    named = f"{first.label if answer.label else f'unknown; nearest is {first.label}'}, {share}"
+    return f"{named} (then {', '.join(shares[1:])})" if shares[1:] else named
 
 
 def _line(neighbour: Neighbour, width: int) -> str:
@@ -177,15 +187,17 @@ def _picture(thumbnail: bytes) -> Image.Image:
 
 
 def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
-    """One photo with its nearest references, those of the answer's label framed."""
+    """One photo with its nearest references, those of the answer framed."""
     if isinstance(result, BadImage):
         return Row(result.reason, "no answer", photo.name, [])
+    level = result.level or LABEL
+    answer = result.taxon or result.candidates[0].label
     tiles = [
         Tile(
             image=_picture(index.thumbnail(neighbour.row)),
             caption=f"{neighbour.label} (the same photo: no vote)" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
-            frame="same" if neighbour.label == result.candidates[0].label else "other",
+            frame="same" if name_at(neighbour.label, level, index.taxa) == answer else "other",
         )
         for neighbour in result.neighbours[:MOST_REFERENCES]
     ]
@@ -195,6 +207,9 @@ def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
     share = f"{first.share:.0%}" if result.known else f"{first.share:.0%} of the vote"
     if result.label is None:
         return Row(small, "unknown", f"nearest is {first.label}, {share} · {name}", tiles)
+    if result.taxon and result.level != LABEL:
+        sure = f"{result.taxon_probability:.0%}, in doubt: {first.label} {share} · {name}"
+        return Row(small, f"{result.level} {result.taxon}", sure, tiles)
     return Row(small, result.label, f"{share} · {name}", tiles)
 
 

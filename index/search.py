@@ -17,14 +17,16 @@ from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet, unit_vectors
 from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
-from eval.neighbours import Neighbours, ranked
+from eval.neighbours import Neighbours
 from eval.quality import sharpness
 from index.answer import Answer, Neighbour
-from index.calibration import VOTERS, Calibration, group_codes
+from index.calibration import VOTERS, Calibration, class_codes, group_codes
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
+from index.searcher import Searcher
 from index.segment import check_dimension, check_same_embedder
 from index.store import Store
+from index.taxonomy import Taxonomy, taxonomy
 
 SMALLEST = 0.5
 """The least share of the embedder's input that the shorter side of a photo should have."""
@@ -52,7 +54,8 @@ class Index:
         self.manifest: Manifest = store.manifest
         self.segments = store.segments
         self._scores = store.scores
-        self._search_file = store.search
+        self._searcher = Searcher(store)
+        self._read = store.vectors
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -214,6 +217,9 @@ class Index:
             known=None,
             label=None,
             probability=None,
+            level=None,
+            taxon=None,
+            taxon_probability=None,
             candidates=[],
             label_set=None,
             coverage=None,
@@ -223,7 +229,15 @@ class Index:
             fingerprint=self.fingerprint,
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
-        return uncalibrated(answer, voters) if self._judge is None else self._judge.judged(answer, voters)
+        if self._judge is None:
+            return uncalibrated(answer, voters)
+        apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
+        own = self._rows_of(own_ids) if apart and own_ids else []
+        return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)
+
+    def _rows_of(self, ids: Collection[str | None]) -> list[int]:
+        """The rows of the references that some ids name."""
+        return [row for rows in self.known(ids).values() for row in rows.values()]
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
@@ -251,7 +265,17 @@ class Index:
         if self.calibration is None or self._scores is None:
             return None
         groups = group_codes(self.table, self.manifest.shared_ids)
-        return Judge(self.calibration, self._scores, sorted({*self.labels[self.kept]}), groups)
+        return Judge(self.calibration, self._scores, *self._classes, groups, self.taxa, self._read)
+
+    @cached_property
+    def _classes(self) -> tuple[list[str], NDArray[np.int64]]:
+        """All labels, and the place of each row's among them."""
+        return class_codes(self.labels, self.kept)
+
+    @cached_property
+    def taxa(self) -> Taxonomy:
+        """The genus, family and order of each label, as far as the references say."""
+        return taxonomy(self.table, *self._classes)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10, *, exact: bool = False) -> Neighbours:
         """Find the k nearest references of each query; ties go to the lower row.
@@ -281,51 +305,15 @@ class Index:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
             raise InputError(f"{self.folder} holds no references; add some with index.add")
-        k = min(k, self.count)
-        rows = self._exact(vectors, k) if exact else self._candidates(vectors, k)
-        return self._best(vectors, rows, k)
-
-    def _exact(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
-        """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
-        searched = [segment for segment in self.segments if segment.end > first]
-        parts = [segment.candidates(queries, k, first) for segment in searched]
-        return np.hstack(parts) if parts else np.empty((len(queries), 0), np.int64)
-
-    def _candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Rows ``[Q, C]`` that the k nearest of each query are looked for among; -1 where there are fewer."""
-        if self._search_file is None:
-            return self._exact(queries, k)
-        near, depleted = self._search_file.candidates(queries, k)
-        rows = np.hstack([near, self._exact(queries, k, self.manifest.search.rows)])
-        if depleted.any():
-            exact = self._exact(queries[depleted], k)
-            rows = np.pad(rows, ((0, 0), (0, max(0, exact.shape[1] - rows.shape[1]))), constant_values=-1)
-            rows[depleted] = -1
-            rows[depleted, : exact.shape[1]] = exact
-        return rows
+        return self._searcher.search(vectors, min(k, self.count), exact)
 
     def thumbnail(self, row: int) -> bytes:
         """The JPEG of one reference, its longer side at most 256 pixels."""
         return next(segment for segment in reversed(self.segments) if segment.start <= row).thumbnail(row)
 
-    def _best(self, queries: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Neighbours:
-        """The k nearest among the candidates ``rows`` ``[Q, C]`` of each query, by similarities free of rounding."""
-        best = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-        for place, proposed in enumerate(np.sort(rows)):
-            candidates = proposed[proposed >= 0]
-            rank, best.similarities[place] = ranked(queries[place], self.vectors(candidates), k)
-            best.rows[place] = candidates[rank]
-        return best
-
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
-        if len(self.segments) == 1:
-            return self.segments[0].vectors[rows]
-        vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
-        for segment in self.segments:
-            inside = (rows >= segment.start) & (rows < segment.end)
-            vectors[inside] = segment.vectors[rows[inside] - segment.start]
-        return vectors
+        return self._read(rows)
 
     def _neighbour(self, rank: int, row: int, similarity: float, own_ids: Collection[str | None]) -> Neighbour:
         """One reference as it stands in an answer."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.files import MANIFEST
@@ -74,6 +75,16 @@ class Store:
             path = _place(folders, manifest.search.file)
             search = SearchFile(path, manifest.search, manifest.dimension, np.array(manifest.deleted, np.int64))
         return cls(folder, manifest, _map(manifest, folders), scores, search)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
+        if len(self.segments) == 1:
+            return self.segments[0].vectors[rows]
+        vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
+        for segment in self.segments:
+            inside = (rows >= segment.start) & (rows < segment.end)
+            vectors[inside] = segment.vectors[rows[inside] - segment.start]
+        return vectors
 
 
 def _place(folders: Sequence[Path], name: str) -> Path:

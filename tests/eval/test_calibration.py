@@ -7,6 +7,7 @@ from eval.calibration import (
     expected_threshold,
     label_set_threshold,
     leave_one_out_set,
+    pool_sharpness,
     unknown_threshold,
     vote_temperature,
 )
@@ -129,6 +130,32 @@ def test_the_temperature_makes_the_shares_the_best_probabilities() -> None:
     assert vote_temperature(similarities, np.arange(10) < np.ones((500, 1))) == pytest.approx(1e-3, rel=0.2)
 
 
+def test_the_sharpness_makes_up_for_the_mean_of_two_calibrated_votes() -> None:
+    """Each sees half of what tells two labels apart."""
+    draw = np.random.default_rng(6)
+    seen = draw.normal(size=(20_000, 2))
+    first = draw.random(20_000) < 1 / (1 + np.exp(-3 * seen.sum(axis=1)))
+    halves = np.linspace(-6, 6, 25)
+    places = np.digitize(seen, halves)
+    alone = [
+        np.array([first[place == one].mean() if (place == one).any() else 0.5 for one in range(26)])
+        for place in places.T
+    ]
+    mean = (alone[0][places[:, 0]] + alone[1][places[:, 1]]) / 2
+    shares, relevant = np.stack([mean, 1 - mean], axis=1), np.stack([first, ~first], axis=1)
+    found = pool_sharpness(shares, relevant)
+    assert found > 1.3
+
+    def loss(sharpness: float) -> float:
+        return sum(
+            -math.log(row[hits][0] ** sharpness / (row**sharpness).sum())
+            for row, hits in zip(shares, relevant, strict=True)
+        )
+
+    least = loss(found)
+    assert all(loss(found * factor) >= least - 1e-6 for factor in (0.8, 0.99, 1.01, 1.2))
+
+
 def test_what_cannot_be_calibrated_is_refused() -> None:
     for rate in (0, 1, -0.1, math.nan):
         with pytest.raises(InputError, match="must be above 0 and below 1"):
@@ -143,6 +170,10 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         leave_one_out_set(np.ones(3), np.ones((2, 4)), 0.9)
     with pytest.raises(InputError, match="similarities have the shape"):
         vote_temperature(np.ones((2, 3)), np.ones((2, 4), bool))
+    with pytest.raises(InputError, match="shares have the shape"):
+        pool_sharpness(np.ones((2, 3)), np.ones((2, 4), bool))
+    with pytest.raises(InputError, match="a share is not from 0 to 1"):
+        pool_sharpness(np.array([[0.5, np.nan]]), np.ones((1, 2), bool))
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.errors import InputError
-from eval.vote import Candidate, elected, vote
+from eval.vote import Candidate, elected, sharpened, softmax, vote
 
 
 def test_shares_are_the_softmax_summed_by_label() -> None:
@@ -78,3 +78,27 @@ def test_no_votes_elect_nobody() -> None:
     assert elected(np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1))[0].tolist() == [-1, -1]
     with pytest.raises(InputError, match="it must be above 0"):
         elected(np.zeros((1, 1), np.float32), np.zeros((1, 1), int), 0)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 0.07, 3.0])
+def test_shares_of_voters_are_those_of_the_vote(temperature: float) -> None:
+    draw = np.random.default_rng(1)
+    similarities = draw.uniform(-1, 1, (4, 3, 5))
+    similarities[0, 0, 2] = similarities[1, 2, :] = -np.inf
+    found = softmax(similarities, temperature)
+    for row, shares in zip(similarities.reshape(-1, 5), found.reshape(-1, 5), strict=True):
+        there = np.isfinite(row)
+        votes = {one.label: one.share for one in vote(row[there], [*np.array(list("abcde"))[there]], temperature)}
+        np.testing.assert_allclose(shares, [votes.get(name, 0.0) for name in "abcde"], atol=1e-12)
+    assert found[1, 2].sum() == 0
+    with pytest.raises(InputError, match="temperature is 0"):
+        softmax(similarities, 0)
+
+
+def test_sharper_shares_favour_the_larger() -> None:
+    shares = np.array([[0.6, 0.3, 0.1], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(sharpened(shares, 2.0), [[36 / 46, 9 / 46, 1 / 46], [0, 0, 0], [0, 1, 0]])
+    np.testing.assert_allclose(sharpened(shares, 1.0), shares)
+    assert sharpened(shares, 0.5)[0, 0] < 0.6
+    with pytest.raises(InputError, match="sharpness is -1"):
+        sharpened(shares, -1)

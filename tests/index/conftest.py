@@ -19,6 +19,7 @@ from index.store import current
 from index.structure import searchable
 
 SIDE, CELLS = 32, 4
+CLASSES, PHOTOS = 24, 12
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +153,25 @@ def make_searchable(folder, kind, target=0.95):
         after = searchable(after, folder, new_files, writer.generation)
         writer.commit(after, Change("rebuild"), new_files)
     return after.search
+
+
+def made(folder, seed=0, classes=CLASSES, photos=PHOTOS, spread=0.55, **columns):
+    """An index of clusters of vectors, with whatever further columns."""
+    draw = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(classes), photos)
+    vectors = unit(draw.normal(size=(classes, 16))[codes] + spread * draw.normal(size=(len(codes), 16)))
+    table = {
+        "id": [f"{seed:016x}{row:016x}" for row in range(len(codes))],
+        "label": pa.array([f"class-{code:02}" for code in codes]).dictionary_encode(),
+        "path": [f"{row}.jpg" for row in range(len(codes))],
+        "trained_on": [False] * len(codes),
+        "class_trained_on": [False] * len(codes),
+        **columns,
+    }
+    first = commit_vectors(folder, vectors[:1], thumbnail=b"")
+    with staging(first) as new_files, SegmentWriter(new_files, "tiny", 16) as references:
+        references.add(EmbeddingSet(vectors, pa.table(table), "tiny"), [b""] * len(codes))
+        with writing(first) as writer:
+            after = replace(writer.before, segments=[references.finish(writer.generation)])
+            writer.commit(after, Change("test"), new_files)
+    return first

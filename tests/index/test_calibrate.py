@@ -12,10 +12,10 @@ from eval.calibration import expected_threshold, leave_one_out_set
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.vote import vote
-from index import Index, hiding
+from index import Index, hidden, hiding
 from index.add import main as add
 from index.calibrate import describe, main
-from index.calibration import STALE, VOTERS, Calibration, group_codes, independent, label_set
+from index.calibration import STALE, VOTERS, Calibration, class_codes, group_codes, independent
 from index.commit import staging, writing
 from index.hiding import MOST_PHOTOS, calibrate
 from index.journal import Change
@@ -23,32 +23,9 @@ from index.query import main as query
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.segment import SegmentWriter
+from index.shares import of_neighbours
 from index.undo import main as undo
-from tests.index.conftest import commit_vectors, unit
-
-CLASSES, PHOTOS = 24, 12
-
-
-def made(folder, seed=0, classes=CLASSES, photos=PHOTOS, spread=0.55, **columns):
-    """An index of clusters of vectors, with whatever further columns."""
-    draw = np.random.default_rng(seed)
-    codes = np.repeat(np.arange(classes), photos)
-    vectors = unit(draw.normal(size=(classes, 16))[codes] + spread * draw.normal(size=(len(codes), 16)))
-    table = {
-        "id": [f"{seed:016x}{row:016x}" for row in range(len(codes))],
-        "label": pa.array([f"class-{code:02}" for code in codes]).dictionary_encode(),
-        "path": [f"{row}.jpg" for row in range(len(codes))],
-        "trained_on": [False] * len(codes),
-        "class_trained_on": [False] * len(codes),
-        **columns,
-    }
-    first = commit_vectors(folder, vectors[:1], thumbnail=b"")
-    with staging(first) as new_files, SegmentWriter(new_files, "tiny", 16) as references:
-        references.add(EmbeddingSet(vectors, pa.table(table), "tiny"), [b""] * len(codes))
-        with writing(first) as writer:
-            after = replace(writer.before, segments=[references.finish(writer.generation)])
-            writer.commit(after, Change("test"), new_files)
-    return first
+from tests.index.conftest import CLASSES, PHOTOS, made, unit
 
 
 @pytest.fixture
@@ -198,9 +175,10 @@ def test_the_draw_is_what_a_loop_over_all_classes_gives(tmp_path, monkeypatch, m
     assert hiding._drawn(index, codes, 7)[0].tolist() == sorted(expected)
 
 
-def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path):
+@pytest.mark.parametrize("by", ["neighbours", "prototypes", "both"])
+def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path, by):
     """New photos of the same clusters, over several indexes; and unknown ones are taken for known as often as said."""
-    held, sizes, accepted, known = [], [], [], []
+    held, sizes, accepted, known, stated = [], [], [], [], []
     for seed in range(8):
         draw = np.random.default_rng(100 + seed)
         centres = draw.normal(size=(CLASSES + 6, 16))
@@ -216,7 +194,7 @@ def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path):
             with writing(folder) as writer:
                 after = replace(writer.before, segments=[references.finish(writer.generation)])
                 writer.commit(after, Change("test"), new_files)
-        main(folder, false_accepts=0.2, coverage=0.8)
+        main(folder, by=by, false_accepts=0.2, coverage=0.8)
         index = Index.open(folder)
         for row in np.flatnonzero(new):
             answer = index.judge(vectors[row])
@@ -224,12 +202,15 @@ def test_sets_hold_the_label_of_new_photos_as_often_as_promised(tmp_path):
                 held.append(f"class-{codes[row]:02}" in answer.label_set)
                 sizes.append(len(answer.label_set))
                 known.append(answer.known)
+                stated.append((answer.probability, answer.candidates[0].label == f"class-{codes[row]:02}"))
             else:
                 accepted.append(answer.known)
     assert 0.76 < np.mean(held) < 0.86  # 960 photos, whose standard error is 1.3 points and more
     assert 1 < np.mean(sizes) < 6
     assert np.mean(accepted) < 0.3  # 240 photos of 48 classes
     assert np.mean(known) > np.mean(accepted) + 0.1
+    probability, right = np.mean(stated, axis=0)
+    assert abs(probability - right) < 0.1
 
 
 def test_a_set_can_be_all_labels(folder):
@@ -237,9 +218,15 @@ def test_a_set_can_be_all_labels(folder):
     found, scores = calibrate(index, "x", coverage=0.9)
     nothing = pa.table({**{name: scores[name] for name in ("row", "group")}, "right": np.zeros(len(scores))})
     near = index.search(index.vectors(np.array([3])), 20)
+    shares = by_neighbours(index, near, scores, found.temperature)
+    assert shares.label_set(nothing, 0.9) is None
+    assert shares.label_set(scores, 0.9)[0] == "class-00"
+
+
+def by_neighbours(index, near, scores, temperature):
+    """The shares of the neighbours' vote, each row a group."""
     labels = index.labels[near.rows[0]].tolist()
-    assert label_set(nothing, found, near.similarities[0], labels, near.rows[0]) is None
-    assert label_set(scores, found, near.similarities[0], labels, near.rows[0])[0] == "class-00"
+    return of_neighbours(near.similarities[0], labels, near.rows[0], np.unique(scores["group"]), temperature)
 
 
 def test_a_calibration_goes_stale(folder, capsys):
@@ -354,10 +341,10 @@ def test_a_photo_under_two_labels_is_hidden_with_its_twin(tmp_path):
     EmbeddingSet(index.vectors(rows), twins, "tiny").save(tmp_path / "t", made_from={}, images_root=None, left_out=[])
     add(folder, str(tmp_path / "t"), on_conflict="both")
     index = Index.open(folder)
-    codes = np.unique(index.labels.astype(str), return_inverse=True)[1]
-    hidden = hiding._search(index, rows, codes, group_codes(index.table, shared_ids=True))
-    assert hidden.strangers.max() < 0.99
-    assert hidden.similarities.max() < 0.99
+    codes = class_codes(index.labels, index.kept)[1]
+    votes = hidden.of_neighbours(index, rows, codes, group_codes(index.table, shared_ids=True))
+    assert votes.strangers.max() < 0.99
+    assert votes.similarities.max() < 0.99
 
 
 def test_photos_of_which_it_is_not_known_are_left_out(tmp_path):
@@ -423,7 +410,7 @@ def test_a_set_is_what_leaving_out_each_photo_in_turn_gives(tmp_path):
             candidates = np.array([shares(row) for row in rows])
             inside = leave_one_out_set(right, candidates, coverage)
             expected = None if inside[-1] else {name for name, holds in zip(names, inside, strict=False) if holds}
-            got = label_set(scores, found, near.similarities[0], labels, near.rows[0])
+            got = by_neighbours(index, near, scores, found.temperature).label_set(scores, coverage)
             assert (None if got is None else {*got}) == expected
             same = leave_one_out_set(right, np.tile(shares(-1), (len(rows), 1)), coverage)
             differing += not np.array_equal(same, inside)
