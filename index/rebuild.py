@@ -65,18 +65,24 @@ def main(
     photos = None if validation is None else read_catalog(validation)
     if photos is not None:
         photos.check_labelled("comparing answers")
-    model = opened.embedder if embedder is None else Embedder.open(embedder)
-    search = _asked(opened, kind, target_recall, max_memory, model.dimension)
+    model = None if embedder is None else Embedder.open(embedder)
+    if model is not None and model.fingerprint == opened.fingerprint:
+        model = None
+    fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
+    search = _asked(opened, kind, target_recall, max_memory, dimension)
     plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), on_bad_image)
-    anew = model.fingerprint != opened.fingerprint
-    with staging(index) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
-        early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if anew else ([], [])
+    with staging(index) as new_files, SegmentWriter(new_files, fingerprint, dimension) as references:
+        early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if model else ([], [])
         with writing(index) as writer:
             now = Index.open(index)
             _check_same_rows(opened, now)
             manifest, rows, left_out = plan.remade(opened, now, early, references, writer, new_files)
             after = Index(Store.of(manifest, index, new_files))
-            found = _on_references(now, after, rows) if photos is None else _on_photos(now, after, model, photos)
+            found = (
+                _on_references(now, after, rows)
+                if photos is None
+                else _on_photos(now, after, model or now.embedder, photos)
+            )
             change = _change(manifest, left_out, found)
             if not dry_run:
                 writer.commit(manifest, change, new_files)
@@ -98,20 +104,20 @@ class _Plan:
     """What an index is to become.
 
     Attributes:
-        model: the embedder.
+        model: another embedder; None where it stays.
         search: how it is searched.
         root: where its photos are.
         on_bad_image: what to do with a photo that is not what it was.
     """
 
-    model: Embedder
+    model: Embedder | None
     search: Search
     root: Path
     on_bad_image: OnBadImage
 
     def renewed(self, index: Index, rows: NDArray[np.int64]) -> Iterator[Embedded]:
         """Some references as they are to be written."""
-        if self.model.fingerprint == index.fingerprint:
+        if self.model is None:
             return copied(index, rows)
         return embedded(index, rows, model=self.model, root=self.root, on_bad_image=self.on_bad_image)
 
@@ -130,16 +136,15 @@ class _Plan:
         """
         manifest = self._asked_for(now.manifest)
         rows, left_out = early
-        anew = self.model.fingerprint != now.fingerprint
-        if anew or not _is_tidy(now):
-            more, others = written(self.renewed(now, _rest(now, opened if anew else None)), references)
+        if self.model or not _is_tidy(now):
+            more, others = written(self.renewed(now, _rest(now, opened if self.model else None)), references)
             rows, left_out = [*rows, *more], [*left_out, *others]
             manifest = _renewed(manifest, opened, now, rows, references, writer)
             manifest = replace(manifest, left_out=[*manifest.left_out, *left_out])
         else:
             references.discard()
             rows = list(range(now.manifest.rows))
-        if anew:
+        if self.model:
             manifest = _with_embedder(manifest, self.model, new_files)
         manifest = searchable(manifest, now.folder, new_files, writer.generation)
         if manifest.segments != now.manifest.segments:

@@ -14,6 +14,7 @@ from eval.embeddings import EmbeddingSet
 from index.commit import staging, writing
 from index.journal import Change
 from index.manifest import Manifest, Search
+from index.remove import main as remove
 from index.segment import SegmentWriter
 from index.store import current
 from index.structure import searchable
@@ -175,3 +176,12 @@ def made(folder, seed=0, classes=CLASSES, photos=PHOTOS, spread=0.55, **columns)
             after = replace(writer.before, segments=[references.finish(writer.generation)])
             writer.commit(after, Change("test"), new_files)
     return first
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """An index of which every reference has been removed."""
+    first = unit(np.random.default_rng(0).normal(size=(1, 8)))  # that of the forty photos
+    folder = commit_vectors(tmp_path / "a.index", first, labels=["x"], thumbnail=b"", images_root=str(tmp_path))
+    remove(folder, label="x")
+    return folder

@@ -7,8 +7,6 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
@@ -24,140 +22,7 @@ from index.selection import select
 from index.source import photos_source
 from index.undo import main as undo
 from tests.index.conftest import commit_vectors, unit, write_photo
-
-NAMES = [f"{number:032x}" for number in range(12)]
-LABELS = ["a", "b", "c"]
-VECTORS = unit(np.random.default_rng(0).normal(size=(len(NAMES), 8)))
-
-
-def embeddings(folder, rows, labels, fingerprint="tiny"):
-    """An embeddings folder with some of the twelve photos."""
-    table = pa.table(
-        {
-            "id": [NAMES[row] for row in rows],
-            "label": pa.array(labels, pa.string()),
-            "path": [f"{row}.jpg" for row in rows],
-        }
-    )
-    one = EmbeddingSet(VECTORS[rows], table, fingerprint)
-    shutil.rmtree(folder, ignore_errors=True)
-    one.save(folder, made_from={}, images_root=folder.parent, left_out=[])
-    return folder
-
-
-def put(folder, rows, labels, **options):
-    """Add some of the twelve photos."""
-    opened = Index.open(folder)
-    source = photos_source(
-        opened, str(embeddings(folder.parent / "vectors", rows, labels)), "all", "auto", "first", "skip"
-    )
-    given = {"on_conflict": "first", "relabel": False, "dry_run": False, **options}
-    return add(opened, source, Change("add"), **given)
-
-
-def held(folder):
-    """What an index holds: labels by id."""
-    index = Index.open(folder)
-    ids = index.table["id"].to_pylist()
-    return {(ids[row], index.label(row)) for row in np.flatnonzero(index.kept).tolist()}
-
-
-@pytest.fixture
-def empty(tmp_path):
-    """An index of which every reference has been removed."""
-    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1], labels=["x"], thumbnail=b"", images_root=str(tmp_path))
-    remove(folder, label="x")
-    return folder
-
-
-steps = st.one_of(
-    st.tuples(
-        st.just("add"),
-        st.lists(st.tuples(st.integers(0, 11), st.sampled_from(LABELS)), min_size=1, max_size=6),
-        st.sampled_from(["first", "both", "relabel"]),
-    ),
-    st.tuples(st.just("remove"), st.sampled_from(LABELS)),
-    st.tuples(st.just("drop"), st.integers(0, 11)),
-    st.tuples(st.just("relabel"), st.integers(0, 11), st.sampled_from(LABELS)),
-    st.tuples(st.just("undo")),
-)
-
-
-def expected_after(step, model, before):
-    """What a step makes of a model, a set of (id, label); None where it is refused."""
-    match step:
-        case ("add", photos, how):
-            firsts = {}
-            for row, label in photos:
-                firsts.setdefault(NAMES[row], label)
-            after = set(model)
-            for name, label in firsts.items():
-                there = {known for known_name, known in model if known_name == name}
-                if not there or (how == "both" and label not in there):
-                    after.add((name, label))
-                elif how == "relabel" and label not in there:
-                    after = {pair for pair in after if pair[0] != name} | {(name, label)}
-            return after
-        case ("remove", label):
-            after = {pair for pair in model if pair[1] != label}
-            return after if after != model else None
-        case ("drop", row):
-            after = {pair for pair in model if pair[0] != NAMES[row]}
-            return after if after != model else None
-        case ("relabel", row, label):
-            there = {pair for pair in model if pair[0] == NAMES[row]}
-            return (model - there) | {(NAMES[row], label)} if there else None
-        case ("undo",):
-            return before
-
-
-def carry_out(step, folder):
-    """Do a step to an index."""
-    match step:
-        case ("add", photos, how):
-            options = {"relabel": True} if how == "relabel" else {"on_conflict": how}
-            rows, labels = zip(*photos, strict=True)
-            put(folder, list(rows), list(labels), **options)
-        case ("remove", label):
-            remove(folder, label=label)
-        case ("drop", row):
-            remove(folder, id=NAMES[row])
-        case ("relabel", row, label):
-            relabel(folder, id=NAMES[row], to=label)
-        case ("undo",):
-            undo(folder)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=st.lists(steps, max_size=12))
-def test_any_sequence_of_changes_is_that_of_a_dictionary(sequence, empty, tmp_path):
-    folder = tmp_path / "b.index"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(empty, folder)
-    model, before = set(), {(f"{0:032x}", "x")}
-    for step in sequence:
-        after = expected_after(step, model, before)
-        generation = Index.open(folder).generation
-        if after is None:
-            with pytest.raises(InputError):
-                carry_out(step, folder)
-        else:
-            carry_out(step, folder)
-            if Index.open(folder).generation > generation:
-                model, before = after, model
-            assert model == after
-        assert held(folder) == model
-    check(folder)
-    index = Index.open(folder)
-    assert index.count == len(model)
-    if model:
-        rows = index.search(VECTORS, 20).rows
-        ids = np.array(index.table["id"].to_pylist())
-        for place, row in enumerate(rows):
-            found = [(ids[one], index.label(one)) for one in row]
-            assert set(found) == model
-            similarities = [float(VECTORS[place] @ VECTORS[NAMES.index(name)]) for name, _ in found]
-            assert similarities == sorted(similarities, reverse=True)
+from tests.index.forty import NAMES, VECTORS, embeddings, held, put
 
 
 def test_what_is_added_one_by_one_is_joined(empty, tmp_path):
@@ -167,8 +32,8 @@ def test_what_is_added_one_by_one_is_joined(empty, tmp_path):
         seen.append([segment.count for segment in Index.open(empty).manifest.segments])
     assert seen == [[2], [2, 1], [4], [4, 1], [4, 2], [4, 2, 1], [8], [8, 1], [8, 2], [8, 2, 1], [8, 4], [8, 4, 1]]
     index = Index.open(empty)
-    found = index.search(VECTORS, 1)
-    assert [index.table["id"][int(row)].as_py() for row in found.rows[:, 0]] == NAMES
+    found = index.search(VECTORS[:12], 1)
+    assert [index.table["id"][int(row)].as_py() for row in found.rows[:, 0]] == NAMES[:12]
 
 
 def test_large_segments_are_left_alone(tmp_path, monkeypatch):
