@@ -2,11 +2,11 @@
 
     python bench/kills.py [--kills 300] [--readers 1]
 
-A process adds, removes, relabels, merges and undoes references, one command after the other, each by a rule that
-depends on the generation alone; so it is known what every generation holds. It is killed (SIGKILL) after a random time,
-again and again. After each kill the index must open, hold exactly what its generation holds, pass index.check, and
-answer as a plain search does. Readers open and search it all the time; none may fail, or find anything but what its
-generation holds.
+A process adds, removes, relabels and merges references, rebuilds the index as another kind and undoes, one command
+after the other, each by a rule that depends on the generation alone; so it is known what every generation holds. It is
+killed (SIGKILL) after a random time, again and again. After each kill the index must open, hold exactly what its
+generation holds, pass index.check, and answer as a plain search does. Readers open and search it all the time; none may
+fail, or find anything but what its generation holds.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pyarrow as pa
 
@@ -31,6 +32,7 @@ from index.commit import staging, writing
 from index.journal import Change
 from index.manifest import Manifest
 from index.merge import main as merge
+from index.rebuild import main as rebuild
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.segment import SegmentWriter
@@ -40,6 +42,7 @@ from index.undo import main as undo
 PHOTOS, DIMENSION, LABELS = 400, 32, 12
 DRAWN = np.random.default_rng(0).normal(size=(PHOTOS, DIMENSION))
 VECTORS = (DRAWN / np.linalg.norm(DRAWN, axis=1, keepdims=True)).astype(np.float32)
+KINDS = ["flat", "hnsw", "ivf", "sq"]
 OTHER = range(380, 390)
 """The photos of the index that is merged in."""
 
@@ -64,7 +67,7 @@ class Script:
         now, before = self.states[-1], self.states[-2]
         dice = random.Random(len(self.states))
         while True:
-            kind = dice.choice(["add", "add", "add", "remove", "drop", "relabel", "merge", "undo"])
+            kind = dice.choice(["add", "add", "add", "remove", "drop", "relabel", "merge", "undo", "rebuild"])
             photo, label = dice.randrange(PHOTOS), f"label-{dice.randrange(LABELS)}"
             after, arguments = dict(now), (photo, label)
             if kind == "add":
@@ -79,9 +82,11 @@ class Script:
                 after[photo] = label
             elif kind == "merge":
                 after = {**dict.fromkeys(OTHER, "merged"), **now}
+            elif kind == "rebuild":
+                arguments = (dice.choice(KINDS), "")
             elif kind == "undo" and len(self.states) > 2:
                 after = before
-            if after != now and after:
+            if (after != now or kind == "rebuild") and after:
                 self.steps.append((kind, arguments))
                 self.states.append(after)
                 return
@@ -144,6 +149,8 @@ def write(folder: Path, other: Path) -> None:
             merge(folder, other, on_conflict="first")
         elif kind == "undo":
             undo(folder)
+        elif kind == "rebuild":
+            rebuild(folder, kind=what)
 
 
 def verify(folder: Path, script: Script, queries: int) -> int:
@@ -159,7 +166,10 @@ def verify(folder: Path, script: Script, queries: int) -> int:
     k = min(5, len(state))
     asked = np.random.default_rng(index.generation).integers(0, PHOTOS, queries)
     photos = np.array(sorted(state))
-    found = index.search(VECTORS[asked], k)
+    found = index.search(VECTORS[asked], k, exact=True)
+    nearly = index.search(VECTORS[asked], k)
+    if not (np.isin(nearly.rows, rows).all() and (nearly.similarities <= found.similarities + 1e-6).all()):
+        raise AssertionError(f"generation {index.generation} proposes what is not there")
     for place, photo in enumerate(asked):
         similarities = VECTORS[photos].astype(np.float64) @ VECTORS[photo].astype(np.float64)
         expected = photos[np.argsort(-similarities, kind="stable")[:k]].tolist()
@@ -199,6 +209,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dice, script = random.Random(options.seed), Script()
+    faiss.omp_set_num_threads(1)  # threads do not survive a fork
     with tempfile.TemporaryDirectory() as temporary:
         folder, other = Path(temporary, "a.index"), Path(temporary, "other.index")
         build(folder, embedded(range(100), list(first_state().values())))

@@ -3,8 +3,8 @@
 What it is tuned with are references that it does not hold yet: up to ``HELD_OUT`` of those that are to be added are
 kept back, searched for, and added last. As they are, they are to it what a photo of the same source will be. But photos
 that are asked about are often taken elsewhere, and then lie further from the references than these from each other,
-which makes them harder to search for. So each is moved away from its nearest reference by the distance between the two,
-and the target is to be reached with these.
+which makes them harder to search for. So each is moved away from its nearest reference, to more than twice the
+distance, and the target is to be reached with these.
 """
 
 import sys
@@ -29,6 +29,9 @@ MERGED = 0.1
 """The share of rows that may be newer than the search file; from there on they are added to it."""
 
 HELD_OUT = 1000
+AWAY = 1.5
+"""By how much of its distance from the nearest reference a query is moved away from it."""
+
 TRAINED_ON = 65_536
 """References that a structure without centroids is trained on at most."""
 
@@ -182,7 +185,7 @@ class _Tuning:
         """Rows that the structure does not hold as queries: as they are, and moved away from what is near them."""
         queries = index.vectors(held)
         similarities, nearest = _exactly(index, queries, searched)
-        moved = 2 * queries - index.vectors(nearest)
+        moved = queries + AWAY * (queries - index.vectors(nearest))
         far = moved / np.linalg.norm(moved, axis=1, keepdims=True)
         return (
             cls(made, index, queries, _enough(similarities, index.manifest.dimension)),
