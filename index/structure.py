@@ -84,7 +84,7 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         made = made if grown else _trained(factory, index)
         rows = np.flatnonzero(index.kept)
         search = _filled(made, index, rows[rows >= now.rows] if grown else rows, now.target_recall)
-        faiss.write_index(made, str(new_files / name))
+    _write(made, new_files / name)
     search = replace(
         search,
         kind=now.kind,
@@ -96,6 +96,14 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         begun=now.begun if grown else after.rows,
     )
     return _timed(replace(after, search=search), folder, new_files)
+
+
+def _write(made: faiss.Index, path: Path) -> None:
+    """Write a structure."""
+    try:
+        faiss.write_index(made, str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path.name} cannot be written: {reason(error)}; make room on the disk") from None
 
 
 def _trained(factory: str, index: Index) -> faiss.Index:
