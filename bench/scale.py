@@ -44,8 +44,8 @@ RUNS = 5
 Vectors = NDArray[np.float32]
 
 
-def build(embeddings: Path, folder: Path, kind: str) -> None:
-    """Build an index from an embeddings folder without a network, and without a calibration."""
+def build(embeddings: Path, folder: Path, kind: str, count: int | None = None) -> None:
+    """Build an index from an embeddings folder, or its first rows, without a network, and without a calibration."""
     manifest = json.loads((embeddings / "manifest.json").read_text())
     source = embeddings_source(Place(manifest["fingerprint"], manifest["dimension"], Path()), embeddings, "error")
     search = wanted_search(kind, TARGET, None, manifest["dimension"])
@@ -54,7 +54,7 @@ def build(embeddings: Path, folder: Path, kind: str) -> None:
         SegmentWriter(new_files, manifest["fingerprint"], manifest["dimension"]) as references,
     ):
         (new_files / "embedder-0.onnx").write_bytes(b"a network")
-        for batch in source.references(range(len(source.ids))):
+        for batch in source.references(range(count or len(source.ids))):
             references.add(batch.embeddings, batch.extras)
         with writing(folder) as writer:
             after = Manifest(
@@ -71,26 +71,35 @@ def build(embeddings: Path, folder: Path, kind: str) -> None:
             writer.commit(after, Change("build", {"added": references.count}), new_files)
 
 
-def measured_build(embeddings: Path, folder: Path, kind: str) -> None:
-    """Build in a process of its own, to know the most memory that it took."""
+def measured_build(embeddings: Path, folder: Path, kind: str, count: int | None = None) -> tuple[float, int]:
+    """Build in a process of its own: the seconds and the most bytes of memory that it took."""
     start = time.perf_counter()
     command = [sys.executable, __file__, str(embeddings), "--build", str(folder), "--kind", kind]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([*command, "--count", str(count or 0)])
     peak = 0
     while process.poll() is None:
         peak = max(peak, anonymous_memory(process.pid))
         time.sleep(0.05)
     if process.returncode:
         sys.exit("the build failed")
-    seconds = time.perf_counter() - start
-    files = Index.open(folder).manifest
-    vectors = 4 * files.rows * files.dimension
-    search = files.files[files.search.file].size if files.search.file else 0
-    print(f"build: {seconds:.0f} s; vectors {vectors / 1e6:.0f} MB, search file {search / 1e6:.0f} MB")
-    print(
-        f"  most memory {peak / 1e6:.0f} MB = {peak / (vectors + search):.2f} of the two (pages of mapped files count)"
-    )
-    print(f"  {json.dumps({name: getattr(files.search, name) for name in ('factory', 'parameters', 'recall')})}")
+    return time.perf_counter() - start, peak
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Bytes of the vectors and of the search file."""
+    manifest = Index.open(folder).manifest
+    file = manifest.search.file
+    return 4 * manifest.rows * manifest.dimension, manifest.files[file].size if file else 0
+
+
+def report_build(seconds: float, peak: int, folder: Path) -> None:
+    """Say what a build took."""
+    vectors, file = sizes(folder)
+    search = Index.open(folder).manifest.search
+    print(f"build: {seconds:.0f} s; vectors {vectors / 1e6:.0f} MB, search file {file / 1e6:.0f} MB")
+    print(f"  most memory {peak / 1e6:.0f} MB = {peak / (vectors + file):.2f} of the two, without mapped files' pages")
+    told = ("factory", "parameters", "candidates", "recall", "far_recall")
+    print(f"  {json.dumps({name: getattr(search, name) for name in told})}")
 
 
 def anonymous_memory(process: int) -> int:
@@ -263,14 +272,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path)
     parser.add_argument("--index", type=Path, help="one that was built before; it grows")
     parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--count", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.build:
-        build(options.embeddings, options.build, options.kind)
+        build(options.embeddings, options.build, options.kind, options.count or None)
         return
     with tempfile.TemporaryDirectory(dir=options.work) as work:
         folder = options.index or Path(work) / "made.index"
         if not options.index:
-            measured_build(options.embeddings, folder, options.kind)
+            report_build(*measured_build(options.embeddings, folder, options.kind), folder)
         faiss.omp_set_num_threads(1)
         queries = np.load(options.embeddings / "queries.npy")
         vectors = np.load(options.embeddings / "vectors.npy", mmap_mode="r")

@@ -77,9 +77,11 @@ class Store:
         return cls(folder, manifest, _map(manifest, folders), scores, search)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
+        """The vectors ``[C, D]`` of some rows, not to be written to; deleted rows have theirs."""
         if len(self.segments) == 1:
-            return self.segments[0].vectors[rows]
+            vectors = self.segments[0].vectors
+            whole = len(rows) == len(vectors) and np.array_equal(rows, np.arange(len(rows)))
+            return vectors if whole else vectors[rows]
         vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
         for segment in self.segments:
             inside = (rows >= segment.start) & (rows < segment.end)
