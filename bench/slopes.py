@@ -29,9 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     queries = np.load(options.embeddings / "queries.npy")
     faiss.omp_set_num_threads(1)
-    print(
-        "| references | kind | structure | build, s | memory, MB | search file, bytes each | ms a query | exact | recall@10 |"
-    )
+    print("| references | kind | structure | build, s | memory, MB | bytes each | ms a query | exact, ms | recall@10 |")
     print("|---|---|---|---|---|---|---|---|---|")
     for count in map(int, options.counts.split(",")):
         for kind in options.kinds.split(","):
@@ -44,8 +42,9 @@ def main() -> None:
                 exact, _ = timed(lambda query, of=index: of.search(query, 10, exact=True).rows, few)
                 ours, found = timed(lambda query, of=index: of.search(query, 10).rows, queries)
                 search = index.manifest.search
+                structure = f"{search.factory}, {search.parameters}, {search.candidates}"
                 print(
-                    f"| {count} | {kind} | {search.factory}, {search.parameters}, {search.candidates} | {seconds:.0f} | "
+                    f"| {count} | {kind} | {structure} | {seconds:.0f} | "
                     f"{peak / 1e6:.0f} | {sizes(folder)[1] / count:.0f} | {ours:.2f} | {exact:.1f} | "
                     f"{recall(found, truth):.4f} |",
                     flush=True,

@@ -35,7 +35,8 @@ BLURRED = 0.5
 """How much less sharp than nearly all references a photo is that is called blurred: they may be of another camera."""
 
 SPARE = 10
-"""Neighbours beyond those that vote, which take the places of those that a label set leaves out in turn."""
+"""Neighbours beyond those that vote: they take the places of the photo itself, and of those that a label set leaves out
+in turn."""
 
 
 class Index:
@@ -206,7 +207,7 @@ class Index:
         if not length > 0:
             raise InputError("the photos have nothing in common: their vectors cancel each other out")
         unit = (vector / length).astype(np.float32)
-        found = self.search(unit[None], k if self.calibration is None else max(k, VOTERS) + SPARE)
+        found = self.search(unit[None], (k if self.calibration is None else max(k, VOTERS)) + SPARE)
         similarities = found.similarities[0] * min(length, 1.0)
         neighbours = [
             self._neighbour(rank, int(row), float(similarity), own_ids)
@@ -230,7 +231,7 @@ class Index:
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
         if self._judge is None:
-            return uncalibrated(answer, voters)
+            return uncalibrated(answer, voters[:k])
         apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
         own = self._rows_of(own_ids) if apart and own_ids else []
         return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)

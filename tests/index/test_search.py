@@ -15,6 +15,7 @@ from index import Index
 from index.commit import writing
 from index.journal import Change
 from index.manifest import Manifest
+from tests.index.conftest import unit
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,15 @@ def test_the_photo_itself_has_no_vote_while_others_have(built, photos, tmp_path)
     assert (answer.neighbours[0].label, answer.neighbours[0].same_photo) == ("mistaken", True)
     assert [candidate.label for candidate in answer.candidates] == ["class-2"]
     assert index.query(path, 1).label == "mistaken"
+
+
+def test_another_one_votes_in_the_place_of_the_photo_itself(tmp_path, add_vectors):
+    vectors = unit([[1, 0, 0], [1, 0.1, 0], [1, 0.2, 0], [0, 0, 1]])
+    folder = add_vectors(tmp_path / "a.index", vectors, labels=["own", "near", "near", "far"])
+    answer = Index.open(folder).judge(vectors[0], 1, own_ids={f"{0:032x}"})
+    assert (answer.label, [one.label for one in answer.neighbours]) == ("near", ["own"])
+    answer = Index.open(folder).judge(vectors[0], 2, own_ids={f"{0:032x}"})
+    assert [(one.label, round(one.share, 6)) for one in answer.candidates] == [("near", 1.0)]
 
 
 def test_an_index_answers_where_it_was_moved_to_and_the_photos_are_gone(built, photos, tmp_path):
