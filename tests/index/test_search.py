@@ -205,7 +205,9 @@ def test_the_photo_itself_has_no_vote_while_others_have(built, photos, tmp_path)
     answer = index.query(path, 2)
     assert (answer.neighbours[0].label, answer.neighbours[0].same_photo) == ("mistaken", True)
     assert [candidate.label for candidate in answer.candidates] == ["class-2"]
-    assert index.query(path, 1).label == "mistaken"
+    assert index.query(path, 1).label == "class-2"
+    alone = change(folder, deleted=[one for one in range(20) if one != row])
+    assert alone.query(path, 5).label == "mistaken"
 
 
 def test_another_one_votes_in_the_place_of_the_photo_itself(tmp_path, add_vectors):
