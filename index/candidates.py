@@ -36,12 +36,12 @@ class SearchFile:
     def __init__(self, path: Path, search: Search, dimension: int, deleted: NDArray[np.int64]) -> None:
         try:
             self._structure = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            set_parameters(self._structure, search.parameters)
         except RuntimeError as error:
             path.stat()  # where the file has just been removed, that is what is wrong
             raise damaged(path, str(error)) from None
         if (self._structure.ntotal, self._structure.d) != (search.count, dimension):
             raise damaged(path, f"it does not hold {search.count} vectors of dimension {dimension}")
-        set_parameters(self._structure, search.parameters)
         self._kept = np.ones(search.rows + 1, bool)  # the last one stands for -1: nothing was found
         self._kept[deleted[deleted < search.rows]] = False
         self._kept[-1] = False

@@ -136,6 +136,8 @@ class _Plan:
         """
         manifest = self._asked_for(now.manifest)
         rows, left_out = early
+        if self.model is None:
+            now.verify()
         if self.model or not _is_tidy(now):
             more, others = written(self.renewed(now, _rest(now, opened if self.model else None)), references)
             rows, left_out = [*rows, *more], [*left_out, *others]

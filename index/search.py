@@ -57,6 +57,7 @@ class Index:
         self._scores = store.scores
         self._searcher = Searcher(store)
         self._read = store.vectors
+        self.verify = store.verify
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":

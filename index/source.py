@@ -121,8 +121,10 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     """The references of another index, with their thumbnails.
 
     Raises:
-        InputError: another embedder made them, or a photo stands under several labels and ``on_conflict`` is ``error``.
+        InputError: another embedder made them, they are damaged, or a photo stands under several labels and
+            ``on_conflict`` is ``error``.
     """
+    other.verify()
     embeddings = EmbeddingSet.load(other.folder)
     rows = np.flatnonzero(other.kept)
     root = Path(other.manifest.images_root)

@@ -1,5 +1,6 @@
 """The index folder: opening one generation whole, from the manifest and the files that it names."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,16 @@ class Store:
             path = _place(folders, manifest.search.file)
             search = SearchFile(path, manifest.search, manifest.dimension, np.array(manifest.deleted, np.int64))
         return cls(folder, manifest, _map(manifest, folders), scores, search)
+
+    def verify(self) -> None:
+        """Verify the checksums of all references: what is damaged must not be written anew as if it were right.
+
+        Raises:
+            InputError: a file is damaged.
+        """
+        for segment in self.manifest.segments:
+            for name in segment.files:
+                self.manifest.files[name].check(self.folder / name, limit=math.inf)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors ``[C, D]`` of some rows, not to be written to; deleted rows have theirs."""

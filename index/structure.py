@@ -7,6 +7,8 @@ which makes them harder to search for. So each is moved away from its nearest re
 distance, and the target is to be reached with these.
 """
 
+import math
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -74,11 +76,12 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
     if now.file and after.rows - now.rows <= MERGED * after.rows:
         return after
     index = Index(Store.of(after, folder, new_files))
-    grown = now.file is not None and after.rows <= 2 * now.begun
+    grown = now.file is not None and after.rows <= 2 * now.begun and _family(factory) == _family(str(now.factory))
     name = f"search-{generation:06}.faiss"
     if grown:
-        factory = now.factory or factory
-        made = faiss.read_index(str(folder / str(now.file)))
+        factory, old = str(now.factory), str(now.file)
+        after.files[old].check(folder / old, limit=math.inf)  # what is damaged must not be written anew as if right
+        made = faiss.read_index(str(folder / old))
     print(f"making the search file: {factory}, {index.count} references", file=sys.stderr)
     with _faiss_errors(factory, index.count):
         made = made if grown else _trained(factory, index)
@@ -96,6 +99,11 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         begun=now.begun if grown else after.rows,
     )
     return _timed(replace(after, search=search), folder, new_files)
+
+
+def _family(factory: str) -> str:
+    """A factory string but for the number of cells, which the number of references decides."""
+    return re.sub(r"IVF\d+", "IVF", factory)
 
 
 def _write(made: faiss.Index, path: Path) -> None:

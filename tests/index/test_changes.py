@@ -10,6 +10,7 @@ import pytest
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
+from eval.folders import File
 from index import Index
 from index.add import add
 from index.changes import LARGEST_JOINED
@@ -219,7 +220,7 @@ def test_a_column_that_cannot_be_kept_is_named(empty):
 
 
 def test_what_is_damaged_is_not_written_anew(empty, monkeypatch):
-    monkeypatch.setattr("eval.folders.SMALL", 0)
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
     monkeypatch.setattr("eval.folders.File.check.__defaults__", (0,))
     put(empty, [0, 1, 2], ["a", "b", "c"])
     segment = Index.open(empty).manifest.segments[-1]
@@ -387,3 +388,13 @@ def test_mistakes_are_one_line(built, tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
     assert {path.name: path.read_bytes() for path in built.iterdir() if path.name != "index.lock"} == before
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_damaged_index_is_not_merged(empty, tmp_path, monkeypatch):
+    other = commit_vectors(tmp_path / "other.index", VECTORS[:5])
+    path = other / Index.open(other).manifest.segments[0].vectors
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
+    with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong"):
+        merge(empty, other)

@@ -6,6 +6,7 @@ import pytest
 
 from embedder.data.catalog import read_catalog
 from eval.errors import InputError
+from eval.folders import File
 from index import Index, rebuild
 from index.add import main as add
 from index.build import main as build
@@ -214,3 +215,13 @@ def test_what_cannot_be_asked_for(folder, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         main(tmp_path / "nothing.index")
     assert not (tmp_path / "nothing.index").exists()
+
+
+def test_damaged_vectors_are_not_written_anew(folder, monkeypatch):
+    remove(folder, label="class-0")
+    path = folder / Index.open(folder).manifest.segments[0].vectors
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
+    with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong"):
+        main(folder)

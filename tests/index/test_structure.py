@@ -8,6 +8,7 @@ import pytest
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
+from eval.folders import File
 from index import Index, kinds, structure
 from index.changes import added, removed
 from index.commit import staging, writing
@@ -237,7 +238,7 @@ def test_damage_at_the_start_of_a_big_search_file(tmp_path, monkeypatch):
     """Whose checksum is not looked at when the index is opened."""
     folder = commit_vectors(tmp_path / "a.index", VECTORS)
     path = folder / make_searchable(folder, "hnsw").file
-    monkeypatch.setattr("eval.folders.SMALL", 0)
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
     whole = path.read_bytes()
     for damaged in (b"nonsense" + whole[8:], (folder / "vectors-000001.faiss").read_bytes().ljust(len(whole), b"x")):
         path.write_bytes(damaged[: len(whole)])
@@ -254,3 +255,26 @@ def test_an_older_generation_keeps_its_search_file(tmp_path):
     make_searchable(folder, "flat")
     assert not (folder / old).exists()
     assert share(opened.search(QUERIES, 10).rows, naive(QUERIES, VECTORS[:1000], 10)) >= 0.93
+
+
+def test_a_damaged_search_file_is_not_built_upon(tmp_path, monkeypatch):
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000])
+    path = folder / make_searchable(folder, "sq").file
+    content = path.read_bytes()
+    path.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
+    with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong"):
+        grow(folder, VECTORS[1000:1500])
+    assert Manifest.read(folder).generation == 2
+
+
+def test_a_graph_that_no_longer_fits_is_not_grown(tmp_path):
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000])
+    with writing(folder) as writer:
+        asked = replace(writer.before.search, max_memory=1400 * (DIMENSION + 150))
+        writer.commit(replace(writer.before, search=asked), Change("test"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds, "FAST_ENOUGH", 0)
+        assert grow(folder, VECTORS[1000:1300]).factory == "HNSW16_SQ8"
+        assert grow(folder, VECTORS[1300:1500]).factory == "IVF30,SQ8"
+        assert grow(folder, VECTORS[1500:1900]).begun == 1500
