@@ -97,9 +97,12 @@ def add(
     ):
         rows, left_out = _embedded(source, meeting.new, references)
         with writing(opened.folder) as writer:
-            now = Index.open(opened.folder)
-            _check_still(opened, now)
-            meeting, generation = met(now), now.generation
+            now = opened
+            if writer.before != opened.manifest:
+                now = Index.open(opened.folder)
+                _check_still(opened, now)
+                meeting = met(now)
+            generation = now.generation
             after = _grown(writer, now, references, rows, meeting, new_files)
             if on_conflict == "both" and meeting.conflicts + source.conflicts:
                 after = replace(after, shared_ids=True)

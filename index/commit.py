@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -139,10 +140,14 @@ def _need_locks() -> None:
 
 
 def _flushed(folder: Path) -> dict[str, File]:
-    """Flush the files of a folder to the disk, and describe them by name."""
-    for path in folder.iterdir():
-        sync(path)
-    return {path.name: File.of(path) for path in folder.iterdir()}
+    """Flush the files of a folder to the disk, and describe them by name meanwhile."""
+    files = [*folder.iterdir()]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        flushed = [pool.submit(sync, path) for path in files]
+        described = {path.name: pool.submit(File.of, path) for path in files}
+        for one in flushed:
+            one.result()
+        return {name: one.result() for name, one in described.items()}
 
 
 def _remove_older(folder: Path, *kept: Manifest | None) -> None:

@@ -172,7 +172,9 @@ def _of_vectors(
         chosen = left[list(rows)]
         for start in range(0, len(chosen), AT_ONCE):
             some = chosen[start : start + AT_ONCE]
-            batch = EmbeddingSet(embeddings.vectors[some], table.take(pa.array(some)), embeddings.fingerprint)
+            run = len(some) == some[-1] - some[0] + 1  # a slice is not copied
+            vectors = embeddings.vectors[some[0] : some[-1] + 1] if run else embeddings.vectors[some]
+            batch = EmbeddingSet(vectors, table.take(pa.array(some)), embeddings.fingerprint)
             yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
     ids, labels, paths = (table[name].take(pa.array(left)) for name in ("id", "label", "path"))

@@ -3,8 +3,8 @@
 What it is tuned with are references that it does not hold yet: up to ``HELD_OUT`` of those that are to be added are
 kept back, searched for, and added last. As they are, they are to it what a photo of the same source will be. But photos
 that are asked about are often taken elsewhere, and then lie further from the references than these from each other,
-which makes them harder to search for. So each is moved away from its nearest reference, to more than twice the
-distance, and the target is to be reached with these.
+which makes them harder to search for. So each is moved away from its nearest reference, to about twice the distance, and
+the target is to be reached with these.
 """
 
 import math
@@ -31,8 +31,8 @@ MERGED = 0.1
 """The share of rows that may be newer than the search file; from there on they are added to it."""
 
 HELD_OUT = 1000
-AWAY = 1.5
-"""By how much of its distance from the nearest reference a query is moved away from it."""
+ERRORS = 2
+"""Standard errors of what is measured that the target is to be passed by: the first to pass it has been lucky."""
 
 TRAINED_ON = 65_536
 """References that a structure without centroids is trained on at most."""
@@ -166,7 +166,7 @@ class _Setting:
         parameters: the effort.
         candidates: how many it proposes for ten neighbours.
         recall: the share of the ten nearest that it finds.
-        sure: the same less one standard error: the first setting that reaches a target has been lucky on average.
+        sure: the same less ``ERRORS`` standard errors.
         cost: about how much time it takes; 1 is that of taking one candidate's similarity.
     """
 
@@ -201,7 +201,7 @@ class _Tuning:
         """Rows that the structure does not hold as queries: as they are, and moved away from what is near them."""
         queries = index.vectors(held)
         similarities, nearest = _exactly(index, queries, searched)
-        moved = queries + AWAY * (queries - index.vectors(nearest))
+        moved = 2 * queries - index.vectors(nearest)
         far = moved / np.linalg.norm(moved, axis=1, keepdims=True)
         return (
             cls(made, index, queries, _enough(similarities, index.manifest.dimension)),
@@ -256,7 +256,7 @@ class _Tuning:
         shares = np.array(found or [there]) / there
         recall, error = float(shares.mean()), float(shares.std()) / len(shares) ** 0.5
         cost = candidates + self._scanned(parameters) / SCANNED_FOR_ONE
-        return _Setting(parameters, candidates, recall, recall - error, cost)
+        return _Setting(parameters, candidates, recall, recall - ERRORS * error, cost)
 
     def _found(self, place: int, near: NDArray[np.int64]) -> int:
         """How many of the ten nearest of a query are among some rows."""
