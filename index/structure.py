@@ -3,8 +3,8 @@
 What it is tuned with are references that it does not hold yet: up to ``HELD_OUT`` of those that are to be added are
 kept back, searched for, and added last. As they are, they are to it what a photo of the same source will be. But photos
 that are asked about are often taken elsewhere, and then lie further from the references than these from each other,
-which makes them harder to search for. So each is moved away from its nearest reference, to about twice the distance, and
-the target is to be reached with these.
+which makes them harder to search for. So each is moved away from its nearest reference, to about twice the distance,
+and the target is to be reached with these.
 """
 
 import math
