@@ -44,11 +44,11 @@ RUNS = 5
 Vectors = NDArray[np.float32]
 
 
-def build(embeddings: Path, folder: Path, kind: str, count: int | None = None) -> None:
+def build(embeddings: Path, folder: Path, kind: str, count: int | None = None, target: float = TARGET) -> None:
     """Build an index from an embeddings folder, or its first rows, without a network, and without a calibration."""
     manifest = json.loads((embeddings / "manifest.json").read_text())
     source = embeddings_source(Place(manifest["fingerprint"], manifest["dimension"], Path()), embeddings, "error")
-    search = wanted_search(kind, TARGET, None, manifest["dimension"])
+    search = wanted_search(kind, target, None, manifest["dimension"])
     with (
         staging(folder) as new_files,
         SegmentWriter(new_files, manifest["fingerprint"], manifest["dimension"]) as references,
