@@ -15,6 +15,7 @@ from eval.files import MANIFEST
 from eval.folders import map_table, read_index
 from index.candidates import SearchFile
 from index.manifest import Manifest
+from index.milvus import MilvusSearch, MilvusVectors
 from index.segment import MappedReferences, MappedSegment, MappedVectors
 from index.vectors import Proposals, Vectors
 
@@ -99,6 +100,11 @@ def _map(manifest: Manifest, folders: Sequence[Path]) -> tuple[tuple[MappedRefer
     parts = list(zip(places, manifest.segments, starts, strict=False))
     dimension, search = manifest.dimension, manifest.search
     deleted = np.array(manifest.deleted, np.int64)
+    if manifest.milvus and not any(segment.vectors for segment in manifest.segments):
+        references = tuple(MappedReferences(*part) for part in parts)
+        ids = pa.chunked_array([chunk for one in references for chunk in one.table["id"].chunks], pa.string())
+        far = MilvusVectors(manifest.milvus, dimension, ids, deleted)
+        return references, far, MilvusSearch(far, search, len(ids) - len(deleted)) if search.factory else None
     segments = tuple(MappedSegment(place, segment, dimension, start, deleted) for place, segment, start in parts)
     file = SearchFile(_place(folders, search.file), search, dimension, deleted) if search.file else None
     return segments, MappedVectors(segments, dimension), file
