@@ -16,7 +16,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Fieldmark needs Python 3.11 or newer; give one with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --quiet --editable '.[dev]'
+	$(RUN) -m pip install --quiet --editable '.[dev,milvus]'
 	@touch $@
 
 demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate it

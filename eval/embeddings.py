@@ -182,6 +182,8 @@ def _read_index(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.floa
     segments = manifest["segments"]
     if not segments:
         raise InputError(f"{folder} holds no references; build it again with index.build")
+    if not all(one["vectors"] for one in segments):
+        raise InputError(f"the vectors of {folder} are in Milvus; give an embeddings folder, made by embedder.embed")
     parts = [map_vectors(folder / one["vectors"], one["count"], manifest["dimension"]) for one in segments]
     vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
     tables = [_whole(folder / one["references"], one["count"]) for one in segments]

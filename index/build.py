@@ -17,11 +17,13 @@ from eval.files import already_made, at_home
 from eval.folders import checksum, read_manifest
 from index.calibrate import calibrated_if_possible
 from index.calibration import By
+from index.collection import milvus_index
 from index.commit import staging, writing
 from index.duplicates import OnConflict
 from index.journal import Change
 from index.kinds import wanted_search
-from index.manifest import KIND, Manifest, Search
+from index.manifest import KIND, Collection, Manifest, Search
+from index.milvus_client import connect, new_address
 from index.search import Index
 from index.segment import SegmentWriter
 from index.source import Place, Source, catalog_source, embeddings_source, folder_kind
@@ -41,6 +43,7 @@ def main(
     protocol: Protocol = "auto",
     on_conflict: OnConflict = "error",
     on_bad_image: OnBadImage = "skip",
+    milvus: str | None = None,
     by: By = "neighbours",
     overwrite: bool = False,
 ) -> Path:
@@ -60,6 +63,8 @@ def main(
         on_conflict: stop where the same photo stands under several labels, keep the first, skip the photo, or keep
             both.
         on_bad_image: leave unreadable photos out with a count, or stop.
+        milvus: where the vectors go instead of into the folder: the address of a Milvus, such as http://host:19530, or
+            a path that ends in .db, for Milvus Lite. What opens it is in the environment variable MILVUS_TOKEN.
         by: who votes on a photo where the index can be calibrated: its nearest references, the prototypes of classes
             (the mean of each class's references), or both.
         overwrite: make the index anew; whoever has it open keeps the old one.
@@ -77,6 +82,9 @@ def main(
     }
     if by != "neighbours":  # as an index that was built before there was a choice
         made_from["by"] = by
+    if milvus:
+        milvus_index(search, 0, model.dimension)
+        made_from["milvus"] = new_address(milvus)
     before = current(out)
     if before and already_made(out, KIND, made_from, overwrite, complete=on_bad_image == "error"):
         print(f"{out} is made already", file=sys.stderr)
@@ -123,6 +131,10 @@ def _build(
     made_from: dict[str, Any],
 ) -> None:
     """Embed the photos and commit them as the next generation, in the place of all that was there before."""
+    milvus = None
+    if address := made_from.get("milvus"):
+        connect(address)  # which had better fail before the photos are embedded than after
+        milvus = Collection(address, before.milvus.name if before and before.milvus else "")
     with staging(out) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
         embedder, trained_on = copy_embedder(model, new_files)
         left_out = []
@@ -137,6 +149,7 @@ def _build(
                 fingerprint=model.fingerprint,
                 dimension=model.dimension,
                 segments=[references.finish(writer.generation)],
+                milvus=milvus,
                 embedder=embedder,
                 trained_on=trained_on,
                 search=search,

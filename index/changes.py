@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from index.calibrate import calibrated_if_possible
+from index.collection import moved
 from index.commit import Writer, staging, writing
 from index.journal import Change, announce
 from index.manifest import Manifest, Segment
@@ -39,6 +40,8 @@ def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files
         for name in joining[0].files:  # what is damaged must not be written anew as if it were right
             before.files[name].check(writer.folder / name, limit=math.inf)
     new = references.finish(0 if joining else writer.generation)
+    if before.milvus:
+        new = moved(before.milvus, new, new_files, before.rows, before.dimension)
     if joining:
         parts = [*((writer.folder, segment) for segment in joining), (new_files, new)]
         segment = joined(parts, new_files, writer.generation, before.dimension)
@@ -54,6 +57,17 @@ def removed(before: Manifest, rows: Iterable[int]) -> Manifest:
     labels = {row: label for row, label in before.label_changes.items() if int(row) not in deleted}
     changes = before.changes + len(deleted) - len(before.deleted)
     return replace(before, deleted=sorted(deleted), label_changes=labels, changes=changes)
+
+
+def taken_back(now: Manifest, before: Manifest) -> Manifest:
+    """The generation that is again what one before it was.
+
+    In Milvus a row is given once in a collection's life: what was added since stays there, deleted.
+    """
+    if now.milvus is None or now.milvus != before.milvus:
+        return before
+    gone = range(before.rows, now.rows)
+    return replace(before, segments=now.segments, deleted=[*before.deleted, *gone])
 
 
 def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:

@@ -20,6 +20,7 @@ from pathlib import Path
 from eval.errors import InputError
 from eval.files import MANIFEST, sync, write_json
 from eval.folders import File
+from index.collection import settle
 from index.journal import JOURNAL, Change, append
 from index.manifest import Manifest
 from index.store import current, is_ours, kept_name
@@ -77,6 +78,7 @@ class Writer:
             write_json(self.folder / kept_name(self.before.generation), self.before.to_json())
         sync(self.folder)
         write_json(self.folder / MANIFEST, after.to_json())
+        settle(self.folder, after, self.before)  # first, as it reads a manifest that is removed
         _remove_older(self.folder, after, self.before)
 
 

@@ -41,7 +41,7 @@ class Kind:
     bytes: Callable[[int], int]
 
 
-def _centroids(count: int) -> int:
+def centroids(count: int) -> int:
     """The power of two nearest to 4 * sqrt(N), with enough references for each."""
     return max(1, min(2 ** round(math.log2(4 * math.sqrt(max(1, count)))), count // POINTS_A_CENTROID))
 
@@ -54,12 +54,12 @@ KINDS = {
     ),
     "ivf": Kind(
         "the nearest cells, at a byte a number",
-        lambda count, dimension: f"IVF{_centroids(count)},SQ8",
+        lambda count, dimension: f"IVF{centroids(count)},SQ8",
         lambda dimension: dimension + 8,
     ),
     "ivfpq": Kind(
         "the nearest cells, at two bits a number",
-        lambda count, dimension: f"RR{dimension + dimension % 2},IVF{_centroids(count)},PQ{(dimension + 1) // 2}x4fs",
+        lambda count, dimension: f"RR{dimension + dimension % 2},IVF{centroids(count)},PQ{(dimension + 1) // 2}x4fs",
         lambda dimension: (dimension + 3) // 4 + 8,
     ),
 }

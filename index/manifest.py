@@ -15,7 +15,7 @@ class Segment:
     """References that were written together; its files never change.
 
     Attributes:
-        vectors: file of a FAISS flat inner-product index.
+        vectors: file of a FAISS flat inner-product index; empty where they are in Milvus.
         references: file of an Arrow table, one row a vector.
         thumbnails: file of JPEGs end to end; the table's ``thumbnail_offset`` and ``thumbnail_size`` find them.
         count: rows in the files, those among them that have been deleted since.
@@ -33,9 +33,24 @@ class Segment:
         return cls(*names, count)
 
     @property
-    def files(self) -> tuple[str, str, str]:
+    def files(self) -> tuple[str, ...]:
         """The names of its files."""
-        return self.vectors, self.references, self.thumbnails
+        return tuple(filter(None, (self.vectors, self.references, self.thumbnails)))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Where in Milvus the vectors of an index are.
+
+    Attributes:
+        address: a file of Milvus Lite or the address of a server, without a password.
+        name: of the collection; empty while it has not been made.
+        index: what Milvus calls the way that it is searched.
+    """
+
+    address: str
+    name: str = ""
+    index: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +61,18 @@ class Search:
         kind: what was asked for: ``auto``, a name of ``index.kinds.KINDS`` or one of FAISS's factory strings.
         target_recall: the share of the ten nearest that was to be found.
         max_memory: bytes that the search may keep in memory; None for any number.
-        factory: FAISS's name of the structure that proposes candidates; None for exact search, which needs none. What
-            follows is about the structure.
-        file: it.
+        factory: FAISS's name of the structure that proposes candidates, or Milvus's; None for exact search, which needs
+            none. What follows is about the structure.
+        file: it; None where it is in Milvus.
         rows: how many of the index's rows, from the first on, it answers for; those after it are searched exactly.
         count: how many it holds: those that were not deleted when it was made.
         begun: the ``rows`` that it was trained on and first made of.
-        parameters: the effort of its search, by FAISS's name, such as ``{"nprobe": 16}``.
+        parameters: the effort of its search, by FAISS's name or Milvus's, such as ``{"nprobe": 16}``.
         candidates: how many it proposes for ten neighbours; their similarities are then taken from the vectors.
         recall: the share of the ten nearest that it finds for photos like the references; None while not measured.
         far_recall: the same for photos that are further from the references than these from each other; this is what is
             tuned to the target.
-        queries: how many references, which it did not hold yet, that was measured with.
+        queries: how many references that was measured with; FAISS's structure did not hold them yet.
         milliseconds: that one query took, on one core.
         exact_milliseconds: that exact search took.
     """
@@ -91,6 +106,7 @@ class Manifest:
         dimension: length D of a vector.
         count: references that are not deleted.
         segments: in the order that rows are counted in.
+        milvus: where the vectors of segments are that have no file of them.
         deleted: rows that are no longer references, ascending, counted over all segments. Rows, not ids: a photo may be
             removed and added again, and two rows may share an id.
         label_changes: new labels by row, counted likewise; JSON wants text for the row.
@@ -113,6 +129,7 @@ class Manifest:
     dimension: int
     count: int = 0
     segments: list[Segment]
+    milvus: Collection | None = None
     deleted: list[int] = field(default_factory=list)
     label_changes: dict[str, str] = field(default_factory=dict)
     shared_ids: bool = False
@@ -163,6 +180,7 @@ class Manifest:
         """The manifest in what ``eval.folders`` has read."""
         contents = {name: value for name, value in contents.items() if name not in {"format", "kind"}}
         contents["segments"] = [Segment(**segment) for segment in contents["segments"]]
+        contents["milvus"] = Collection(**contents["milvus"]) if contents.get("milvus") else None
         contents["search"] = Search(**contents["search"])
         contents["files"] = {name: File(**file) for name, file in contents["files"].items()}
         return cls(**contents)

@@ -56,7 +56,7 @@ class Index:
         self.segments = store.segments
         self._scores = store.scores
         self._searcher = Searcher(store)
-        self._read = store.vectors
+        self._read = store.vectors.at
         self.verify = store.verify
 
     @classmethod

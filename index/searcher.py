@@ -1,10 +1,13 @@
-"""The nearest references of a vector, over all segments of an index."""
+"""The nearest references of a vector, wherever the vectors of an index are."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.neighbours import Neighbours, ranked
 from index.store import Store
+
+TOGETHER = 8192
+"""Candidates of several queries whose vectors are fetched at once."""
 
 
 class Searcher:
@@ -15,7 +18,8 @@ class Searcher:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._vectors, self._proposals = store.vectors, store.search
+        self._beyond = store.manifest.search.rows
 
     def search(self, queries: NDArray[np.float32], k: int, exact: bool = False) -> Neighbours:
         """Find the k nearest references of each query; ties go to the lower row.
@@ -28,28 +32,28 @@ class Searcher:
         Returns:
             ``[Q, k]`` rows and similarities, nearest first; the similarities are free of rounding in either case.
         """
-        proposed = self._exact(queries, k) if exact else self._candidates(queries, k)
+        proposed = np.sort(self._vectors.candidates(queries, k) if exact else self._candidates(queries, k))
         best = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-        for place, rows in enumerate(np.sort(proposed)):
-            candidates = rows[rows >= 0]
-            rank, best.similarities[place] = ranked(queries[place], self._store.vectors(candidates), k)
-            best.rows[place] = candidates[rank]
+        at_once = max(1, TOGETHER // proposed.shape[1])
+        for start in range(0, len(queries), at_once):
+            block = proposed[start : start + at_once]
+            there = np.unique(block[block >= 0])
+            vectors = self._vectors.at(there)
+            for place, rows in enumerate(block, start):
+                candidates = rows[rows >= 0]
+                near = vectors[np.searchsorted(there, candidates)]
+                rank, best.similarities[place] = ranked(queries[place], near, k)
+                best.rows[place] = candidates[rank]
         return best
-
-    def _exact(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
-        """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
-        searched = [segment for segment in self._store.segments if segment.end > first]
-        parts = [segment.candidates(queries, k, first) for segment in searched]
-        return np.hstack(parts) if parts else np.empty((len(queries), 0), np.int64)
 
     def _candidates(self, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         """Rows ``[Q, C]`` that the k nearest of each query are looked for among; -1 where there are fewer."""
-        if self._store.search is None:
-            return self._exact(queries, k)
-        near, depleted = self._store.search.candidates(queries, k)
-        rows = np.hstack([near, self._exact(queries, k, self._store.manifest.search.rows)])
+        if self._proposals is None:
+            return self._vectors.candidates(queries, k)
+        near, depleted = self._proposals.candidates(queries, k)
+        rows = np.hstack([near, self._vectors.candidates(queries, k, self._beyond)])
         if depleted.any():
-            exact = self._exact(queries[depleted], k)
+            exact = self._vectors.candidates(queries[depleted], k)
             rows = np.pad(rows, ((0, 0), (0, max(0, exact.shape[1] - rows.shape[1]))), constant_values=-1)
             rows[depleted] = -1
             rows[depleted, : exact.shape[1]] = exact

@@ -3,6 +3,7 @@
 import mmap
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -16,9 +17,7 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.folders import damaged, flat_header, map_table, map_vectors
 from index.manifest import Segment
-
-SPARE = 16
-"""Candidates beyond k that FAISS is asked for at first."""
+from index.vectors import Found, nearest_with_ties
 
 
 class SegmentWriter:
@@ -95,6 +94,8 @@ class SegmentWriter:
 def joined(parts: Sequence[tuple[Path, Segment]], folder: Path, number: int, dimension: int) -> Segment:
     """Write several segments as one, row after row, the deleted ones among them, so that rows keep their numbers.
 
+    Vectors that are in Milvus stay there.
+
     Args:
         parts: segments, each with the folder that it lies in.
         folder: where the files go.
@@ -102,11 +103,13 @@ def joined(parts: Sequence[tuple[Path, Segment]], folder: Path, number: int, dim
         dimension: length D of a vector.
     """
     segment = Segment.named(number, sum(part.count for _, part in parts))
+    if parts[0][1].vectors:
+        _join_vectors(parts, folder / segment.vectors, segment.count, dimension)
+    else:
+        segment = replace(segment, vectors="")
     tables, offset = [], 0
-    with (folder / segment.vectors).open("wb") as vectors, (folder / segment.thumbnails).open("wb") as thumbnails:
-        vectors.write(flat_header(segment.count, dimension))
+    with (folder / segment.thumbnails).open("wb") as thumbnails:
         for place, part in parts:
-            vectors.write(map_vectors(place / part.vectors, part.count, dimension).data)
             table = map_table(place / part.references, part.count)
             column = table.column_names.index("thumbnail_offset")
             tables.append(table.set_column(column, "thumbnail_offset", pc.add(table["thumbnail_offset"], offset)))
@@ -117,22 +120,56 @@ def joined(parts: Sequence[tuple[Path, Segment]], folder: Path, number: int, dim
     return segment
 
 
+def _join_vectors(parts: Sequence[tuple[Path, Segment]], path: Path, count: int, dimension: int) -> None:
+    """Write the vectors of several segments as those of one."""
+    with path.open("wb") as vectors:
+        vectors.write(flat_header(count, dimension))
+        for place, part in parts:
+            vectors.write(map_vectors(place / part.vectors, part.count, dimension).data)
+
+
 def _write_table(tables: Sequence[pa.Table], path: Path) -> None:
     """Write the references of a segment; of a column that some have not known before, the earlier rows have nulls."""
     table = pa.concat_tables(tables, promote_options="default").unify_dictionaries().combine_chunks()
     feather.write_feather(table, path, compression="uncompressed")
 
 
-class MappedSegment:
-    """A segment's files mapped into memory: opening reads next to nothing, and the files may even be removed after.
+class MappedReferences:
+    """What is known of a segment's references, mapped into memory: opening reads next to nothing.
 
-    Rows are counted over all segments of the index.
+    The files may even be removed after. Rows are counted over all segments of the index.
 
     Attributes:
         start: its first row.
         end: the first row of the segment after it.
-        vectors: float32 ``[N, D]``.
         table: the references, one row a vector.
+
+    Args:
+        folder: the index folder.
+        segment: what the manifest says about it.
+        start: its first row.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+        InputError: a file is damaged.
+    """
+
+    def __init__(self, folder: Path, segment: Segment, start: int) -> None:
+        self.table = map_table(folder / segment.references, segment.count)
+        self._thumbnails = _map(folder / segment.thumbnails)
+        self.start, self.end = start, start + segment.count
+
+    def thumbnail(self, row: int) -> bytes:
+        """The JPEG of one reference."""
+        start, size = (self.table[f"thumbnail_{name}"][row - self.start].as_py() for name in ("offset", "size"))
+        return self._thumbnails[start : start + size]
+
+
+class MappedSegment(MappedReferences):
+    """The same with the segment's vectors.
+
+    Attributes:
+        vectors: float32 ``[N, D]``.
 
     Args:
         folder: the index folder.
@@ -147,6 +184,7 @@ class MappedSegment:
     """
 
     def __init__(self, folder: Path, segment: Segment, dimension: int, start: int, deleted: NDArray[np.int64]) -> None:
+        super().__init__(folder, segment, start)
         self._path = path = folder / segment.vectors
         self.vectors = map_vectors(path, segment.count, dimension).view(np.ndarray)
         try:
@@ -154,9 +192,6 @@ class MappedSegment:
         except RuntimeError as error:
             path.stat()  # where the file has just been removed, that is what is wrong
             raise damaged(path, str(error)) from None
-        self.table = map_table(folder / segment.references, segment.count)
-        self._thumbnails = _map(folder / segment.thumbnails)
-        self.start, self.end = start, start + segment.count
         self._deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
         # faiss.contrib.torch_utils, which metric-learning libraries import, replaces search by one without parameters
         # for every index of the process, and keeps the original under this name.
@@ -166,9 +201,6 @@ class MappedSegment:
     def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
         """Rows that hold the k nearest references of each query, with all that may tie for the last place.
 
-        FAISS sums in float32, in another order for one query than for many, and breaks ties as it likes. So it is asked
-        for more, until the last candidate is worse than the k-th by more than the rounding.
-
         Args:
             queries: of unit length, float32 ``[Q, D]``.
             k: neighbours a query.
@@ -177,18 +209,15 @@ class MappedSegment:
         Returns:
             Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first.
         """
-        # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
-        rounding = queries.shape[1] * 2.0**-22
         count, parameters = self._from(first)
-        k, wanted = min(k, count), min(k + SPARE, count)
-        while wanted:
+
+        def search(wanted: int) -> Found:
             similarities, rows = self._numpy_search(queries, wanted, params=parameters)
             if (rows < 0).any():
                 raise damaged(self._path, "it holds values that are not numbers")
-            if wanted == count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
-                return self.start + rows
-            wanted = min(4 * wanted, count)
-        return np.empty((len(queries), 0), np.int64)
+            return similarities, self.start + rows
+
+        return nearest_with_ties(search, queries, k, count)
 
     def _from(self, first: int) -> tuple[int, faiss.SearchParameters | None]:
         """How many references there are from a row of the index on, and what lets FAISS search only those."""
@@ -200,10 +229,35 @@ class MappedSegment:
             self._searched[before] = (int(kept.sum()), None if kept.all() else _only(kept))
         return self._searched[before]
 
-    def thumbnail(self, row: int) -> bytes:
-        """The JPEG of one reference."""
-        start, size = (self.table[f"thumbnail_{name}"][row - self.start].as_py() for name in ("offset", "size"))
-        return self._thumbnails[start : start + size]
+
+@dataclass(frozen=True)
+class MappedVectors:
+    """The vectors of all segments, each in a file of its own; see ``index.vectors.Vectors``.
+
+    Attributes:
+        segments: in the order that rows are counted in.
+        dimension: length D of a vector.
+    """
+
+    segments: tuple[MappedSegment, ...]
+    dimension: int
+
+    def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
+        """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
+        parts = [segment.candidates(queries, k, first) for segment in self.segments if segment.end > first]
+        return np.hstack(parts) if parts else np.empty((len(queries), 0), np.int64)
+
+    def at(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors ``[C, D]`` of some rows, not to be written to; deleted rows have theirs."""
+        if len(self.segments) == 1:
+            vectors = self.segments[0].vectors
+            whole = len(rows) == len(vectors) and np.array_equal(rows, np.arange(len(rows)))
+            return vectors if whole else vectors[rows]
+        vectors = np.empty((len(rows), self.dimension), np.float32)
+        for segment in self.segments:
+            inside = (rows >= segment.start) & (rows < segment.end)
+            vectors[inside] = segment.vectors[rows[inside] - segment.start]
+        return vectors
 
 
 def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int) -> None:

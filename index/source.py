@@ -19,6 +19,7 @@ from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
 from eval.images import BadImage, open_image, thumbnail
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
+from index.renewal import known
 from index.search import Index
 from index.segment import check_same_embedder
 
@@ -125,8 +126,11 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
             ``on_conflict`` is ``error``.
     """
     other.verify()
-    embeddings = EmbeddingSet.load(other.folder)
     rows = np.flatnonzero(other.kept)
+    if other.manifest.milvus:
+        embeddings = EmbeddingSet(other.vectors(rows), known(other, rows), other.fingerprint)
+    else:
+        embeddings = EmbeddingSet.load(other.folder)
     root = Path(other.manifest.images_root)
     return _of_vectors(Place.of(index), embeddings, root, on_conflict, lambda row: other.thumbnail(int(rows[row])))
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.files import MANIFEST
 from eval.folders import map_table, read_index
 from index.candidates import SearchFile
 from index.manifest import Manifest
-from index.segment import MappedSegment
+from index.milvus import MilvusSearch, MilvusVectors
+from index.segment import MappedReferences, MappedSegment, MappedVectors
+from index.vectors import Proposals, Vectors
 
 OURS = re.compile(
     r"(vectors|references|thumbnails|calibration|search)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
@@ -36,15 +37,17 @@ class Store:
         folder: where it lies.
         manifest: what it holds.
         segments: the references, mapped into memory; they stay readable whatever is committed later.
+        vectors: those of the references, mapped likewise or in Milvus.
+        search: what proposes candidates, in the same place; None where search is exact.
         scores: what label sets need of the calibration; None while there is none.
-        search: what proposes candidates, mapped likewise; None where search is exact.
     """
 
     folder: Path
     manifest: Manifest
-    segments: tuple[MappedSegment, ...]
+    segments: tuple[MappedReferences, ...]
+    vectors: Vectors
+    search: Proposals | None
     scores: pa.Table | None
-    search: SearchFile | None
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
@@ -68,14 +71,11 @@ class Store:
             new_files: where those of its files are that have not been committed.
         """
         folders = [*filter(None, (new_files, folder))]
-        scores = search = None
+        scores = None
         if manifest.calibration:
             path = _place(folders, manifest.calibration["file"])
             scores = map_table(path, manifest.calibration["scores"])
-        if manifest.search.file:
-            path = _place(folders, manifest.search.file)
-            search = SearchFile(path, manifest.search, manifest.dimension, np.array(manifest.deleted, np.int64))
-        return cls(folder, manifest, _map(manifest, folders), scores, search)
+        return cls(folder, manifest, *_map(manifest, folders), scores)
 
     def verify(self) -> None:
         """Verify the checksums of all references: what is damaged must not be written anew as if it were right.
@@ -87,33 +87,27 @@ class Store:
             for name in segment.files:
                 self.manifest.files[name].check(self.folder / name, limit=math.inf)
 
-    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors ``[C, D]`` of some rows, not to be written to; deleted rows have theirs."""
-        if len(self.segments) == 1:
-            vectors = self.segments[0].vectors
-            whole = len(rows) == len(vectors) and np.array_equal(rows, np.arange(len(rows)))
-            return vectors if whole else vectors[rows]
-        vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
-        for segment in self.segments:
-            inside = (rows >= segment.start) & (rows < segment.end)
-            vectors[inside] = segment.vectors[rows[inside] - segment.start]
-        return vectors
-
 
 def _place(folders: Sequence[Path], name: str) -> Path:
     """A file in the first folder that has it."""
     return next((one / name for one in folders if (one / name).exists()), folders[-1] / name)
 
 
-def _map(manifest: Manifest, folders: Sequence[Path]) -> tuple[MappedSegment, ...]:
-    """Map the segments of a generation into memory, each from the first folder that has it."""
-    places = [_place(folders, segment.vectors).parent for segment in manifest.segments]
+def _map(manifest: Manifest, folders: Sequence[Path]) -> tuple[tuple[MappedReferences, ...], Vectors, Proposals | None]:
+    """The references of a generation, each segment from the first folder that has it, and where their vectors are."""
+    places = [_place(folders, segment.references).parent for segment in manifest.segments]
     starts = accumulate((segment.count for segment in manifest.segments), initial=0)
+    parts = list(zip(places, manifest.segments, starts, strict=False))
+    dimension, search = manifest.dimension, manifest.search
     deleted = np.array(manifest.deleted, np.int64)
-    return tuple(
-        MappedSegment(place, segment, manifest.dimension, start, deleted)
-        for place, segment, start in zip(places, manifest.segments, starts, strict=False)
-    )
+    if manifest.milvus and not any(segment.vectors for segment in manifest.segments):
+        references = tuple(MappedReferences(*part) for part in parts)
+        ids = pa.chunked_array([chunk for one in references for chunk in one.table["id"].chunks], pa.string())
+        far = MilvusVectors(manifest.milvus, dimension, ids, deleted)
+        return references, far, MilvusSearch(far, search, len(ids) - len(deleted)) if search.factory else None
+    segments = tuple(MappedSegment(place, segment, dimension, start, deleted) for place, segment, start in parts)
+    file = SearchFile(_place(folders, search.file), search, dimension, deleted) if search.file else None
+    return segments, MappedVectors(segments, dimension), file
 
 
 def current(folder: Path) -> Manifest | None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from eval.errors import InputError
 from index.candidates import NEIGHBOURS, effort, on_one_core, set_parameters
+from index.collection import served
 from index.kinds import POINTS_A_CENTROID, choose, describe, reason, structure
 from index.manifest import Manifest, Search
 from index.search import Index
@@ -55,7 +56,7 @@ EXACT_TIMED = 3
 
 
 def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) -> Manifest:
-    """The generation with a search file, where its kind wants one and the one that it has falls short.
+    """The generation with a search file, where its kind wants one and the one that it has falls short; or in Milvus.
 
     What is newer than the file is searched exactly beside it. When that is more than a tenth, it is added to it; when
     the rows have more than doubled since the file was begun, it is made anew.
@@ -67,8 +68,11 @@ def searchable(after: Manifest, folder: Path, new_files: Path, generation: int) 
         generation: which names it.
 
     Raises:
-        InputError: nothing fits in the memory that the search may take, or FAISS cannot make what was asked for.
+        InputError: nothing fits in the memory that the search may take, or FAISS or Milvus cannot do what was asked
+            for.
     """
+    if after.milvus:
+        return served(after, after.milvus, folder, new_files, generation)
     now = after.search
     factory = choose(now.kind, after.rows - len(after.deleted), after.dimension, now.max_memory)
     if factory is None or after.rows == len(after.deleted):

@@ -7,7 +7,7 @@ from eval.command import run
 from eval.errors import InputError
 from eval.files import read_json
 from eval.folders import parse_manifest
-from index.changes import change_index
+from index.changes import change_index, taken_back
 from index.journal import Change
 from index.manifest import KIND, Manifest
 from index.search import Index
@@ -32,7 +32,8 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
         before = Manifest.from_json(parse_manifest(kept, read_json(kept), KIND))
         for name, file in before.files.items():
             file.check(index / name, limit=math.inf)
-        return before, Change("undo", {"references": before.count}, {"undone": opened.generation})
+        change = Change("undo", {"references": before.count}, {"undone": opened.generation})
+        return taken_back(opened.manifest, before), change
 
     return change_index(index, before_last, dry_run)
 

@@ -1,0 +1,75 @@
+"""What an index asks of the place that its vectors are in: files of its own, or Milvus."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPARE = 16
+"""Candidates beyond k that are asked for at first."""
+
+Rows = NDArray[np.int64]
+Found = tuple[NDArray[np.float32], Rows]
+"""Similarities and rows, each ``[Q, C]``, nearest first."""
+
+
+class Vectors(Protocol):
+    """Where the vectors of an index's rows are."""
+
+    def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> Rows:
+        """Rows that hold the k nearest references of each query, with all that may tie for the last place.
+
+        Args:
+            queries: of unit length, float32 ``[Q, D]``.
+            k: neighbours a query.
+            first: the row of the index from which on references are searched.
+
+        Returns:
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, none of them deleted.
+        """
+
+    def at(self, rows: Rows) -> NDArray[np.float32]:
+        """The vectors ``[C, D]`` of some rows, not to be written to; deleted rows have theirs."""
+
+
+class Proposals(Protocol):
+    """What proposes candidates where not every reference is compared with a query."""
+
+    def candidates(self, queries: NDArray[np.float32], k: int) -> tuple[Rows, NDArray[np.bool_]]:
+        """Rows among which the k nearest of each query are likely to be.
+
+        Args:
+            queries: of unit length, float32 ``[Q, D]``.
+            k: neighbours a query.
+
+        Returns:
+            Rows ``[Q, C]``, -1 where there are fewer, no deleted ones; and for which queries ``[Q]`` they are not to be
+            relied upon.
+        """
+
+
+def nearest_with_ties(search: Callable[[int], Found], queries: NDArray[np.float32], k: int, count: int) -> Rows:
+    """Ask for more and more, until nothing that is left out may be one of the k nearest.
+
+    Whoever searches sums in float32, in another order for one query than for many, and breaks ties as it likes. So the
+    last candidate must be worse than the k-th by more than the rounding.
+
+    Args:
+        search: finds so many references of each query.
+        queries: of unit length, float32 ``[Q, D]``.
+        k: neighbours a query.
+        count: how many references there are.
+
+    Returns:
+        Rows ``[Q, C]``, C at least the smaller of k and ``count``.
+    """
+    # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
+    rounding = queries.shape[1] * 2.0**-22
+    k, wanted = min(k, count), min(k + SPARE, count)
+    while wanted:
+        similarities, rows = search(wanted)
+        if wanted == count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
+            return rows
+        wanted = min(4 * wanted, count)
+    return np.empty((len(queries), 0), np.int64)
