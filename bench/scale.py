@@ -186,7 +186,7 @@ def with_least_effort(
 ) -> tuple[float, list[NDArray[np.int64]]]:
     """An approximate index at the least effort that finds what the peers are asked to find; its own it set unseen."""
     (own,) = index.manifest.search.parameters.items()
-    structure = index._searcher._store.search._structure
+    structure = index._searcher._proposals._structure
     for effort in range(8, 1025, 8):
         set_parameters(structure, {own[0]: effort})
         milliseconds, found = timed(lambda query: index.search(query, 10).rows, queries)
