@@ -10,6 +10,7 @@ from eval.errors import InputError
 from eval.files import replacing
 
 FORMAT = 1
+LAST, BEST = "last.ckpt", "best.ckpt"
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

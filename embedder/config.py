@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from eval.errors import InputError
 
+CONFIG = "config.yaml"
+
 
 @dataclass
 class DataSettings:

@@ -1,22 +1,36 @@
-"""A network becomes ``embedder.onnx``: one file that turns pixels into vectors anywhere, and names itself."""
+"""A network becomes ``embedder.onnx``: one file that turns pixels into vectors anywhere, and names itself.
+
+Training ends with it. ``python -m embedder.export RUN --views VIEWS --out FILE`` writes another such file of a finished
+run: another embedder, with its own fingerprint.
+"""
 
 import copy
+import dataclasses
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import torch
+import yaml
 from google.protobuf.message import Message
 from torch import Tensor, nn
 
+from embedder import checkpoint
+from embedder.config import CONFIG, ModelSettings
+from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
-from embedder.runtime import FORMAT, METADATA_KEY, open_session
+from embedder.runtime import FORMAT, METADATA_KEY, Embedder, open_session, trained_on_file
+from eval.command import run as run_command
+from eval.errors import InputError
 from eval.files import replacing
+
+Views = Literal["whole", "whole,mirror"]
 
 OPSET = 18
 """Pinned: other operators would be another graph, and so another fingerprint for the same weights."""
@@ -26,6 +40,55 @@ AGREEMENT = 0.9999
 
 REMARKS = ("doc_string", "metadata_props", "producer_name", "producer_version")
 """Where the exporter writes stack traces, paths and versions."""
+
+
+def main(run: Path, *, views: Views, out: Path, overwrite: bool = False) -> Path:
+    """Export the network of a finished run once more, so that a vector is made from other views of the photo.
+
+    The new file is another embedder: its vectors are compared with its own only, so an index is built anew with it.
+
+    Args:
+        run: a run folder.
+        views: whole for the photo as it is; whole,mirror for the mean of the vectors of the photo and of its mirror
+            image, which takes twice the time.
+        out: the file, such as embedder-mirror.onnx; the list of the photos trained on is put beside it.
+        overwrite: replace the file that is there.
+
+    Returns:
+        The file.
+    """
+    embedder = Embedder.open(run)
+    if out.suffix != ".onnx" or out.resolve() == embedder.path.resolve():
+        raise InputError(f"{out} is no name for it; give one that ends in .onnx and is not the run's own file")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists; give another --out, or --overwrite")
+    network = trained_network(run, mirror="mirror" in views)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if (photos := trained_on_file(embedder.path)).exists():
+        shutil.copy(photos, trained_on_file(out))
+    name = export(network, embedder.preprocessing, out, embedder.summary)
+    print(f"{name}\n{out}")
+    return out
+
+
+def trained_network(run: Path, mirror: bool) -> Network:
+    """The network of a run with its best weights, in evaluation mode.
+
+    Args:
+        run: a finished run folder.
+        mirror: whether the vector of the mirrored photo is added.
+
+    Raises:
+        InputError: the folder lacks what the network is made from.
+    """
+    for name in (CONFIG, checkpoint.BEST):
+        if not (run / name).is_file():
+            raise InputError(f"{run} has no {name}, which the network is made from; give the run folder of a training")
+    settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))["model"]
+    # All weights come from the checkpoint, so that the pretrained ones need not be had again.
+    network = build_network(dataclasses.replace(ModelSettings(**settings), weights="random", mirror=mirror))
+    network.load_state_dict(checkpoint.load(run / checkpoint.BEST)["network"])
+    return network.eval()
 
 
 class _WithTuple(nn.Module):
@@ -161,3 +224,7 @@ def _check(file: Path, images: np.ndarray, vectors: np.ndarray, features: np.nda
         raise RuntimeError(f"the exported vectors and the network's differ: their least cosine is {cosine}")
     if not np.allclose(found_features, features, rtol=0, atol=1e-3 * np.abs(features).max()):
         raise RuntimeError("the exported features and the network's differ")
+
+
+if __name__ == "__main__":
+    run_command(main)

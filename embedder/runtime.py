@@ -71,7 +71,7 @@ class Embedder:
         Raises:
             InputError: the list is damaged.
         """
-        file = self.path.with_name(f"trained_on{self.path.stem.removeprefix('embedder')}.npy")
+        file = trained_on_file(self.path)
         try:
             return frozenset(np.load(file, allow_pickle=False).tolist()) if file.exists() else None
         except (ValueError, EOFError) as error:
@@ -119,6 +119,11 @@ class Embedder:
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
         return self._session.run(["vector"], {"images": batch})[0]
+
+
+def trained_on_file(embedder: Path) -> Path:
+    """Where the list of the photos lies that an embedder was trained on: beside its file, and named like it."""
+    return embedder.with_name(f"trained_on{embedder.stem.removeprefix('embedder')}.npy")
 
 
 def open_session(file: Path) -> onnxruntime.InferenceSession:

@@ -12,14 +12,13 @@ from typing import Any
 
 import yaml
 
-from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.config import CONFIG, AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.catalog import read_source
 from embedder.runtime import EMBEDDER, Embedder
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import alone, at_home, replacing
 
-CONFIG = "config.yaml"
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
 

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
+from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings, TrainSettings
 from embedder.data.catalog import read_source
@@ -43,7 +44,7 @@ from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.metrics import title
 
-LAST, BEST, TRAINED_ON = "last.ckpt", "best.ckpt", "trained_on.npy"
+TRAINED_ON = "trained_on.npy"
 SELECTION = "map@r"
 """What the best epoch is chosen by: less noisy than recall@1 (Musgrave et al. 2020, section 3.2)."""
 

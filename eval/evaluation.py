@@ -23,6 +23,7 @@ from eval.metrics import (
 from eval.neighbours import Neighbours, nearest_in_blocks
 from eval.on_device import nearest_on_device
 from eval.open_set import auroc, false_positive_rate
+from eval.rerank import Rerank, reranked
 from eval.vote import elected
 
 KEPT = 8
@@ -112,6 +113,7 @@ def evaluate(
     references: EmbeddingSet | None = None,
     ks: Sequence[int] = (1, 2, 4, 8),
     device: str = "cpu",
+    rerank: Rerank | None = None,
 ) -> Evaluation:
     """Search exactly and measure.
 
@@ -120,6 +122,8 @@ def evaluate(
         references: what is searched in; none for a set that searches itself, where no row finds itself.
         ks: the numbers of neighbours that recall is measured at; mAP@k and others are measured at the largest.
         device: where to search; anything but ``cpu`` needs PyTorch. It does not change the result.
+        rerank: puts what is near a query into another order, whose metrics are then taken. As in an index it changes
+            neither the vote (``knn@k``, ``shares``) nor what tells known from unknown, nor ``nearest``.
 
     Raises:
         InputError: the two sets come from different embedders, every query is itself among the references, no query
@@ -137,23 +141,20 @@ def evaluate(
     if not measured.any():
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     # One more than R, so that the nearest of another class is among them.
-    wanted = np.minimum(np.maximum(counts + 1, min(max(ks), len(searched))), len(searched) - itself)
+    least = max(*ks, rerank.candidates if rerank else 1)
+    wanted = np.minimum(np.maximum(counts + 1, min(least, len(searched))), len(searched) - itself)
     vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
     photos, their_photos = (of[rows] for of, rows in zip(common_ids(queries, targets), (asked, searched), strict=True))
     nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(2, min(max(ks), KEPT)))))
     parts, hidden, votes = [], [], []
     for block, found in _search(vectors, others, wanted, device):
-        known = found.rows >= 0
-        relevant = known & (their_codes[found.rows] == codes[block, None])
-        some = measured[block]
+        ranking = found if rerank is None else _reranked(vectors, others, block, found, rerank, device)
+        relevant = _of(ranking, their_codes) == codes[block, None]
+        some, voters = measured[block], _of(found, their_codes)
         parts.append(_measure(relevant[some], counts[block][some], sorted(set(ks))))
-        hidden.append(_nearest_others(found, relevant))
-        own = known & (their_photos[found.rows] == photos[block, None])
-        votes.append(_votes(found, np.where(known, their_codes[found.rows], -1), own, some, max(ks)))
-        columns = min(nearest.rows.shape[1], found.rows.shape[1])
-        first = found.rows[:, :columns]
-        nearest.rows[asked[block], :columns] = np.where(first >= 0, searched[first], -1)
-        nearest.similarities[asked[block], :columns] = found.similarities[:, :columns]
+        hidden.append(_nearest_others(found, voters == codes[block, None]))
+        votes.append(_votes(found, voters, _of(found, their_photos) == photos[block, None], some, max(ks)))
+        _keep(nearest, asked[block], Neighbours(_of(found, searched), found.similarities))
     per_query = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     rows, hidden_scores = asked[measured], np.concatenate(hidden)
     winners, shares = (np.concatenate(column) for column in zip(*votes, strict=True))
@@ -168,6 +169,40 @@ def evaluate(
         nearest=nearest,
         hidden_scores=hidden_scores[np.isfinite(hidden_scores)],
     )
+
+
+def _keep(nearest: Neighbours, queries: Counts, found: Neighbours) -> None:
+    """Put what was found for some queries among the nearest of all, as much of it as there is room for."""
+    columns = min(nearest.rows.shape[1], found.rows.shape[1])
+    nearest.rows[queries, :columns] = found.rows[:, :columns]
+    nearest.similarities[queries, :columns] = found.similarities[:, :columns]
+
+
+def _of(found: Neighbours, numbers: Counts) -> Counts:
+    """The numbers ``[N]`` of what was found ``[Q, k]``; -1 where there is nothing."""
+    return np.where(found.rows >= 0, numbers[found.rows], -1)
+
+
+def _reranked(
+    vectors: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    block: slice,
+    found: Neighbours,
+    rerank: Rerank,
+    device: str,
+) -> Neighbours:
+    """The neighbours of a block of queries in another order; in a set that searches itself no row finds itself."""
+    itself, targets = others is None, vectors if others is None else others
+
+    def search(moved: NDArray[np.float32]) -> NDArray[np.int64]:
+        wanted = np.full(len(moved), found.rows.shape[1] + itself)
+        rows = np.concatenate([near.rows for _, near in _search(moved, targets, wanted, device)])
+        if not itself:
+            return rows
+        own = rows == np.arange(block.start, block.stop)[:, None]
+        return np.take_along_axis(rows, np.argsort(own, axis=1, kind="stable")[:, :-1], axis=1)
+
+    return reranked(vectors[block], found, rerank, targets.__getitem__, search)
 
 
 def _votes(

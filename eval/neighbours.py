@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
-from eval.similarity import SCALE, slack
+from eval.similarity import SCALE, slack, whole
 
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -178,16 +178,11 @@ def _exact_similarities(
         table = np.empty((len(queries), len(references)))
         for start in range(0, len(references), _ROWS_AT_ONCE):
             few = slice(start, start + _ROWS_AT_ONCE)
-            table[:, few] = _whole(queries) @ _whole(references[few]).T
+            table[:, few] = whole(queries) @ whole(references[few]).T
         exact = table[query, row]
     else:
         exact = np.empty(len(query))
         for start in range(0, len(query), _PAIRS_AT_ONCE):
             few = slice(start, start + _PAIRS_AT_ONCE)
-            exact[few] = np.einsum("pd,pd->p", _whole(queries[query[few]]), _whole(references[row[few]]))
+            exact[few] = np.einsum("pd,pd->p", whole(queries[query[few]]), whole(references[row[few]]))
     return (exact / SCALE**2).astype(np.float32)
-
-
-def _whole(vectors: Vectors) -> NDArray[np.float64]:
-    """Vectors in whole numbers."""
-    return np.rint(vectors * SCALE)

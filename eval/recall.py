@@ -20,6 +20,7 @@ from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
 from eval.metrics import title
+from eval.rerank import METHODS, Method, Rerank, in_words, to_json
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
 """Where the verification is read off."""
@@ -38,6 +39,7 @@ def main(
     per_class: Path | None = None,
     families: str | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
+    rerank: Method = "none",
 ) -> Evaluation:
     """Measure recall@k, R-precision, MAP@R and more by exact search, and print them below what flatters them.
 
@@ -55,15 +57,17 @@ def main(
         families: a column, such as genus, of which each value holds classes that are confused with each other; the
             intervals are then over other families, and wider.
         device: where to search; the result is the same.
+        rerank: put the neighbours into another order first, by what the references say of each other (docs/metrics.md);
+            the vote (knn@k) and the open set stay as they are.
 
     Returns:
         The value of each metric for each query.
     """
-    ks = whole_numbers(k)
+    ks, by = whole_numbers(k), METHODS[rerank]
     if per_class:
         _check_table(per_class)
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(source, targets, ks, device)
+    evaluation = evaluate(source, targets, ks, device, by)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals(_families(source, evaluation, families) if families is not None else None)
     rough = roughness(intervals, "families" if families else "classes")
@@ -82,9 +86,9 @@ def main(
     if json:
         ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
         means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
-        print(dumps({**counts, **means, **more, "warnings": warnings}))
+        print(dumps({**counts, "rerank": by and to_json(by), **means, **more, "warnings": warnings}))
     else:
-        print(_table(counts, intervals, evaluation.macro_means(), more))
+        print(_table(by, counts, intervals, evaluation.macro_means(), more))
     return evaluation
 
 
@@ -198,13 +202,15 @@ def _write_classes(evaluation: Evaluation, path: Path) -> None:
 
 
 def _table(
+    by: Rerank | None,
     counts: dict[str, Any],
     intervals: dict[str, Interval],
     macro: dict[str, float],
     more: dict[str, dict[str, float] | str],
 ) -> str:
     """The results for people: a name and its numbers a line."""
-    lines = [
+    lines = [f"{in_words(by)}; knn@k and open set are by similarity", ""] if by else []
+    lines += [
         f"{name.replace('_', ' '):<24}{'unknown' if count is None else count:>10}" for name, count in counts.items()
     ]
     lines += ["", f"{'':<24}{'mean':>10}  {'95 % interval':<18}{'over classes':>13}"]

@@ -52,6 +52,8 @@ class Answer:
         neighbours: the nearest references, nearest first.
         generation: of the index.
         fingerprint: of the embedder.
+        rerank: how the neighbours were put into another order, with the reference set; None where they stand by
+            similarity. All else is judged by similarity in any case.
     """
 
     query: str | None
@@ -68,6 +70,7 @@ class Answer:
     neighbours: list[Neighbour]
     generation: int
     fingerprint: str
+    rerank: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The answer as JSON values."""

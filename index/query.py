@@ -16,9 +16,11 @@ from eval.contact_sheet import Row, Tile, contact_sheet
 from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.images import BadImage, open_image, thumbnail
+from eval.rerank import METHODS, Method, in_words
 from index.answer import Answer, Neighbour
 from index.calibrate import describe
 from index.calibration import STALE
+from index.reranking import RerankedIndex
 from index.search import Index
 from index.taxonomy import LABEL, name_at
 
@@ -36,7 +38,13 @@ PICTURES = {".png": ("PNG", 100_000), ".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG"
 
 
 def main(
-    index: Path, *photos: Path, k: int = 10, together: bool = False, json: bool = False, picture: Path | None = None
+    index: Path,
+    *photos: Path,
+    k: int = 10,
+    together: bool = False,
+    rerank: Method = "none",
+    json: bool = False,
+    picture: Path | None = None,
 ) -> list[Answer | BadImage]:
     """Answer photos with the class of the nearest references, and show these.
 
@@ -47,6 +55,9 @@ def main(
         photos: photos, or folders of photos.
         k: references to look at for each photo.
         together: the photos show one subject: answer them as one query, by their mean similarities.
+        rerank: show the references in another order, by what they say of each other; the answer stays as it is.
+            alpha-qe searches again with the photo's vector moved towards its nearest references, k-reciprocal prefers
+            those that share their surroundings with the photo.
         json: print a list with one object a photo.
         picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
 
@@ -55,9 +66,12 @@ def main(
     """
     queries = list(_expanded(photos))
     _check(queries, k, picture)
-    opened = Index.open(index)
+    by = METHODS[rerank]
+    opened = RerankedIndex.open(index, by) if by else Index.open(index)
     if not json:
         print(_heading(opened))
+        if by:
+            print(f"{in_words(by)}; answers are by similarity")
     results: list[tuple[Path, Answer | BadImage]] = []
     for photo in queries[:1] if together else queries:
         result = _answer_together(opened, queries, k) if together else _answer(opened, photo, k)

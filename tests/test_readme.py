@@ -31,7 +31,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("run", ["runs/mine", "runs/collection"])
 def test_the_commands_for_ones_own_photos_run(home: Path, run: str) -> None:
-    (block,) = (text for text in re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if run in text)
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (block,) = (text for text in blocks if f"--run {run}" in text)
     for line in block.splitlines():
         words = shlex.split(line)
         assert words[0] == "python"
@@ -40,6 +41,16 @@ def test_the_commands_for_ones_own_photos_run(home: Path, run: str) -> None:
     assert "recall@1" in done.stdout
     assert ("was trained on" in done.stderr) == (run == "runs/mine")
     assert (home / "evidence.png").exists() or run != "runs/mine"
+
+
+def test_the_commands_for_more_of_the_same_kind_run(home: Path) -> None:
+    """After the commands above, whose run and index they use."""
+    (block,) = (text for text in re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if "--views" in text)
+    for line in block.splitlines():
+        words = shlex.split(line)
+        done = subprocess.run([sys.executable, *words[1:]], cwd=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert (home / "mirrored" / "trained_on.npy").exists()
 
 
 def test_the_commands_that_change_an_index_run(home: Path) -> None:

@@ -6,8 +6,10 @@ import onnxruntime
 import pytest
 import torch
 
-from embedder.export import export, fingerprint
+from embedder.export import export, fingerprint, main
 from embedder.preprocess import Preprocessing
+from embedder.runtime import Embedder
+from eval.errors import InputError
 
 
 def metadata(path):
@@ -165,3 +167,34 @@ def test_a_file_that_is_not_the_network_is_never_written(tmp_path, small_network
         export(Spoilt(), Preprocessing(16), path, {})
     assert path.read_bytes() == b"the one before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_is_exported_once_more_with_other_views(whole, tmp_path, capsys):
+    run, again, mirrored = Embedder.open(whole), tmp_path / "a" / "embedder-whole.onnx", tmp_path / "mirror.onnx"
+    assert main(whole, views="whole", out=again) == again
+    assert capsys.readouterr().out == f"{run.fingerprint}\n{again}\n"
+    main(whole, views="whole,mirror", out=mirrored)
+    one, other = Embedder.open(again), Embedder.open(mirrored)
+    assert (one.views, other.views) == (("whole",), ("whole", "mirror"))
+    assert one.fingerprint == run.fingerprint != other.fingerprint
+    for embedder in (one, other):
+        assert (embedder.summary, embedder.preprocessing) == (run.summary, run.preprocessing)
+        assert embedder.trained_on == run.trained_on
+        assert embedder.trained_on
+    images = photos(5, run.preprocessing.size)
+    np.testing.assert_allclose(one.vectors(images), run.vectors(images), atol=1e-6)
+    total = run.vectors(images) + run.vectors(images[:, :, ::-1])
+    expected = total / np.linalg.norm(total, axis=1, keepdims=True)
+    np.testing.assert_allclose(other.vectors(images), expected, atol=1e-5)
+
+
+def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
+    for out in (whole / "embedder.onnx", tmp_path / "mirror"):
+        with pytest.raises(InputError, match=r"give one that ends in \.onnx and is not the run's own file"):
+            main(whole, views="whole,mirror", out=out, overwrite=True)
+    (tmp_path / "mirror.onnx").write_bytes(b"something")
+    with pytest.raises(InputError, match=r"mirror\.onnx exists; give another --out, or --overwrite"):
+        main(whole, views="whole,mirror", out=tmp_path / "mirror.onnx")
+    with pytest.raises(InputError, match=r"has no config\.yaml, which the network is made from"):
+        main(run_folder, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
+    assert (tmp_path / "mirror.onnx").read_bytes() == b"something"

@@ -10,6 +10,7 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.leaks import find_leaks
+from eval.rerank import AlphaQE, KReciprocal, Rerank, expanded, k_reciprocal_distances
 from eval.vote import vote
 from tests.eval.test_metrics import naive_average_precision
 
@@ -262,3 +263,45 @@ def test_references_without_a_label_are_no_copies() -> None:
     found = evaluate(queries, references, [1])
     assert found.queries == 4
     assert find_leaks(queries, references, found.rows, found.nearest).same_photo == 0
+
+
+def naive_order(query: np.ndarray, targets: np.ndarray, there: list[int], by: Rerank) -> list[int]:
+    """The rows ``there`` in their new order."""
+    order = sorted(there, key=lambda row: (-float(targets[row].astype(float) @ query.astype(float)), row))
+    if isinstance(by, AlphaQE):
+        near = targets[order[: by.n]]
+        moved = expanded(query, near, near @ query, by.alpha).astype(float)
+        return sorted(there, key=lambda row: (-float(targets[row].astype(float) @ moved), row))
+    first = order[: by.candidates]
+    distances = k_reciprocal_distances(query, targets[first], by.k1, by.k2, by.weight)
+    return [first[place] for place in np.argsort(distances.round(9), kind="stable")] + order[by.candidates :]
+
+
+@pytest.mark.parametrize("by", [AlphaQE(n=4), AlphaQE(n=100), KReciprocal(k1=6, k2=3, candidates=15), KReciprocal()])
+@pytest.mark.parametrize("itself", [True, False])
+def test_metrics_are_those_of_the_new_order(by: Rerank, itself: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which, as in the old one, no row of a set that searches itself finds itself."""
+    queries, references = embeddings(LABELS), None if itself else embeddings([None, *"abcde" * 7], seed=1)
+    plain, targets = evaluate(queries, references, (1, 5)), references or queries
+    for block in (None, 8 * len(targets)):  # all queries at once, or eight of them
+        if block:
+            monkeypatch.setattr(neighbours, "BLOCK_VALUES", block)
+        found = evaluate(queries, references, (1, 5), rerank=by)
+        for place, row in enumerate(found.rows):
+            label, query = queries.labels[row], queries.vectors[row]
+            labelled = [other for other, label in enumerate(targets.labels) if label is not None]
+            there = [other for other in labelled if not itself or other != row]
+            order = naive_order(query, targets.vectors, there, by)
+            relevant = np.array([targets.labels[other] == label for other in order])
+            total = int(relevant.sum())
+            scores = {name: float(values[place]) for name, values in found.per_query.items()}
+            assert scores["recall@1"] == float(relevant[0])
+            assert scores["precision@5"] == pytest.approx(relevant[:5].mean())
+            assert scores["r_precision"] == pytest.approx(relevant[:total].mean())
+            assert scores["map@r"] == pytest.approx(naive_average_precision(relevant, total, total))
+    assert found.means()["map@r"] != plain.means()["map@r"]
+    for one, other in ((found.shares, plain.shares), (found.hidden_scores, plain.hidden_scores)):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(found.per_query["knn@5"], plain.per_query["knn@5"])
+    np.testing.assert_array_equal(found.nearest.rows, plain.nearest.rows)
+    assert found.open_set() == plain.open_set()

@@ -16,6 +16,7 @@ from eval.evaluation import evaluate
 from eval.health import health
 from eval.recall import main
 from eval.reliability import expected_calibration_error
+from eval.rerank import KReciprocal, to_json
 from eval.verification import verify
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     output = capsys.readouterr()
     printed = json.loads(output.out)
     means = ["recall@1", "recall@2", "recall@4", "r_precision", "map@r", "map@4", "precision@4", "mrr@4", "knn@4"]
-    assert list(printed) == [*COUNTS, *means, "macro", "intervals", "open_set", "warnings"]
+    assert list(printed) == [*COUNTS, "rerank", *means, "macro", "intervals", "open_set", "warnings"]
     expected = evaluate(EmbeddingSet.load(queries), None, [1, 2, 4])
     intervals = {name: [one.low, one.high] for name, one in expected.intervals().items()}
     rough = "only 3 classes: take the intervals as hints"
@@ -62,7 +63,7 @@ def test_json_is_one_object_with_these_names(queries: Path, capsys: pytest.Captu
     }
     counted["copies_among_references"] = 0
     unknown = {"similar_picture": None, "trained_on": None, "class_trained_on": None, "protocol": "unknown"}
-    more = {"macro": expected.macro_means(), "intervals": intervals, "open_set": expected.open_set()}
+    more = {"rerank": None, "macro": expected.macro_means(), "intervals": intervals, "open_set": expected.open_set()}
     assert printed == {**counted, **unknown, **expected.means(), **more, "warnings": [rough]}
     assert returned.means() == expected.means()
     assert output.err == "warning: only 3 classes: take the intervals as hints\n"
@@ -225,3 +226,15 @@ def test_calibration_of_the_vote_in_full(queries: Path, capsys: pytest.CaptureFi
     evaluation = evaluate(EmbeddingSet.load(queries), None, [1, 4])
     expected = expected_calibration_error(evaluation.shares, evaluation.per_query["knn@4"] > 0)
     assert printed["calibration"] == {"ece@4": expected}
+
+
+def test_a_new_order_is_told(queries: Path, references: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(queries, references, rerank="k-reciprocal", json=True)
+    printed = json.loads(capsys.readouterr().out)
+    expected = evaluate(EmbeddingSet.load(queries), EmbeddingSet.load(references), rerank=KReciprocal())
+    assert printed["rerank"] == to_json(KReciprocal())
+    assert {name: printed[name] for name in expected.per_query} == expected.means()
+    main(queries, references, rerank="alpha-qe")
+    first, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert first == "re-ranked with the reference set by alpha-qe (n 10, alpha 3); knn@k and open set are by similarity"
+    assert rest.startswith("queries ")

@@ -152,6 +152,7 @@ from pathlib import Path
 from index import build, query
 out = build.main(Path({str(tiny_embedder)!r}), {str(photos)!r}, out=Path({str(tmp_path / "a.index")!r}))
 query.main(out, Path({str(photos / "class-1")!r}), picture=Path({str(tmp_path / "a.png")!r}))
+query.main(out, Path({str(photos / "class-1")!r}), rerank="k-reciprocal")
 print(sorted({HEAVY!r} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
