@@ -14,7 +14,7 @@ import faiss
 from eval.errors import InputError, unknown
 from index.manifest import Search
 
-FAST_ENOUGH = 50_000_000
+FAST_ENOUGH = 64_000_000
 """Numbers (references times dimension) that one core compares with a query in about 10 ms: exact search up to here."""
 
 LARGEST_GRAPH = 5_000_000
