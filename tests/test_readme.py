@@ -71,6 +71,7 @@ def test_the_commands_that_change_an_index_run(home: Path) -> None:
         "relabelled 1",
         "removed 2",
         "references 23",
+        "references 23",
         None,
     ]
 

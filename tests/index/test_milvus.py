@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -68,6 +69,17 @@ def embeddings(folder, count, seed):
     )
     EmbeddingSet(vectors, table, "tiny").save(folder, made_from={}, images_root=None, left_out=[])
     return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def faiss_as_it_was(monkeypatch):
+    """Take back what metric-learning libraries, which other tests import, make of FAISS, on which Milvus Lite runs.
+
+    ``faiss.contrib.torch_utils`` replaces ``search`` by one that takes no parameters, and keeps the original.
+    """
+    for one in vars(faiss).values():
+        if isinstance(one, type) and "search_numpy" in vars(one):
+            monkeypatch.setattr(one, "search", vars(one)["search_numpy"])
 
 
 @pytest.fixture
