@@ -127,10 +127,7 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     """
     other.verify()
     rows = np.flatnonzero(other.kept)
-    if other.manifest.milvus:
-        embeddings = EmbeddingSet(other.vectors(rows), known(other, rows), other.fingerprint)
-    else:
-        embeddings = EmbeddingSet.load(other.folder)
+    embeddings = EmbeddingSet(other.vectors(rows), known(other, rows), other.fingerprint)
     root = Path(other.manifest.images_root)
     return _of_vectors(Place.of(index), embeddings, root, on_conflict, lambda row: other.thumbnail(int(rows[row])))
 

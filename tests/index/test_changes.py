@@ -20,7 +20,7 @@ from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.selection import select
-from index.source import photos_source
+from index.source import index_source, photos_source
 from index.undo import main as undo
 from tests.index.conftest import commit_vectors, unit, write_photo
 from tests.index.forty import NAMES, VECTORS, embeddings, held, put
@@ -398,3 +398,14 @@ def test_a_damaged_index_is_not_merged(empty, tmp_path, monkeypatch):
     monkeypatch.setattr(File.check, "__defaults__", (0,))
     with pytest.raises(InputError, match=rf"{path.name} is damaged: its checksum is wrong"):
         merge(empty, other)
+
+
+def test_an_index_that_others_change_is_merged_as_it_was_opened(empty, tmp_path):
+    folder = commit_vectors(tmp_path / "other.index", VECTORS[:6], labels=[*"abcabc"])
+    other = Index.open(folder)
+    remove(folder, label="a")
+    source = index_source(Index.open(empty), other, "error")
+    (batch,) = source.references(range(6))
+    assert batch.embeddings.labels == [*"abcabc"]
+    np.testing.assert_array_equal(batch.embeddings.vectors, VECTORS[:6])
+    assert batch.extras == [b"JPEG of %d" % row for row in range(6)]
