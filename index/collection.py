@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from eval.errors import InputError, unknown
 from eval.files import read_json
 from index.candidates import NEIGHBOURS
-from index.kinds import FAST_ENOUGH, centroids, describe
+from index.kinds import FAST_ENOUGH, centroids, report
 from index.manifest import Collection, Manifest, Search, Segment
 from index.milvus import LARGEST, rows_at_once
 from index.milvus_client import connect, milvus_errors
@@ -204,9 +204,7 @@ def _tuned(after: Manifest, factory: str, folder: Path, new_files: Path) -> Mani
         effort *= 2
     found = index.search(queries, NEIGHBOURS + 1).similarities >= near.similarities[:, -1:]
     search = replace(search, recall=float(found[:, 1:].mean()), far_recall=float(shares.mean()))
-    print(describe(search), file=sys.stderr)
-    if shares.mean() < search.target_recall:
-        print(f"that is less than --target-recall {search.target_recall}; take another --kind", file=sys.stderr)
+    report(search)
     return replace(after, search=search)
 
 

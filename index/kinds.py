@@ -6,6 +6,7 @@ propose candidates, whose similarities are then taken from the vectors themselve
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -150,6 +151,13 @@ def describe(search: Search) -> str:
     if search.milliseconds is not None and search.exact_milliseconds is not None:
         told += f" in {search.milliseconds:.2f} ms; exact search takes {search.exact_milliseconds:.1f} ms"
     return told
+
+
+def report(search: Search) -> None:
+    """Say on standard error how an index is searched from now on, and where that falls short of what was asked for."""
+    print(describe(search), file=sys.stderr)
+    if search.far_recall is not None and search.far_recall < search.target_recall:
+        print(f"that is less than --target-recall {search.target_recall}; take another --kind", file=sys.stderr)
 
 
 def parse_bytes(text: str | None) -> int | None:

@@ -211,13 +211,10 @@ def _with_embedder(manifest: Manifest, model: Embedder, new_files: Path) -> Mani
 
 def _on_references(before: Index, after: Index, rows: list[int]) -> Comparison:
     """How the answers change to some of the references; ``rows`` are the rows that those of ``after`` had before."""
-    places = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(after.kept))[:ANSWERED])
-    places = places[np.argsort(np.array(rows)[places])]
+    places = np.random.default_rng(0).permutation(np.flatnonzero(after.kept))[:ANSWERED]
+    first, second = before.vectors(np.array(rows)[places]), after.vectors(places)
     ids = after.table["id"].take(pa.array(places)).to_pylist()
-    vectors = np.concatenate([after.vectors(places[[one]]) for one in range(len(places))])
-    return compare_answers(
-        (before, before.vectors(np.array(rows)[places])), (after, vectors), after.labels[places], ids
-    )
+    return compare_answers((before, first), (after, second), after.labels[places].tolist(), ids)
 
 
 def _on_photos(before: Index, after: Index, model: Embedder, photos: Catalog) -> Comparison:

@@ -1,7 +1,7 @@
 """Writing the references of an index once more: as they are now, or with vectors of another embedder."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,6 @@ AT_ONCE = 4096
 """References that are copied at once."""
 
 Rows = NDArray[np.int64]
-Renew = Callable[[Index, Rows], Iterator[Embedded]]
-"""Yields some rows of an index, in batches: its ``rows`` are theirs."""
 
 
 def copied(index: Index, rows: Rows) -> Iterator[Embedded]:

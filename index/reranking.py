@@ -52,10 +52,7 @@ class RerankedIndex(Index):
         answer = super().judge(vector, k, query, own_ids)
         length = float(np.linalg.norm(vector.astype(np.float64)))
         found = self._evidence((vector / length).astype(np.float32), k, own_ids)
-        neighbours = [
-            self._neighbour(rank, int(row), float(similarity) * min(length, 1.0), own_ids)
-            for rank, (row, similarity) in enumerate(zip(found.rows[0], found.similarities[0], strict=True), 1)
-        ]
+        neighbours = self._neighbours(found.rows[0], found.similarities[0] * min(length, 1.0), own_ids)
         return replace(answer, neighbours=neighbours[:k], rerank=to_json(self.rerank))
 
     def _evidence(self, unit: NDArray[np.float32], k: int, own_ids: Collection[str | None]) -> Neighbours:
@@ -65,7 +62,7 @@ class RerankedIndex(Index):
         def search(moved: NDArray[np.float32]) -> NDArray[np.int64]:
             return self._apart(self.search(moved, k), own_ids)[1].rows
 
-        best = reranked(unit[None], others, self.rerank, self._vectors_of, search)
+        best = reranked(unit[None], others, self.rerank, self.vectors, search)
         return Neighbours(np.hstack([own.rows, best.rows]), np.hstack([own.similarities, best.similarities]))
 
     def _apart(self, found: Neighbours, own_ids: Collection[str | None]) -> tuple[Neighbours, Neighbours]:
@@ -74,10 +71,3 @@ class RerankedIndex(Index):
         own = np.array([name in own_ids for name in names], bool)
         parts = [Neighbours(found.rows[:, which], found.similarities[:, which]) for which in (own, ~own)]
         return parts[0], parts[1]
-
-    def _vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The vectors ``[C, D]`` of some rows, in any order."""
-        order = np.argsort(rows)
-        vectors = np.empty((len(rows), self.manifest.dimension), np.float32)
-        vectors[order] = self.vectors(rows[order])
-        return vectors

@@ -209,11 +209,7 @@ class Index:
             raise InputError("the photos have nothing in common: their vectors cancel each other out")
         unit = (vector / length).astype(np.float32)
         found = self.search(unit[None], (k if self.calibration is None else max(k, VOTERS)) + SPARE)
-        similarities = found.similarities[0] * min(length, 1.0)
-        neighbours = [
-            self._neighbour(rank, int(row), float(similarity), own_ids)
-            for rank, (row, similarity) in enumerate(zip(found.rows[0], similarities, strict=True), 1)
-        ]
+        neighbours = self._neighbours(found.rows[0], found.similarities[0] * min(length, 1.0), own_ids)
         answer = Answer(
             query=query,
             known=None,
@@ -316,6 +312,13 @@ class Index:
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
         return self._read(rows)
+
+    def _neighbours(
+        self, rows: NDArray[np.int64], similarities: NDArray[np.floating], own_ids: Collection[str | None]
+    ) -> list[Neighbour]:
+        """References as they stand in an answer, nearest first."""
+        found = enumerate(zip(rows.tolist(), similarities.tolist(), strict=True), 1)
+        return [self._neighbour(rank, row, similarity, own_ids) for rank, (row, similarity) in found]
 
     def _neighbour(self, rank: int, row: int, similarity: float, own_ids: Collection[str | None]) -> Neighbour:
         """One reference as it stands in an answer."""

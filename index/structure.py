@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
+from eval.similarity import slack
 from index.candidates import NEIGHBOURS, effort, on_one_core, set_parameters
 from index.collection import served
-from index.kinds import POINTS_A_CENTROID, choose, describe, reason, structure
+from index.kinds import POINTS_A_CENTROID, choose, reason, report, structure
 from index.manifest import Manifest, Search
 from index.search import Index
 from index.store import Store
@@ -138,8 +139,7 @@ def _filled(made: faiss.Index, index: Index, rows: NDArray[np.int64], target: fl
     graph = effort(made) == "efSearch"
     _add(made, index, np.setdiff1d(rows, held), graph)
     searched = index.kept.copy()
-    searched[rows] = False
-    searched[np.setdiff1d(rows, held)] = True
+    searched[held] = False
     near, far = _Tuning.near_and_far(made, index, held, searched)
     tuned = far.least(target)
     recall = near.tried(tuned.parameters, tuned.candidates).recall
@@ -294,7 +294,7 @@ def _exactly(
 def _enough(similarities: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     """The least similarity of one of the ten nearest, less rounding."""
     there = np.where(np.isfinite(similarities), similarities, np.inf)
-    return there.min(axis=1, initial=np.inf) - np.float32(dimension * 2.0**-22)
+    return there.min(axis=1, initial=np.inf) - slack(dimension)
 
 
 def _inner(made: faiss.Index) -> faiss.Index:
@@ -320,9 +320,7 @@ def _timed(after: Manifest, folder: Path, new_files: Path) -> Manifest:
         milliseconds=milliseconds(queries, exact=False),
         exact_milliseconds=milliseconds(queries[:EXACT_TIMED], exact=True),
     )
-    print(describe(search), file=sys.stderr)
-    if search.far_recall is not None and search.far_recall < search.target_recall:
-        print(f"that is less than --target-recall {search.target_recall}; take another --kind", file=sys.stderr)
+    report(search)
     return replace(after, search=search)
 
 

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.similarity import slack
+
 SPARE = 16
 """Candidates beyond k that are asked for at first."""
 
@@ -64,8 +66,7 @@ def nearest_with_ties(search: Callable[[int], Found], queries: NDArray[np.float3
     Returns:
         Rows ``[Q, C]``, C at least the smaller of k and ``count``.
     """
-    # Two similarities are compared, each with a rounding error of at most D * 2**-24; twice that to be sure.
-    rounding = queries.shape[1] * 2.0**-22
+    rounding = slack(queries.shape[1])
     k, wanted = min(k, count), min(k + SPARE, count)
     while wanted:
         similarities, rows = search(wanted)
