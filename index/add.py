@@ -13,6 +13,7 @@ from index.commit import Writer, staging, writing
 from index.duplicates import Meeting, OnConflict, meet
 from index.journal import Change, announce
 from index.manifest import Manifest
+from index.renewal import written
 from index.search import Index
 from index.segment import SegmentWriter
 from index.source import Source, photos_source
@@ -151,13 +152,8 @@ def _twice(now: Index, rows: list[int], meeting: Meeting) -> list[int]:
 
 def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
     """Write the references of some photos; the rows of those that could be read, and the photos that could not."""
-    rows: list[int] = []
-    left_out: list[dict[str, str]] = []
-    for batch in source.references(new) if new else ():
-        references.add(batch.embeddings, batch.extras)
-        rows += [new[place] for place in batch.rows]
-        left_out += batch.left_out
-    return rows, left_out
+    places, left_out = written(source.references(new), references) if new else ([], [])
+    return [new[place] for place in places], left_out
 
 
 def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:

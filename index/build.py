@@ -24,6 +24,7 @@ from index.journal import Change
 from index.kinds import wanted_search
 from index.manifest import KIND, Collection, Manifest, Search
 from index.milvus_client import connect, new_address
+from index.renewal import written
 from index.search import Index
 from index.segment import SegmentWriter
 from index.source import Place, Source, catalog_source, embeddings_source, folder_kind
@@ -137,10 +138,7 @@ def _build(
         milvus = Collection(address, before.milvus.name if before and before.milvus else "")
     with staging(out) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
         embedder, trained_on = copy_embedder(model, new_files)
-        left_out = []
-        for batch in source.references(range(len(source.ids))):
-            references.add(batch.embeddings, batch.extras)
-            left_out += batch.left_out
+        _, left_out = written(source.references(range(len(source.ids))), references)
         check_readable(left_out, len(source.ids), made_from["images_root"])
         with writing(out) as writer:
             if writer.before != before:

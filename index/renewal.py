@@ -62,11 +62,11 @@ def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_im
             yield _unchanged(batch, some[there], [names[place] for place in np.flatnonzero(there)], on_bad_image)
 
 
-def written(renew: Iterator[Embedded], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
-    """Write what ``renew`` yields; the rows that were written, and the photos that were left out."""
+def written(batches: Iterator[Embedded], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
+    """Write references that come in batches; the rows that were written, and the photos that were left out."""
     rows: list[int] = []
     left_out: list[dict[str, str]] = []
-    for batch in renew:
+    for batch in batches:
         references.add(batch.embeddings, batch.extras)
         rows += batch.rows
         left_out += batch.left_out
