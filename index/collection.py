@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from eval.errors import InputError, unknown
 from eval.files import read_json
 from index.candidates import NEIGHBOURS
-from index.kinds import FAST_ENOUGH, centroids, report
+from index.kinds import ERRORS, FAST_ENOUGH, centroids, report
 from index.manifest import Collection, Manifest, Search, Segment
 from index.milvus import LARGEST, rows_at_once
 from index.milvus_client import connect, milvus_errors
@@ -198,7 +198,7 @@ def _tuned(after: Manifest, factory: str, folder: Path, new_files: Path) -> Mani
         search = replace(search, parameters={name: effort})
         index = Index(Store.of(replace(after, search=search), folder, new_files))
         shares = (index.search(far, NEIGHBOURS).similarities >= enough).mean(axis=1)
-        sure = shares.mean() - shares.std() / len(shares) ** 0.5
+        sure = shares.mean() - ERRORS * shares.std() / len(shares) ** 0.5
         if sure >= search.target_recall or effort >= min(MOST_EFFORT, 2 * search.count):
             break
         effort *= 2
@@ -227,6 +227,12 @@ def settle(folder: Path, after: Manifest, before: Manifest | None) -> None:
         print(f"left to the next change of {folder}: {error}", file=sys.stderr)
 
 
+def discard(collection: Collection) -> None:
+    """Drop a collection that no generation has come to name."""
+    with milvus_errors(collection):
+        connect(collection.address).drop_collection(collection.name)
+
+
 def _left(folder: Path, before: Manifest | None) -> list[Collection]:
     """The collection of the generation that is no longer kept, where it had one."""
     path = folder / kept_name(before.generation - 1) if before else folder
@@ -242,4 +248,6 @@ def _settle(place: Collection, current: Collection | None, kept: set[str]) -> No
         (client.alter_alias if alias in there else client.create_alias)(current.name, alias)
     for name in client.list_collections():
         if name.startswith(f"{alias}_") and name not in kept:
+            for left in client.list_aliases(name)["aliases"]:  # where the vectors have gone elsewhere
+                client.drop_alias(left)
             client.drop_collection(name)

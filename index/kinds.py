@@ -24,6 +24,9 @@ LARGEST_GRAPH = 5_000_000
 POINTS_A_CENTROID = 50
 """References that k-means has of each centroid; FAISS warns below 39."""
 
+ERRORS = 2
+"""Standard errors of what is measured that a target is to be passed by: the first to pass it has been lucky."""
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 

@@ -15,11 +15,13 @@ from eval.command import run
 from eval.errors import InputError
 from index.build import copy_embedder
 from index.calibrate import calibrated_if_possible
+from index.collection import discard, milvus_index
 from index.commit import Writer, staging, writing
 from index.comparison import Comparison, compare_answers
 from index.journal import Change, announce
 from index.kinds import wanted_search
-from index.manifest import Manifest, Search
+from index.manifest import Collection, Manifest, Search
+from index.milvus_client import connect, new_address
 from index.renewal import copied, embedded, written
 from index.search import Index
 from index.segment import SegmentWriter
@@ -28,6 +30,9 @@ from index.structure import searchable
 
 ANSWERED = 500
 """References that are answered before and after where no photos are given for that."""
+
+FOLDER = "folder"
+"""The place of vectors that are not in Milvus."""
 
 
 def main(
@@ -38,6 +43,7 @@ def main(
     max_memory: str | None = None,
     embedder: Path | None = None,
     images_root: Path | None = None,
+    milvus: str | None = None,
     validation: str | None = None,
     on_bad_image: OnBadImage = "error",
     dry_run: bool = False,
@@ -54,6 +60,7 @@ def main(
         max_memory: as for index.build.
         embedder: a run folder or an embedder.onnx that makes the vectors anew, of the photos that the index names.
         images_root: the folder that these photos are in by now.
+        milvus: where the vectors are to go: the address of a Milvus, as for index.build, or "folder" to take them back.
         validation: labelled photos to answer before and after; by default some of the references, each without itself.
         on_bad_image: stop where a photo is gone, damaged or another one by now, or leave its reference out.
         dry_run: do all of it, say what would change, and keep the index as it is.
@@ -69,8 +76,11 @@ def main(
     if model is not None and model.fingerprint == opened.fingerprint:
         model = None
     fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
-    search = _asked(opened, kind, target_recall, max_memory, dimension)
-    plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), on_bad_image)
+    address = milvus if milvus in (None, FOLDER) else new_address(milvus)
+    if address not in (None, FOLDER):
+        connect(address)  # which had better fail before the photos are embedded than after
+    search = _asked(opened, kind, target_recall, max_memory, dimension, address)
+    plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), address, on_bad_image)
     with staging(index) as new_files, SegmentWriter(new_files, fingerprint, dimension) as references:
         early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if model else ([], [])
         with writing(index) as writer:
@@ -86,17 +96,23 @@ def main(
             change = _change(manifest, left_out, found)
             if not dry_run:
                 writer.commit(manifest, change, new_files)
+            elif manifest.milvus and manifest.milvus != now.manifest.milvus:
+                discard(manifest.milvus)
     report_left_out(left_out)
     announce(index, change, now.generation if dry_run else now.generation + 1, dry_run)
     print(found)
     return found
 
 
-def _asked(index: Index, kind: str | None, recall: float | None, memory: str | None, dimension: int) -> Search:
-    """How the index is to be searched: what is not said stays."""
+def _asked(
+    index: Index, kind: str | None, recall: float | None, memory: str | None, dimension: int, address: str | None
+) -> Search:
+    """How the index is to be searched: what is not said stays, but for the memory where this machine holds nothing."""
     before = index.manifest.search
     wanted = wanted_search(kind or before.kind, before.target_recall if recall is None else recall, memory, dimension)
-    return wanted if memory is not None else replace(wanted, max_memory=before.max_memory)
+    if address not in (None, FOLDER):
+        milvus_index(wanted, 0, dimension)
+    return wanted if memory is not None or address else replace(wanted, max_memory=before.max_memory)
 
 
 @dataclass(frozen=True)
@@ -107,12 +123,14 @@ class _Plan:
         model: another embedder; None where it stays.
         search: how it is searched.
         root: where its photos are.
+        address: of the Milvus that its vectors go to, or ``FOLDER``; None where they stay.
         on_bad_image: what to do with a photo that is not what it was.
     """
 
     model: Embedder | None
     search: Search
     root: Path
+    address: str | None
     on_bad_image: OnBadImage
 
     def renewed(self, index: Index, rows: NDArray[np.int64]) -> Iterator[Embedded]:
@@ -138,7 +156,7 @@ class _Plan:
         rows, left_out = early
         if self.model is None:
             now.verify()
-        if self.model or not _is_tidy(now):
+        if self.model or manifest.milvus != now.manifest.milvus or not _is_tidy(now):
             more, others = written(self.renewed(now, _rest(now, opened if self.model else None)), references)
             rows, left_out = [*rows, *more], [*left_out, *others]
             manifest = _renewed(manifest, opened, now, rows, references, writer)
@@ -154,10 +172,17 @@ class _Plan:
         return manifest, rows, left_out
 
     def _asked_for(self, manifest: Manifest) -> Manifest:
-        """The generation that is to be searched in another way, with its photos in another place."""
+        """The generation that is to be searched in another way, with its photos or its vectors in another place."""
         asked = {name: getattr(self.search, name) for name in ("kind", "target_recall", "max_memory")}
         made_from = {**manifest.made_from, **asked, "images_root": str(self.root)}
-        return replace(manifest, search=self.search, images_root=str(self.root), made_from=made_from)
+        place = manifest.milvus
+        if self.address == FOLDER:
+            place = None
+            made_from.pop("milvus", None)
+        elif self.address and (place is None or place.address != self.address):
+            place = Collection(self.address, place.name if place else "")
+            made_from["milvus"] = self.address
+        return replace(manifest, search=self.search, images_root=str(self.root), milvus=place, made_from=made_from)
 
 
 def _is_tidy(index: Index) -> bool:

@@ -24,7 +24,7 @@ from eval.errors import InputError
 from eval.similarity import slack
 from index.candidates import NEIGHBOURS, effort, on_one_core, set_parameters
 from index.collection import served
-from index.kinds import POINTS_A_CENTROID, choose, reason, report, structure
+from index.kinds import ERRORS, POINTS_A_CENTROID, choose, reason, report, structure
 from index.manifest import Manifest, Search
 from index.search import Index
 from index.store import Store
@@ -33,9 +33,6 @@ MERGED = 0.1
 """The share of rows that may be newer than the search file; from there on they are added to it."""
 
 HELD_OUT = 1000
-ERRORS = 2
-"""Standard errors of what is measured that the target is to be passed by: the first to pass it has been lucky."""
-
 TRAINED_ON = 65_536
 """References that a structure without centroids is trained on at most."""
 

@@ -26,6 +26,7 @@ from index.build import main as build
 from index.calibrate import main as calibrate
 from index.check import main as check
 from index.info import main as info
+from index.journal import read_journal
 from index.manifest import Manifest
 from index.merge import main as merge
 from index.milvus_client import connect, parse_address
@@ -37,7 +38,7 @@ from index.review import main as review
 from index.undo import main as undo
 from tests.index.conftest import unit
 
-pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+pymilvus = pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
 
 DIMENSION = 48
@@ -592,6 +593,72 @@ def test_merging(twins, tmp_path, lite, source, tiny_embedder):
     merge(twins[0], others[1])
     merge(twins[1], others[0])
     check_same(*twins)
+
+
+def held(address):
+    """What the collections and their aliases there are called."""
+    client = connect(address)
+    return sorted(client.list_collections()), sorted(client.list_aliases()["aliases"])
+
+
+def test_moving_into_milvus_and_back(twins, lite, source, monkeypatch):
+    drop = pymilvus.MilvusClient.drop_collection
+
+    def like_a_server(client, name):
+        assert not client.list_aliases(name)["aliases"], "Milvus drops no collection that has an alias"
+        drop(client, name)
+
+    monkeypatch.setattr(pymilvus.MilvusClient, "drop_collection", like_a_server)
+    folder = twins[1]
+    shutil.copytree(folder, folder.with_name("as-it-was.index"))
+    was = held(lite)
+    rebuild(folder, milvus=lite, dry_run=True)
+    assert held(lite) == was
+    rebuild(folder, milvus=lite)
+    assert not [*folder.glob("vectors-000002*")]
+    assert [len(names) for names in held(lite)] == [len(names) + 1 for names in was]
+    assert Index.open(folder).manifest.milvus.address == lite
+    check_same(folder, folder.with_name("as-it-was.index"))
+    assert [one["command"] for one in read_journal(folder, Index.open(folder).manifest.journal)] == ["build", "rebuild"]
+
+    undo(folder)
+    assert Index.open(folder).manifest.milvus is None
+    check_same(folder, folder.with_name("as-it-was.index"))
+    undo(folder)
+    for one in (folder, folder.with_name("as-it-was.index")):
+        add(one, source(8, 2))
+    check_same(folder, folder.with_name("as-it-was.index"))
+
+    rebuild(folder, milvus="folder")
+    assert Index.open(folder).manifest.milvus is None
+    check_same(folder, folder.with_name("as-it-was.index"))
+    for one in (folder, folder.with_name("as-it-was.index")):
+        add(one, source(8, 3))
+        remove(one, label="kind-3")
+    assert held(lite) == was  # as no generation that is kept needs it
+    check_same(folder, folder.with_name("as-it-was.index"))
+
+
+def test_moving_to_another_milvus(twins, tmp_path):
+    folder = twins[0]
+    other = str(tmp_path / "other.db")
+    rebuild(folder, milvus=other)
+    assert Index.open(folder).manifest.milvus.address == other
+    check_same(*twins)
+
+
+def test_building_as_it_was_moved(twins, lite, source, tiny_embedder, capsys):
+    rebuild(twins[1], milvus=lite)
+    build(tiny_embedder, source(60, 1), out=twins[1], milvus=lite)
+    assert "is made already" in capsys.readouterr().err
+
+
+def test_moving_what_milvus_is_not_used_for(twins, lite):
+    rebuild(twins[1], kind="sq", max_memory="1GB")
+    with pytest.raises(InputError, match="kind of search in Milvus"):
+        rebuild(twins[1], milvus=lite)
+    rebuild(twins[1], milvus=lite, kind="flat")
+    assert Index.open(twins[1]).manifest.search.max_memory is None
 
 
 def test_the_other_commands(tmp_path, lite, source, tiny_embedder, capsys):
