@@ -109,6 +109,9 @@ def staging(folder: Path) -> Iterator[Path]:
 
     While this process lives it holds a lock on it; what a killed one leaves is removed by the next commit. The index
     folder is made where there is none, and taken away again where nothing was committed.
+
+    Raises:
+        InputError: it is a link that leads to nothing.
     """
     _need_locks()
     path, descriptor = _own_folder(folder)
@@ -123,6 +126,10 @@ def staging(folder: Path) -> Iterator[Path]:
 
 def _own_folder(folder: Path) -> tuple[Path, int]:
     """Make a staging folder and lock it; once more where a commit took it for an abandoned one in between."""
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(
+            f"{folder} is a link that leads to nothing ({folder.readlink()}); remove it, or make what it names"
+        )
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):

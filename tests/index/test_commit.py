@@ -13,6 +13,7 @@ import pytest
 
 from eval import files as files_room
 from eval import folders
+from eval.errors import InputError
 from index import commit as commit_room
 from index.commit import staging, writing
 from index.journal import Change
@@ -231,6 +232,14 @@ def test_what_no_commit_has_made_stays(folder, add_vectors, random_vectors):
     add_vectors(folder, random_vectors(5, seed=2))
     assert before - names(folder) == {"staging-abandone"}
     assert (folder / "staging-pictures" / "holiday.jpg").exists()
+
+
+def test_a_link_that_leads_to_nothing_is_no_place_for_an_index(tmp_path):
+    for name, target in (("away.index", tmp_path / "gone"), ("loop.index", tmp_path / "loop.index")):
+        (tmp_path / name).symlink_to(target)
+        message = rf"{name} is a link that leads to nothing \(.*; remove it"
+        with pytest.raises(InputError, match=message), staging(tmp_path / name):
+            pass
 
 
 def test_a_staging_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
