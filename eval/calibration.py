@@ -18,6 +18,9 @@ Codes = NDArray[np.int64]
 LEVELS = 20
 """Bisections of the level of ``expected_threshold``: to a millionth."""
 
+TIE = 1e-9
+"""How far apart two scores may be that are the same but for rounding."""
+
 _SMALLEST_SHARE = 1e-6  # what a label without any vote is given, so that its logarithm is finite
 
 
@@ -125,7 +128,8 @@ def leave_one_out_set(
 
     Args:
         right: ``[N]``, the score of each reference's own label, its group left out.
-        candidates: ``[N, L]``, the query's score of each label, the group of that reference left out.
+        candidates: ``[N, L]``, the query's score of each label, the group of that reference left out. Scores no
+            further apart than ``TIE`` are the same: they are sums, and rounded.
         coverage: in (0, 1).
         groups: ``[N]``, which references belong together, such as photos of one individual; none where each is alone.
 
@@ -146,7 +150,7 @@ def leave_one_out_set(
     _, members, sizes = np.unique(
         np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
     )
-    better = (1 / sizes[members]) @ (right[:, None] > candidates)
+    better = (1 / sizes[members]) @ (right[:, None] > candidates + TIE)
     return np.asarray(better < coverage * (len(sizes) + 1) - 1e-9)
 
 

@@ -37,8 +37,10 @@ class Answer:
     Attributes:
         query: the photo's path; None where it came as bytes or as an image.
         known: whether the photo shows a class of the index, by the similarity of what is nearest.
-        label: the class with the most votes; None where it is unknown.
-        probability: that the first of the candidates is right, if the photo shows a class of the index.
+        label: the class with the most votes, of those of ``taxon`` where that is a genus or higher; None where the photo
+            is unknown.
+        probability: that ``label``, or else the first of the candidates, is right, if the photo shows a class of the
+            index.
         level: the deepest level at which a name is sure enough: ``label``, or ``genus``, ``family`` or ``order`` where
             the references have such columns; None where none is, or the photo is unknown.
         taxon: the name at that level.
@@ -52,6 +54,8 @@ class Answer:
         neighbours: the nearest references, nearest first.
         generation: of the index.
         fingerprint: of the embedder.
+        calibration_stale: whether so many references have changed since the index was calibrated that what is promised
+            may no longer hold.
         rerank: how the neighbours were put into another order, with the reference set; None where they stand by
             similarity. All else is judged by similarity in any case.
     """
@@ -70,6 +74,7 @@ class Answer:
     neighbours: list[Neighbour]
     generation: int
     fingerprint: str
+    calibration_stale: bool | None
     rerank: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -3,18 +3,21 @@
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 from pyarrow import feather
 
 from eval.command import run
 from eval.errors import InputError
-from index.calibration import SURE, By, Calibration
+from index.calibration import COVERAGE, SURE, By, Calibration
 from index.commit import staging, writing
 from index.hiding import calibrate
 from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
 from index.store import Store
+
+Rate = float | Literal["auto"]
 
 VOTES: dict[By, str] = {
     "neighbours": "",
@@ -28,25 +31,26 @@ def main(
     index: Path,
     *,
     by: By | None = None,
-    false_accepts: float | None = None,
-    coverage: float = 0.9,
-    sure: float = SURE,
+    false_accepts: Rate | None = None,
+    coverage: float | None = None,
+    sure: float | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Measure on an index's references when a photo is unknown, how probable an answer is, and which labels to name.
 
-    An index is calibrated when it is built; this does it anew, after changes or for other rates.
+    An index is calibrated when it is built; this does it anew, after changes or for other rates. What is not said is as
+    the last time.
 
     Args:
         index: an index folder.
-        by: who votes on a photo from now on: its nearest references, the prototypes of classes (the mean of each
-            class's references), or both; by default those who do so far, and at first the neighbours.
-        false_accepts: the expected share of photos of other classes like the index's that are taken for known;
-            by default the least at which nine of ten known photos still count as known.
-        coverage: how often label sets hold the right label: in practice; 2 * coverage - 1 is guaranteed.
-        sure: the probability from which on a label is sure enough; below it the answer is the genus, family or order
-            that is, where the references have such columns.
-        seed: of the draw of up to 5,000 references, in whole classes.
+        by: who votes on a photo from now on: its nearest references (at first), the prototypes of classes (the mean of
+            each class's references), or both.
+        false_accepts: the expected share of photos of other classes like the index's that are taken for known; auto
+            (at first) is the least at which nine of ten known photos still count as known, where there is such a rate.
+        coverage: how often label sets hold the right label (at first 0.9): in practice; 2 * coverage - 1 is guaranteed.
+        sure: the probability from which on a label is sure enough (at first 0.9); below it the answer is the genus,
+            family or order that is, where the references have such columns.
+        seed: of the draw of up to 5,000 references, in whole classes of up to 250.
 
     Returns:
         What was measured.
@@ -54,12 +58,31 @@ def main(
     Index.open(index)  # where there is none, nothing is made
     with staging(index) as new_files, writing(index) as writer:
         opened = Index.open(index)
-        by = by or (opened.calibration.by if opened.calibration else "neighbours")
-        after = calibrated(opened, new_files, writer.generation, by, false_accepts, coverage, sure, seed)
+        asked = _asked(opened, by, false_accepts, coverage, sure)
+        after = calibrated(opened, new_files, writer.generation, *asked, seed)
         writer.commit(after, Change("calibrate"), new_files)
     found = Calibration.of(after.calibration or {})
     print(f"{index}: {describe(found)}")
     return found
+
+
+def _asked(
+    index: Index,
+    by: By | None = None,
+    false_accepts: Rate | None = None,
+    coverage: float | None = None,
+    sure: float | None = None,
+) -> tuple[By, float | None, float, float]:
+    """What ``calibrate`` takes: what is None is as the last time."""
+    last = index.calibration
+    if false_accepts is None:
+        false_accepts = last.asked if last else None
+    return (
+        by or (last.by if last else "neighbours"),
+        None if false_accepts == "auto" else false_accepts,
+        (last.coverage if last else COVERAGE) if coverage is None else coverage,
+        (last.sure if last else SURE) if sure is None else sure,
+    )
 
 
 def calibrated(
@@ -68,7 +91,7 @@ def calibrated(
     generation: int,
     by: By = "neighbours",
     false_accepts: float | None = None,
-    coverage: float = 0.9,
+    coverage: float = COVERAGE,
     sure: float = SURE,
     seed: int = 0,
 ) -> Manifest:
@@ -106,10 +129,8 @@ def calibrated_if_possible(
         by: who votes, where there was no last time.
     """
     index = Index(Store.of(after, folder, new_files))
-    last = index.calibration
-    asked = (by,) if last is None else (last.by, last.asked, last.coverage, last.sure)
     try:
-        found = calibrated(index, new_files, generation, *asked)
+        found = calibrated(index, new_files, generation, *_asked(index, None if index.calibration else by))
     except InputError as error:
         print(f"uncalibrated: {error}", file=sys.stderr)
         return replace(after, calibration=None)
@@ -120,16 +141,21 @@ def calibrated_if_possible(
 def describe(calibration: Calibration) -> str:
     """What a calibration promises, in a sentence."""
     of = f"{calibration.photos} photos of {calibration.classes} classes{VOTES[calibration.by]}"
+    if calibration.copies:
+        of += f" ({calibration.copies} have near copies, which were left out with them)"
     asked = calibration.asked
     few = f" ({asked:.1%} would take more classes)" if asked is not None and asked < calibration.false_accepts else ""
     known = (
         f"of photos of other classes like these {calibration.false_accepts:.1%} are expected to be taken for known"
         f"{few}, and {calibration.known_accepted:.1%} of known ones are"
     )
-    if calibration.classes_trained_on:
-        known += "; the embedder was trained on these classes, and takes others for known more often"
+    if calibration.classes_trained_on is not False:
+        was = "was" if calibration.classes_trained_on else "may have been"
+        known += f"; the embedder {was} trained on these classes, and takes others for known more often"
     least = max(0.0, 2 * calibration.coverage - 1)
     sets = f"label sets hold the right label of {calibration.coverage:.0%} of known photos or so, {least:.0%} at least"
+    if calibration.lone:
+        sets += f"; nothing of this is about known photos of classes of one reference, which {calibration.lone} of these are"
     return f"calibrated on {of}: {known}; {sets}"
 
 

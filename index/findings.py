@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from eval.doubts import doubts
 from eval.errors import InputError
-from eval.leaks import SIMILAR_PICTURE, SIMILAR_VECTOR
+from eval.leaks import SIMILAR_VECTOR
 from eval.neighbours import Neighbours
 from index.calibration import VOTERS
+from index.copies import linked, look_alike
 from index.references import Mask, References, Rows, split
 
 SAMPLE = 50_000
@@ -206,14 +205,10 @@ def _copies(references: References, queries: Rows, others: Neighbours, near: flo
     """The connected components of near copies."""
     query, place = np.nonzero(others.rows >= 0)
     pairs, cosines = np.stack([queries[query], others.rows[query, place]]), others.similarities[query, place]
-    bits = np.bitwise_count(np.bitwise_xor(*references.pictures[pairs]))
-    alike = (cosines >= near) | (references.pictured[pairs].all(axis=0) & (bits <= SIMILAR_PICTURE))
-    members, ends = np.unique(pairs[:, alike], return_inverse=True)
-    ends = ends.reshape(2, -1)
-    links = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(len(members), len(members)))
-    count, component = connected_components(links, directed=False)
-    least = np.full(count, np.inf, np.float32)
-    np.minimum.at(least, component[ends[0]], cosines[alike])
+    alike = (cosines >= near) | look_alike(references.pictures, references.pictured, pairs)
+    members, component = linked(pairs[:, alike])
+    least = np.full(component.max(initial=-1) + 1, np.inf, np.float32)
+    np.minimum.at(least, component[np.searchsorted(members, pairs[0, alike])], cosines[alike])
     groups = [
         Copies(
             rows=references.rows[some].tolist(),

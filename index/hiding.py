@@ -14,7 +14,18 @@ from eval.calibration import expected_threshold
 from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.quality import sharpness
-from index.calibration import SURE, By, Calibration, class_codes, group_codes, independent
+from index.calibration import (
+    COVERAGE,
+    SURE,
+    By,
+    Calibration,
+    class_codes,
+    group_codes,
+    independent,
+    scores_table,
+    with_joined,
+)
+from index.copies import joined_groups
 from index.hidden import measured
 from index.search import Index
 
@@ -39,7 +50,7 @@ def calibrate(
     *,
     by: By = "neighbours",
     false_accepts: float | None = None,
-    coverage: float = 0.9,
+    coverage: float = COVERAGE,
     sure: float = SURE,
     seed: int = 0,
 ) -> tuple[Calibration, pa.Table]:
@@ -54,22 +65,24 @@ def calibrate(
             ``KNOWN_ACCEPTED`` of the known photos still count as known.
         coverage: of label sets, in (0, 1).
         sure: the probability from which on a label or a genus is sure enough, from 0.5 to 1.
-        seed: of the draw of classes.
+        seed: of the draw of classes, 0 or more.
 
     Returns:
         The calibration, and its scores.
 
     Raises:
-        InputError: ``sure`` is out of its range, or there is nothing to calibrate with: fewer than ``FEWEST_PHOTOS``
-            references that the embedder was not trained on, it is not known which those are, or all are of one class.
+        InputError: a rate or the seed is out of its range, or there is nothing to calibrate with: fewer than
+            ``FEWEST_PHOTOS`` references that the embedder was not trained on, it is not known which those are, all are
+            of one class, or no class has several that are no copies of each other.
     """
-    if not 0.5 <= sure <= 1:
-        raise InputError(f"sure is {sure}; it must be from 0.5 to 1, for two labels could both be sure otherwise")
+    _check_asked(false_accepts, coverage, sure, seed)
     names, codes = class_codes(index.labels, index.kept)
     rows, trained_on = _drawn(index, codes, seed)
     groups = group_codes(index.table, index.manifest.shared_ids)
     if len(names) == 1:
         raise InputError(f"all references are of one class, {names[0]}; add others")
+    joined = joined_groups(index, rows, groups)
+    groups = with_joined(groups, *joined)
     lone = _lone(index, rows, codes, groups)
     found = measured(index, by, rows, codes, groups, lone)
     known, strangers = found.known[~lone], np.isfinite(found.strangers)
@@ -86,13 +99,25 @@ def calibrate(
         known_accepted=float((known > threshold).mean()),
         coverage=coverage,
         least_sharp=_least_sharp(index, rows, seed),
-        scores=int((~lone).sum()),
+        scores=int((~lone).sum()) + len(joined[0]),
         references=int(index.kept.sum()),
         by=by,
         sure=sure,
+        copies=int(np.isin(groups[rows], joined[1]).sum()),
         **found.temperatures,
     )
-    return calibration, pa.table({"row": rows[~lone], "right": found.right[~lone], "group": groups[rows[~lone]]})
+    return calibration, scores_table(rows[~lone], found.right[~lone], groups[rows[~lone]], joined)
+
+
+def _check_asked(false_accepts: float | None, coverage: float, sure: float, seed: int) -> None:
+    """Refuse rates that are none before anything is measured."""
+    for name, rate in (("false_accepts", false_accepts), ("coverage", coverage)):
+        if rate is not None and not 0 < rate < 1:
+            raise InputError(f"{name} is {rate}; it must be above 0 and below 1, such as 0.05 for 5 %")
+    if not 0.5 <= sure <= 1:
+        raise InputError(f"sure is {sure}; it must be from 0.5 to 1, for two labels could both be sure otherwise")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be 0 or more")
 
 
 def _threshold(
@@ -114,8 +139,11 @@ def _threshold(
     return at(high / 100)
 
 
-def _drawn(index: Index, codes: Numbers, seed: int) -> tuple[Numbers, bool]:
-    """References to hide, in whole classes, and whether the embedder was trained on others of their classes."""
+def _drawn(index: Index, codes: Numbers, seed: int) -> tuple[Numbers, bool | None]:
+    """References to hide, in whole classes, and whether the embedder was trained on others of their classes.
+
+    None where that is not known. Of a class that is larger than ``MOST_OF_A_CLASS`` there are so many.
+    """
     trained_on, class_trained_on = (_column(index, name) for name in (TRAINED_ON, CLASS_TRAINED_ON))
     if (trained_on[index.kept] < 0).all():
         raise InputError("which photos the embedder was trained on is not known; take a run folder, which lists them")
@@ -137,7 +165,9 @@ def _drawn(index: Index, codes: Numbers, seed: int) -> tuple[Numbers, bool]:
             room -= len(photos)
         if room == 0:
             break
-    return np.sort(np.concatenate(chosen)), usable is not new
+    rows = np.sort(np.concatenate(chosen))
+    classes = class_trained_on[rows]
+    return rows, True if (classes == 1).any() else None if (classes < 0).any() else False
 
 
 def _by_class(rows: Numbers, codes: Numbers) -> list[Numbers]:
@@ -169,5 +199,7 @@ def _lone(index: Index, rows: Numbers, codes: Numbers, groups: Numbers) -> NDArr
     """
     lone = np.asarray(independent(codes[index.kept], groups[index.kept])[codes[rows]] == 1)
     if lone.all():
-        raise InputError("no class has references of two groups; add more photos of each")
+        raise InputError(
+            "no class has two references that are neither of one group nor copies of each other; add more photos of each"
+        )
     return lone

@@ -81,7 +81,8 @@ def _text(index: Index, told: dict[str, Any]) -> str:
         "calibration": "none" if index.calibration is None else describe(index.calibration),
     }
     if index.calibration is not None:
-        rows["changed since"] = f"{told['calibration_changed']:.1%} of the references"
+        stale = ": stale, run index.calibrate" if index.calibration.is_stale(index.manifest) else ""
+        rows["changed since"] = f"{told['calibration_changed']:.1%} of the references{stale}"
     lines = [f"{name:<14}{text}" for name, text in rows.items()]
     for entry in told["journal"]:
         rest = {name: value for name, value in entry.items() if name not in ("generation", "when", "by", "command")}

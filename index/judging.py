@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from eval.neighbours import Neighbours
 from eval.vote import vote
 from index.answer import Answer, Neighbour
-from index.calibration import PROTOTYPES, Calibration
+from index.calibration import PROTOTYPES, VOTERS, Calibration
 from index.prototypes import Lacking, Prototypes, Read, replaced
 from index.shares import Shares, of_both, of_neighbours, of_prototypes
-from index.taxonomy import Taxonomy, deepest
+from index.taxonomy import Taxonomy, deepest, name_at
 
 Numbers = NDArray[np.int64]
+
+SPARE, MOST_SPARE = 10, 200
+"""Neighbours beyond those that vote, at least and at most: they take the places of those that a label set leaves out."""
 
 
 def uncalibrated(answer: Answer, voters: Sequence[Neighbour]) -> Answer:
@@ -59,23 +62,27 @@ class Judge:
 
         Args:
             answer: without it.
-            voters: neighbours that may vote, more than ``VOTERS`` where there are as many, nearest first.
+            voters: neighbours that may vote, ``self.voters`` where there are as many, nearest first.
             vector: ``[D]``, of the photo; or the mean of several.
             own: rows of the query's own photos, which prototypes leave out.
         """
+        voters = voters[: self.voters]
         if self.calibration.by == "neighbours":
             similarity, shares = voters[0].similarity, self._of_neighbours(voters)
         else:
             similarity, shares = self._with_prototypes(voters, vector, np.array(own, np.int64))
         candidates = shares.candidates
+        best = candidates[0]
         known = bool(similarity > self.calibration.threshold)
         named = shares.label_set(self.scores, self.calibration.coverage)
         taxon = deepest(candidates, self.taxa, self.calibration.sure) if known else None
+        if taxon:
+            best = next(one for one in candidates if name_at(one.label, taxon.level, self.taxa) == taxon.name)
         return replace(
             answer,
             known=known,
-            label=candidates[0].label if known else None,
-            probability=candidates[0].share,
+            label=best.label if known else None,
+            probability=best.share,
             level=taxon.level if taxon else None,
             taxon=taxon.name if taxon else None,
             taxon_probability=taxon.probability if taxon else None,
@@ -118,6 +125,13 @@ class Judge:
         cases = 1 + len(self._calibrated)
         everywhere = Neighbours(np.repeat(found.rows, cases, axis=0), np.repeat(found.similarities, cases, axis=0))
         return replaced(everywhere, PROTOTYPES, lacking, similarities)
+
+    @cached_property
+    def voters(self) -> int:
+        """How many neighbours may vote: ``VOTERS``, and as many as take their places where a group is left out."""
+        groups = self.groups[self._hidden]
+        largest = int(np.unique(groups, return_counts=True)[1].max(initial=1))
+        return VOTERS + min(max(SPARE, largest), MOST_SPARE)
 
     @cached_property
     def prototypes(self) -> Prototypes:

@@ -19,7 +19,6 @@ from eval.images import BadImage, open_image, thumbnail
 from eval.rerank import METHODS, Method, in_words
 from index.answer import Answer, Neighbour
 from index.calibrate import describe
-from index.calibration import STALE
 from index.reranking import RerankedIndex
 from index.search import Index
 from index.taxonomy import LABEL, name_at
@@ -68,7 +67,10 @@ def main(
     _check(queries, k, picture)
     by = METHODS[rerank]
     opened = RerankedIndex.open(index, by) if by else Index.open(index)
-    if not json:
+    if json:
+        if stale := _stale(opened):
+            print(stale, file=sys.stderr)
+    else:
         print(_heading(opened))
         if by:
             print(f"{in_words(by)}; answers are by similarity")
@@ -92,6 +94,8 @@ def main(
 
 def _check(queries: list[Path], k: int, picture: Path | None) -> None:
     """Refuse what cannot be done before any of it is."""
+    if not queries:
+        raise InputError("there are no photos to answer; give one at least")
     if k < 1:
         raise InputError(f"k is {k}; it must be at least 1")
     if picture and picture.suffix.lower() not in PICTURES:
@@ -143,9 +147,15 @@ def _heading(index: Index) -> str:
     head = f"{index.folder}: {index.count} references, generation {index.generation}"
     if index.calibration is None:
         return f"{head}, uncalibrated: shares of the vote are not probabilities, and no photo is called unknown"
+    return "\n".join(filter(None, (f"{head}, {describe(index.calibration)}", _stale(index))))
+
+
+def _stale(index: Index) -> str:
+    """That a calibration says less than it did; nothing where it does not."""
+    if index.calibration is None or not index.calibration.is_stale(index.manifest):
+        return ""
     changed = index.calibration.changed(index.manifest)
-    stale = f"; {changed:.0%} of the references have changed since: run index.calibrate" if changed > STALE else ""
-    return f"{head}, {describe(index.calibration)}{stale}"
+    return f"stale: {changed:.0%} of the references have changed since it was calibrated; run index.calibrate"
 
 
 def _text(answer: Answer) -> str:

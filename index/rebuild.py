@@ -167,7 +167,7 @@ class _Plan:
         if self.model:
             manifest = _with_embedder(manifest, self.model, new_files)
         manifest = searchable(manifest, now.folder, new_files, writer.generation)
-        if manifest.segments != now.manifest.segments:
+        if manifest.segments != now.manifest.segments or manifest.changes:
             manifest = calibrated_if_possible(manifest, now.folder, new_files, writer.generation)
         return manifest, rows, left_out
 

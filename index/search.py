@@ -20,7 +20,7 @@ from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.quality import sharpness
 from index.answer import Answer, Neighbour
-from index.calibration import VOTERS, Calibration, class_codes, group_codes
+from index.calibration import Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
 from index.searcher import Searcher
@@ -33,10 +33,6 @@ SMALLEST = 0.5
 
 BLURRED = 0.5
 """How much less sharp than nearly all references a photo is that is called blurred: they may be of another camera."""
-
-SPARE = 10
-"""Neighbours beyond those that vote: they take the places of the photo itself, and of those that a label set leaves out
-in turn."""
 
 
 class Index:
@@ -205,10 +201,12 @@ class Index:
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
         length = float(np.linalg.norm(vector.astype(np.float64)))
+        if not np.isfinite(length):
+            raise InputError("the vector holds values that are not finite; embed the photo anew")
         if not length > 0:
             raise InputError("the photos have nothing in common: their vectors cancel each other out")
         unit = (vector / length).astype(np.float32)
-        found = self.search(unit[None], (k if self.calibration is None else max(k, VOTERS)) + SPARE)
+        found = self.search(unit[None], self._wanted(k) + self._most_rows(own_ids))
         neighbours = self._neighbours(found.rows[0], found.similarities[0] * min(length, 1.0), own_ids)
         answer = Answer(
             query=query,
@@ -225,6 +223,7 @@ class Index:
             neighbours=neighbours[:k],
             generation=self.generation,
             fingerprint=self.fingerprint,
+            calibration_stale=None if self.calibration is None else self.calibration.is_stale(self.manifest),
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
         if self._judge is None:
@@ -232,6 +231,14 @@ class Index:
         apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
         own = self._rows_of(own_ids) if apart and own_ids else []
         return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)
+
+    def _wanted(self, k: int) -> int:
+        """How many neighbours an answer takes that shows ``k``, besides the photo itself."""
+        return k if self._judge is None else max(k, self._judge.voters)
+
+    def _most_rows(self, ids: Collection[str | None]) -> int:
+        """How many references some ids may name, at most."""
+        return len(self._rows_of(ids)) if self.manifest.shared_ids else len(ids)
 
     def _rows_of(self, ids: Collection[str | None]) -> list[int]:
         """The rows of the references that some ids name."""
@@ -262,8 +269,9 @@ class Index:
         """What answers are judged by; None while the index is uncalibrated."""
         if self.calibration is None or self._scores is None:
             return None
-        groups = group_codes(self.table, self.manifest.shared_ids)
-        return Judge(self.calibration, self._scores, *self._classes, groups, self.taxa, self._read)
+        scores, joined = split_scores(self._scores)
+        groups = with_joined(group_codes(self.table, self.manifest.shared_ids), *joined)
+        return Judge(self.calibration, scores, *self._classes, groups, self.taxa, self._read)
 
     @cached_property
     def _classes(self) -> tuple[list[str], NDArray[np.int64]]:

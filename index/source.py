@@ -203,11 +203,15 @@ def _all_moved(paths: Column, moved: Callable[[str], str]) -> Column:
 def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column in the type that every segment has it in, so that they fit together; strings, where none is known.
 
+    An empty one says nothing, as in a table of photos.
+
     Raises:
         InputError: its values are something else.
     """
+    kind = {**TYPES, **ADDED}.get(name, pa.string())
     try:
-        return pc.cast(column, {**TYPES, **ADDED}.get(name, pa.string()))
+        kept = pc.cast(column, kind)
+        return pc.if_else(pc.equal(kept, ""), pa.scalar(None, kind), kept) if kind == pa.string() else kept
     except pa.ArrowException:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 

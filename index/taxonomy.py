@@ -15,6 +15,9 @@ LEVELS = ("genus", "family", "order")
 LABEL = "label"
 """The level below them."""
 
+ROUNDING = 1e-9
+"""What a sum of probabilities may be off by."""
+
 Taxonomy = Mapping[str, Mapping[str, str]]
 
 
@@ -67,7 +70,7 @@ def deepest(candidates: Sequence[Candidate], taxa: Taxonomy, sure: float) -> Tax
         sure: the probability from which on.
     """
     best = (likeliest(candidates, level, taxa) for level in (LABEL, *taxa))
-    return next((one for one in best if one is not None and one.probability >= sure), None)
+    return next((one for one in best if one is not None and one.probability >= sure - ROUNDING), None)
 
 
 def likeliest(candidates: Sequence[Candidate], level: str, taxa: Taxonomy) -> Taxon | None:

@@ -1,0 +1,148 @@
+"""Near copies among references, compared with plain loops; and what an index promises where it has some."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
+from index import Index
+from index.add import main as add
+from index.calibrate import describe
+from index.calibrate import main as calibrate
+from index.calibration import class_codes, group_codes, split_scores, with_joined
+from index.copies import joined_groups, linked, look_alike
+from index.hidden import of_neighbours
+from tests.index.conftest import CLASSES, PHOTOS, commit_vectors, made, unit
+
+ROWS = CLASSES * PHOTOS
+
+
+def with_copies(folder, rows, spread=0.01, **columns):
+    """Add a near copy of each of some references to an index, under another id."""
+    index = Index.open(folder)
+    vectors = index.vectors(rows)
+    noise = np.random.default_rng(5).normal(size=vectors.shape)
+    table = index.table.take(pa.array(rows)).select(["label", "path", "trained_on", "class_trained_on"])
+    table = table.append_column("id", pa.array([f"c{place:031x}" for place in range(len(rows))]))
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    copies = EmbeddingSet(unit(vectors + spread * noise), table, "tiny")
+    copies.save(folder.with_suffix(".copies"), made_from={}, images_root=None, left_out=[])
+    add(folder, str(folder.with_suffix(".copies")))
+    return folder
+
+
+def test_what_is_linked_is_one():
+    members, component = linked(np.array([[5, 9, 2, 7], [9, 11, 7, 2]]))
+    assert members.tolist() == [2, 5, 7, 9, 11]
+    assert component.tolist() == [0, 1, 0, 1, 1]
+    assert [len(part) for part in linked(np.empty((2, 0), np.int64))] == [0, 0]
+
+
+def test_what_looks_alike():
+    pictures = np.array([0b1111, 0b1000, 0b0000, 0b0000], np.uint64)
+    pairs = np.array([[0, 0, 0, 2], [1, 2, 3, 3]])
+    known = np.array([True, True, True, False])
+    assert look_alike(pictures, known, pairs).tolist() == [True, False, False, False]
+
+
+def test_copies_are_of_one_group_as_plain_loops_find(tmp_path):
+    folder = with_copies(made(tmp_path / "a.index"), np.array([3, 40, 41, 3]))
+    index = Index.open(folder)
+    vectors = index.vectors(np.arange(index.count))
+    groups = group_codes(index.table)
+    expected = groups.copy()
+    for one in range(index.count):
+        for other in range(one):
+            if vectors[one] @ vectors[other] >= 0.995:
+                expected[expected == expected[one]] = expected[other]
+    found = with_joined(groups, *joined_groups(index, np.arange(index.count), groups))
+    np.testing.assert_array_equal(found, expected)
+    assert found[288:].tolist() == [3, 40, 41, 3]
+
+
+def test_photos_that_look_the_same_are_of_one_group(tmp_path):
+    pictures = pa.array([row << 20 for row in range(ROWS)], pa.uint64())
+    pictures = pa.array([*pictures.to_pylist()[:-1], 3 << 20], pa.uint64())  # the last one looks like the fourth
+    folder = made(tmp_path / "a.index", picture_hash=pictures)
+    index = Index.open(folder)
+    alike = joined_groups(index, np.arange(ROWS), np.arange(ROWS))
+    bits = np.bitwise_count(np.arange(ROWS)[:, None] ^ np.arange(ROWS)) <= 3
+    assert not bits.all()
+    near = index.search(index.vectors(np.arange(ROWS)), 11).rows
+    joined = dict(zip(*(part.tolist() for part in alike), strict=True))
+    assert any(bits[row, other] for row in range(ROWS) for other in near[row] if other != row) == bool(joined)
+    assert all(target < group for group, target in joined.items())
+
+
+def test_a_space_in_which_all_is_alike_is_none_of_copies(tmp_path):
+    narrow = made(tmp_path / "a.index")
+    index = Index.open(narrow)
+    vectors = unit(index.vectors(np.arange(ROWS)) + 40 * np.eye(16)[0])  # all cosines are above 0.995
+    assert (vectors @ vectors.T).min() > 0.995
+    folder = commit_vectors(tmp_path / "b.index", vectors)
+    assert len(joined_groups(Index.open(folder), np.arange(ROWS), np.arange(ROWS))[0]) < 5
+
+
+def test_identical_vectors_cannot_be_calibrated(tmp_path):
+    folder = made(tmp_path / "a.index", spread=0)
+    with pytest.raises(InputError, match="no class has two references that are neither of one group nor copies"):
+        calibrate(folder)
+
+
+@pytest.mark.parametrize("by", ["neighbours", "prototypes", "both"])
+def test_what_is_promised_is_so_where_every_photo_is_there_twice(tmp_path, by):
+    """New photos have no near copy, so references are to be hidden with theirs."""
+    held, known, stated = [], [], []
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        centres = draw.normal(size=(CLASSES, 16))  # as ``made`` draws them
+        folder = with_copies(made(tmp_path / f"{seed}.index", seed=seed), np.arange(ROWS))
+        found = calibrate(folder, by=by)
+        assert found.copies == 2 * ROWS
+        index = Index.open(folder)
+        stated.append(found.known_accepted)
+        new = np.random.default_rng(50 + seed)
+        for code in range(CLASSES):
+            for vector in unit(centres[code] + 0.55 * new.normal(size=(4, 16))):
+                answer = index.judge(vector)
+                held.append(f"class-{code:02}" in answer.label_set)
+                known.append(answer.known)
+    assert np.mean(known) == pytest.approx(np.mean(stated), abs=0.04)  # 384 photos, a standard error of 1.5 points
+    assert np.mean(held) > 0.85
+
+
+def test_people_are_told_of_copies(tmp_path):
+    folder = with_copies(made(tmp_path / "a.index"), np.array([3, 40, 41]))
+    assert "291 photos of 24 classes (6 have near copies, which were left out with them)" in describe(calibrate(folder))
+
+
+def test_scores_name_the_groups_that_are_one(tmp_path):
+    folder = with_copies(made(tmp_path / "a.index"), np.array([3, 40]))
+    calibrate(folder)
+    index = Index.open(folder)
+    scores, (joined, target) = split_scores(index._scores)
+    assert len(scores) == 290
+    assert (joined.tolist(), target.tolist()) == ([288, 289], [3, 40])
+    by_row = dict(zip(scores["row"].to_pylist(), scores["group"].to_pylist(), strict=True))
+    assert (by_row[288], by_row[3], by_row[289]) == (3, 3, 40)
+    assert index._judge.groups[[3, 40, 288, 289]].tolist() == [3, 40, 3, 40]
+
+
+def test_a_photo_under_two_labels_is_hidden_with_its_twin_whatever_their_groups(tmp_path):
+    groups = pa.array([f"bird-{row // 2}" for row in range(ROWS)])
+    folder = made(tmp_path / "a.index", group=groups)
+    index = Index.open(folder)
+    rows = np.array([1, 101, 201])
+    table = index.table.take(pa.array(rows)).select(["id", "path", "trained_on", "class_trained_on"])
+    twins = table.append_column("label", pa.array(["other"] * len(rows)))
+    EmbeddingSet(index.vectors(rows), twins, "tiny").save(tmp_path / "t", made_from={}, images_root=None, left_out=[])
+    add(folder, str(tmp_path / "t"), on_conflict="both")
+    index = Index.open(folder)
+    codes = class_codes(index.labels, index.kept)[1]
+    groups = group_codes(index.table, shared_ids=True)
+    assert of_neighbours(index, rows, codes, groups).similarities.max() > 0.99
+    groups = with_joined(groups, *joined_groups(index, rows, groups))
+    votes = of_neighbours(index, rows, codes, groups)
+    assert max(votes.strangers.max(), votes.similarities.max()) < 0.99
