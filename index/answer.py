@@ -37,8 +37,8 @@ class Answer:
     Attributes:
         query: the photo's path; None where it came as bytes or as an image.
         known: whether the photo shows a class of the index, by the similarity of what is nearest.
-        label: the class with the most votes, of those of ``taxon`` where that is a genus or higher; None where the photo
-            is unknown.
+        label: the class with the most votes, of those of ``taxon`` where that is a genus or higher; None where the
+            photo is unknown.
         probability: that ``label``, or else the first of the candidates, is right, if the photo shows a class of the
             index.
         level: the deepest level at which a name is sure enough: ``label``, or ``genus``, ``family`` or ``order`` where

@@ -155,7 +155,8 @@ def describe(calibration: Calibration) -> str:
     least = max(0.0, 2 * calibration.coverage - 1)
     sets = f"label sets hold the right label of {calibration.coverage:.0%} of known photos or so, {least:.0%} at least"
     if calibration.lone:
-        sets += f"; nothing of this is about known photos of classes of one reference, which {calibration.lone} of these are"
+        sets += "; nothing of this is about known photos of classes of one reference"
+        sets += f", which {calibration.lone} of these are"
     return f"calibrated on {of}: {known}; {sets}"
 
 

@@ -58,35 +58,33 @@ def calibrate(
 
     Args:
         index: what is calibrated.
-        file: the name for the scores that label sets need.
+        file: the name for the scores.
         by: who votes.
-        false_accepts: the share of photos of other classes that may be taken for known, in (0, 1). C classes can show
-            no less than 1 / (C + 1), which is then the rate. None for the least whole percentage at which
-            ``KNOWN_ACCEPTED`` of the known photos still count as known.
+        false_accepts: the share of photos of other classes to take for known, in (0, 1), of which C classes can show no
+            less than 1 / (C + 1). None for the least whole percentage at which ``KNOWN_ACCEPTED`` of the known pass.
         coverage: of label sets, in (0, 1).
         sure: the probability from which on a label or a genus is sure enough, from 0.5 to 1.
         seed: of the draw of classes, 0 or more.
 
     Returns:
-        The calibration, and its scores.
+        The calibration and its scores.
 
     Raises:
-        InputError: a rate or the seed is out of its range, or there is nothing to calibrate with: fewer than
-            ``FEWEST_PHOTOS`` references that the embedder was not trained on, it is not known which those are, all are
-            of one class, or no class has several that are no copies of each other.
+        InputError: a rate or the seed is out of its range, or there is nothing to calibrate with: ``FEWEST_PHOTOS``
+            references that the embedder was not trained on, of several classes and not all copies of each other.
     """
     _check_asked(false_accepts, coverage, sure, seed)
     names, codes = class_codes(index.labels, index.kept)
-    rows, trained_on = _drawn(index, codes, seed)
-    groups = group_codes(index.table, index.manifest.shared_ids)
     if len(names) == 1:
         raise InputError(f"all references are of one class, {names[0]}; add others")
+    rows, trained_on = _drawn(index, codes, seed)
+    groups = group_codes(index.table, index.manifest.shared_ids)
     joined = joined_groups(index, rows, groups)
     groups = with_joined(groups, *joined)
     lone = _lone(index, rows, codes, groups)
     found = measured(index, by, rows, codes, groups, lone)
-    known, strangers = found.known[~lone], np.isfinite(found.strangers)
-    rate, threshold = _threshold(found.strangers[strangers], codes[rows[strangers]], known, false_accepts)
+    known, others = found.known[~lone], np.isfinite(found.strangers)
+    rate, threshold = _threshold(found.strangers[others], codes[rows[others]], known, false_accepts)
     calibration = Calibration(
         file=file,
         photos=len(rows),
@@ -200,6 +198,6 @@ def _lone(index: Index, rows: Numbers, codes: Numbers, groups: Numbers) -> NDArr
     lone = np.asarray(independent(codes[index.kept], groups[index.kept])[codes[rows]] == 1)
     if lone.all():
         raise InputError(
-            "no class has two references that are neither of one group nor copies of each other; add more photos of each"
+            "no class has two references that are neither of one group nor copies of each other; add more photos"
         )
     return lone

@@ -19,7 +19,7 @@ from index.taxonomy import Taxonomy, deepest, name_at
 Numbers = NDArray[np.int64]
 
 SPARE, MOST_SPARE = 10, 200
-"""Neighbours beyond those that vote, at least and at most: they take the places of those that a label set leaves out."""
+"""Neighbours beyond those that vote, at least and at most: for those that a label set leaves out."""
 
 
 def uncalibrated(answer: Answer, voters: Sequence[Neighbour]) -> Answer:

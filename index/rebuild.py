@@ -76,9 +76,7 @@ def main(
     if model is not None and model.fingerprint == opened.fingerprint:
         model = None
     fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
-    address = milvus if milvus in (None, FOLDER) else new_address(milvus)
-    if address not in (None, FOLDER):
-        connect(address)  # which had better fail before the photos are embedded than after
+    address = _answering(milvus)
     search = _asked(opened, kind, target_recall, max_memory, dimension, address)
     plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), address, on_bad_image)
     with staging(index) as new_files, SegmentWriter(new_files, fingerprint, dimension) as references:
@@ -88,11 +86,7 @@ def main(
             _check_same_rows(opened, now)
             manifest, rows, left_out = plan.remade(opened, now, early, references, writer, new_files)
             after = Index(Store.of(manifest, index, new_files))
-            found = (
-                _on_references(now, after, rows)
-                if photos is None
-                else _on_photos(now, after, model or now.embedder, photos)
-            )
+            found = _compared(now, after, model, photos, rows)
             change = _change(manifest, left_out, found)
             if not dry_run:
                 writer.commit(manifest, change, new_files)
@@ -102,6 +96,15 @@ def main(
     announce(index, change, now.generation if dry_run else now.generation + 1, dry_run)
     print(found)
     return found
+
+
+def _answering(milvus: str | None) -> str | None:
+    """The address of a Milvus that answers, which had better fail before photos are embedded than after."""
+    if milvus is None or milvus == FOLDER:
+        return milvus
+    address = new_address(milvus)
+    connect(address)
+    return address
 
 
 def _asked(
@@ -232,6 +235,15 @@ def _with_embedder(manifest: Manifest, model: Embedder, new_files: Path) -> Mani
         trained_on=trained_on,
         made_from={**manifest.made_from, "embedder": model.fingerprint},
     )
+
+
+def _compared(
+    before: Index, after: Index, model: Embedder | None, photos: Catalog | None, rows: list[int]
+) -> Comparison:
+    """How the answers change, to labelled photos or else to some of the references."""
+    if photos is None:
+        return _on_references(before, after, rows)
+    return _on_photos(before, after, model or before.embedder, photos)
 
 
 def _on_references(before: Index, after: Index, rows: list[int]) -> Comparison:

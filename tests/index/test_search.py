@@ -182,6 +182,7 @@ def test_json_has_the_promised_keys(built, photos):
         "neighbours": contents["neighbours"],
         "generation": 1,
         "fingerprint": "tiny",
+        "calibration_stale": None,
         "rerank": None,
     }
     first, second = contents["neighbours"]
