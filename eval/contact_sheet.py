@@ -35,12 +35,16 @@ _SYSTEM_TYPEFACES = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc",
 
 @dataclass(frozen=True)
 class Tile:
-    """One of the nearest references: its photo, its label, its cosine, and how its frame is coloured."""
+    """One of the nearest references: its photo, its label, its cosine, and how its frame is coloured.
+
+    One that is ``ranked`` bears its place among the tiles; another one is there for something else.
+    """
 
     image: Photo
     caption: str
     similarity: float
     frame: Frame = "other"
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,10 @@ def _draw_tile(card: Image.Image, tile: Tile, rank: int, corner: tuple[int, int]
     _draw_photo(card, tile.image, (left + _EDGE, top + _EDGE), _TILE_SIDE - 2 * _EDGE, typeface)
     text, small = _font(typeface, _TEXT), _font(typeface, _SMALL)
     draw = ImageDraw.Draw(card)
-    badge = Image.new("RGB", (int(small.getlength(str(rank))) + 14, 22), _FRAMES[tile.frame])
-    card.paste(badge, (left, top), _rounded(badge.size, 9))
-    draw.text((left + badge.width / 2, top + 11), str(rank), _INK if tile.frame == "other" else _CARD, small, "mm")
+    if tile.ranked:
+        badge = Image.new("RGB", (int(small.getlength(str(rank))) + 14, 22), _FRAMES[tile.frame])
+        card.paste(badge, (left, top), _rounded(badge.size, 9))
+        draw.text((left + badge.width / 2, top + 11), str(rank), _INK if tile.frame == "other" else _CARD, small, "mm")
     lines = [(line, text, _INK) for line in _wrap(tile.caption, text, _TILE_SIDE, 2)]
     _draw_lines(card, [*lines, (f"similarity {tile.similarity:.3f}", small, _FAINT)], (left, top + _TILE_SIDE + 5))
 

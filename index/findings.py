@@ -20,6 +20,9 @@ from index.references import Mask, References, Rows, split
 SAMPLE = 50_000
 """References that are looked at where there are more."""
 
+LEAST_NEAR = 0.95
+"""The least cosine from which on two are near copies where nobody says which: in a small set the nearest are far."""
+
 THIN = 5
 """A class of fewer independent references is thin."""
 
@@ -139,7 +142,7 @@ def find(
         references: one at least.
         k: how many vote for each.
         near: the cosine from which on two are near copies, in (0, 1]. None for half the usual distance: as far from 1
-            as half the median similarity of the nearest is, which suits any embedder, but ``SIMILAR_VECTOR`` at most.
+            as half the median similarity of the nearest is, but from ``LEAST_NEAR`` to ``SIMILAR_VECTOR``.
             Those among the ``k`` nearest that look the same by their hashes are near copies anyway.
         thin: a class of fewer independent references is thin.
         sample: how many references to search for, in whole classes that are drawn; 0 for all. All are searched in.
@@ -175,7 +178,9 @@ def find(
 def _half_of_the_usual_distance(voters: Neighbours) -> float:
     """The default of ``near``."""
     nearest = voters.similarities[voters.rows[:, 0] >= 0, 0]
-    return min((1 + float(np.median(nearest))) / 2, SIMILAR_VECTOR) if len(nearest) else SIMILAR_VECTOR
+    if not len(nearest):
+        return SIMILAR_VECTOR
+    return min(max((1 + float(np.median(nearest))) / 2, LEAST_NEAR), SIMILAR_VECTOR)
 
 
 def _doubts(references: References, queries: Rows, voters: Neighbours) -> list[Doubt]:

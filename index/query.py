@@ -74,19 +74,20 @@ def main(
         print(_heading(opened))
         if by:
             print(f"{in_words(by)}; answers are by similarity")
-    results: list[tuple[Path, Answer | BadImage]] = []
-    for photo in queries[:1] if together else queries:
-        result = _answer_together(opened, queries, k) if together else _answer(opened, photo, k)
-        results.append((photo, result))
+    subjects = [_readable(queries)] if together else [[photo] for photo in queries]
+    answers: list[Answer | BadImage] = []
+    for subject in subjects:
+        result = opened.query_together(subject, k) if len(subject) > 1 else _answer(opened, subject[0], k)
+        answers.append(result)
         if isinstance(result, BadImage):
             print(f"left out: {result}", file=sys.stderr)
         elif not json:
             print(f"\n{_text(result)}")
+    results = list(zip(subjects, answers, strict=True))
     if json:
-        print(dumps([_to_json(photo, result) for photo, result in results], indent=2))
+        print(dumps([_to_json(subject[0], result) for subject, result in results], indent=2))
     if picture:
         _draw(opened, results, picture)
-    answers = [result for _, result in results]
     if all(isinstance(result, BadImage) for result in answers):
         raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
     return answers
@@ -121,8 +122,8 @@ def _answer(index: Index, photo: Path, k: int) -> Answer | BadImage:
         return error
 
 
-def _answer_together(index: Index, photos: list[Path], k: int) -> Answer | BadImage:
-    """The answer to several photos of a subject; those that cannot be read are left out, and told."""
+def _readable(photos: list[Path]) -> list[Path]:
+    """Those of some photos of a subject that can be read, the others being told; the first where none can."""
     readable, problems = [], []
     for photo in photos:
         try:
@@ -131,10 +132,10 @@ def _answer_together(index: Index, photos: list[Path], k: int) -> Answer | BadIm
         except BadImage as error:
             problems.append(error)
     if not readable:
-        return problems[0]
+        return photos[:1]
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
-    return index.query_together(readable, k)
+    return readable
 
 
 def _to_json(photo: Path, result: Answer | BadImage) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _named(answer: Answer) -> str:
     if answer.taxon and answer.level != LABEL:
         return f"{answer.level} {answer.taxon}, {answer.taxon_probability:.0%} (in doubt: {', '.join(shares)})"
     share = f"{first.share:.0%}" if answer.known else f"{first.share:.0%} of the vote"
-    named = f"{first.label if answer.label else f'unknown; nearest is {first.label}'}, {share}"
+    named = f"{first.label if answer.label else f'unknown; most like {first.label}'}, {share}"
     return f"{named} (then {', '.join(shares[1:])})" if shares[1:] else named
 
 
@@ -188,9 +189,9 @@ def _line(neighbour: Neighbour, width: int) -> str:
     return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {name}{remark}"
 
 
-def _draw(index: Index, results: list[tuple[Path, Answer | BadImage]], picture: Path) -> None:
+def _draw(index: Index, results: list[tuple[list[Path], Answer | BadImage]], picture: Path) -> None:
     """Write the contact sheet; the references come from the index, so that their photos need not be there."""
-    rows = [_row(index, photo, result) for photo, result in results[:MOST_PHOTOS]]
+    rows = [_row(index, subject, result) for subject, result in results[:MOST_PHOTOS]]
     shown = max(1, *(len(row.tiles) for row in rows))
     sheet = contact_sheet(rows, columns=ceil(shown / ceil(shown / WIDEST)))
     name, side = PICTURES[picture.suffix.lower()]
@@ -210,27 +211,30 @@ def _picture(thumbnail: bytes) -> Image.Image:
     return Image.open(io.BytesIO(thumbnail)) if thumbnail else Image.new("RGB", (256, 192), (200, 200, 200))
 
 
-def _row(index: Index, photo: Path, result: Answer | BadImage) -> Row:
-    """One photo with its nearest references, those of the answer framed."""
+def _row(index: Index, photos: list[Path], result: Answer | BadImage) -> Row:
+    """The first photo of a subject with its nearest references, those of the answer framed."""
     if isinstance(result, BadImage):
-        return Row(result.reason, "no answer", photo.name, [])
+        return Row(result.reason, "no answer", photos[0].name, [])
     level = result.level or LABEL
     answer = result.taxon or result.candidates[0].label
+    voters = [one for one in result.neighbours if not one.same_photo] or result.neighbours
     tiles = [
         Tile(
             image=_picture(index.thumbnail(neighbour.row)),
-            caption=f"{neighbour.label} (the same photo: no vote)" if neighbour.same_photo else neighbour.label,
+            caption="the same photo: no vote" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
-            frame="same" if name_at(neighbour.label, level, index.taxa) == answer else "other",
+            frame="same" if name_at(neighbour.label, level, index.taxa) == answer and neighbour in voters else "other",
         )
         for neighbour in result.neighbours[:MOST_REFERENCES]
     ]
-    small = Image.open(io.BytesIO(thumbnail(open_image(photo))))
-    name = "/".join(photo.parts[-2:])
+    small = Image.open(io.BytesIO(thumbnail(open_image(photos[0]))))
+    remarks = [remark.removeprefix(f"{photos[0]}: ").partition(":")[0] for remark in result.quality]
+    others = [f"one of {len(photos)} photos of it"] if len(photos) > 1 else remarks
+    name = " · ".join(["/".join(photos[0].parts[-2:]), *others])
     first = result.candidates[0]
     share = f"{first.share:.0%}" if result.known else f"{first.share:.0%} of the vote"
     if result.label is None:
-        return Row(small, "unknown", f"nearest is {first.label}, {share} · {name}", tiles)
+        return Row(small, "unknown", f"most like {first.label}, {share} · {name}", tiles)
     if result.taxon and result.level != LABEL:
         sure = f"{result.taxon_probability:.0%}, in doubt: {first.label} {share} · {name}"
         return Row(small, f"{result.level} {result.taxon}", sure, tiles)

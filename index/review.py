@@ -170,7 +170,9 @@ def _doubt(index: Index, one: Doubt) -> Iterator[str]:
 def _copies(index: Index, group: Copies) -> Iterator[str]:
     """A group of near copies for people."""
     yield f"{len(group.rows)} of {first_few(group.labels)}, similarity {group.similarity:.3f}"
-    for row in group.rows[:MOST_COPIES]:
+    first, *others = group.rows[:MOST_COPIES]
+    yield f"  # kept: {index.label(first)}, {_name(index, first)}"
+    for row in others:
         yield f"  {_command(index, 'remove', row)}  # {index.label(row)}, {_name(index, row)}"
     if len(group.rows) > MOST_COPIES:
         yield f"  and {len(group.rows) - MOST_COPIES} more"

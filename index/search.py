@@ -20,7 +20,7 @@ from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.quality import sharpness
 from index.answer import Answer, Neighbour
-from index.calibration import Calibration, class_codes, group_codes, split_scores, with_joined
+from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
 from index.searcher import Searcher
@@ -137,7 +137,7 @@ class Index:
     def query(self, photo: Photo, k: int = 10) -> Answer:
         """Answer one photo by the similarity-weighted vote of its nearest references.
 
-        In a calibrated index the ``VOTERS`` nearest vote, whatever ``k`` is; in others the ``k`` nearest.
+        The ``VOTERS`` nearest vote, whatever ``k`` is.
 
         Where the photo itself is among the references, it is shown and marked, but has no vote as long as another
         neighbour has one: it says what it was labelled, not what it looks like, and its similarity of 1 would drown
@@ -227,14 +227,14 @@ class Index:
         )
         voters = [neighbour for neighbour in neighbours if not neighbour.same_photo] or neighbours
         if self._judge is None:
-            return uncalibrated(answer, voters[:k])
+            return uncalibrated(answer, voters[:VOTERS])
         apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
         own = self._rows_of(own_ids) if apart and own_ids else []
         return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)
 
     def _wanted(self, k: int) -> int:
         """How many neighbours an answer takes that shows ``k``, besides the photo itself."""
-        return k if self._judge is None else max(k, self._judge.voters)
+        return max(k, VOTERS if self._judge is None else self._judge.voters)
 
     def _most_rows(self, ids: Collection[str | None]) -> int:
         """How many references some ids may name, at most."""

@@ -1,6 +1,7 @@
 """Findings as contact sheets: each reference beside those that it was found by, from the thumbnails in the index."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,7 @@ def sheets(index: Index, found: Findings) -> dict[str, Image.Image]:
     """A picture of the first findings of each kind that there are any of, by the kind's name in ``Findings``."""
     rows = {
         "doubts": [_doubt(index, found, one) for one in found.doubts[:MOST]],
-        "copies": [_together(index, one.rows, _counted(len(one.labels), "label")) for one in found.copies[:MOST]],
+        "copies": [_together(index, one.rows, _under(one.labels)) for one in found.copies[:MOST]],
         "misleading": [_misleading(index, one) for one in found.misleading[:MOST]],
         "thin": [
             _together(index, one.rows, f"{one.independent} independent of {_counted(len(one.rows), 'reference')}")
@@ -28,18 +29,26 @@ def sheets(index: Index, found: Findings) -> dict[str, Image.Image]:
     return {kind: contact_sheet(some, WIDEST) for kind, some in rows.items() if some}
 
 
+def _under(labels: Sequence[str]) -> str:
+    """How many labels near copies have."""
+    return "of one label" if len(labels) == 1 else f"under {len(labels)} labels"
+
+
 def _counted(count: int, what: str) -> str:
     """A number of things."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _doubt(index: Index, found: Findings, one: Doubt) -> Row:
-    """A doubtful label beside those that vote; the last is the nearest of its own label."""
+    """A doubtful label beside those that vote, and beside the nearest of its own label where that is not among them."""
     place = int(np.searchsorted(found.looked_at, one.row))
     voters = zip(found.voters.rows[place].tolist(), found.voters.similarities[place].tolist(), strict=True)
-    others = [Near(*voter) for voter in voters if voter[0] not in (-1, one.own.row)]
-    tiles = _tiles(index, others[: WIDEST - 1], index.label(one.row))
-    tiles.append(Tile(_photo(index, one.own.row), "nearest of its own label", one.own.similarity, "same"))
+    others = [Near(*voter) for voter in voters if voter[0] >= 0][:WIDEST]
+    if one.own.row in [other.row for other in others]:
+        tiles = _tiles(index, others, index.label(one.row))
+    else:
+        own = Tile(_photo(index, one.own.row), "nearest of its own label", one.own.similarity, "same", ranked=False)
+        tiles = [*_tiles(index, others[: WIDEST - 1], index.label(one.row)), own]
     return _row(index, one.row, f"neighbours say {one.elected}, {one.share:.0%} to {one.own_share:.0%}", tiles)
 
 
@@ -60,7 +69,7 @@ def _together(index: Index, rows: Sequence[int], remark: str) -> Row:
 def _row(index: Index, row: int, remark: str, tiles: Sequence[Tile]) -> Row:
     """A reference under its label, with what there is to say of it."""
     name = index.table["path"][row].as_py() or index.table["id"][row].as_py()
-    return Row(_photo(index, row), index.label(row), f"{remark} · {name}", tiles)
+    return Row(_photo(index, row), index.label(row), f"{remark} · {'/'.join(Path(name).parts[-2:])}", tiles)
 
 
 def _tiles(index: Index, near: Sequence[Near], label: str) -> list[Tile]:

@@ -294,7 +294,7 @@ def test_an_answer_with_everything(tiny_embedder, tmp_path, capsys):
     assert "calibrated on 240 photos" in told
     assert "class-03, 100%" in told
     assert "90% label set: class-03" in told
-    assert "unknown; nearest is class-" in told
+    assert "unknown; most like class-" in told
 
 
 def test_a_bad_photo_is_said_apart_from_an_unknown_one(tiny_embedder, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 from eval.leaks import SIMILAR_PICTURE, SIMILAR_VECTOR
 from eval.vote import vote
-from index.findings import find
+from index.findings import LEAST_NEAR, find
 from tests.index.conftest import unit
 from tests.index.test_references import GROUPS, IDS, hidden, made, naive
 
@@ -140,7 +140,9 @@ def test_one_photo_under_several_labels_is_a_contradiction(random_vectors):
 
 
 def test_by_default_near_is_half_the_usual_distance():
-    known = made(30, dimension=20)
+    loose = made(30, dimension=20)
+    assert find(loose).near == LEAST_NEAR
+    known = replace(loose, vectors=unit(loose.vectors + 2.2 * np.eye(20)[0]))
     nearest = [voters(known, query, 1) for query in range(30)]
     usual = np.median([cosines[near[0]] for near, cosines in nearest])
     assert find(known).near == pytest.approx((1 + usual) / 2)

@@ -99,8 +99,9 @@ def test_the_picture_has_the_right_photos_in_the_right_order_and_frames(built, p
         assert (row.title, row.query.tobytes()) == (answer.label, decoded(thumbnail(open_image(photo))))
         for tile, one in zip(row.tiles, answer.neighbours, strict=True):
             assert tile.image.tobytes() == decoded(thumbnail(open_image(photos / one.path)))
-            assert (tile.similarity, tile.caption.split()[0]) == (one.similarity, one.label)
-            assert tile.frame == ("same" if one.label == answer.label else "other")
+            assert tile.similarity == one.similarity
+            assert tile.caption == ("the same photo: no vote" if one.same_photo else one.label)
+            assert tile.frame == ("same" if one.label == answer.label and not one.same_photo else "other")
         assert {tile.frame for tile in row.tiles} == {"same", "other"}
 
 
@@ -189,3 +190,37 @@ def test_nothing_can_be_answered_together(built, tmp_path, capsys):
         Index.open(built).query_together([])
     with pytest.raises(InputError, match="cancel each other out"):
         Index.open(built).judge(np.zeros(48))
+
+
+def test_a_picture_of_several_photos_of_one_subject(built, photos, tmp_path, monkeypatch, capsys):
+    """The first may be one that cannot be read."""
+    drawn = []
+    monkeypatch.setattr(
+        query, "contact_sheet", lambda rows, columns: drawn.extend(rows) or contact_sheet(rows, columns)
+    )
+    (tmp_path / "text.jpg").write_text("no photo")
+    asked = [tmp_path / "text.jpg", photos / "class-1" / "05.png", photos / "class-1" / "01.png"]
+    (answer,) = main(built, *asked, together=True, picture=tmp_path / "out.png")
+    assert "left out: " in capsys.readouterr().err
+    (row,) = drawn
+    assert row.title == answer.label
+    assert row.query.tobytes() == decoded(thumbnail(open_image(asked[1])))
+    assert row.subtitle.endswith("class-1/05.png · one of 2 photos of it")
+    drawn.clear()
+    main(built, *asked[:2], together=True, picture=tmp_path / "out.png")
+    assert drawn[0].subtitle.endswith("class-1/05.png")
+
+
+def test_a_picture_says_what_is_wrong_with_a_photo(built, photos, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        query, "contact_sheet", lambda rows, columns: drawn.extend(rows) or contact_sheet(rows, columns)
+    )
+    Image.open(photos / "class-1" / "05.png").resize((12, 9)).save(tmp_path / "tiny.png")
+    main(built, tmp_path / "tiny.png", picture=tmp_path / "out.png")
+    assert drawn[0].subtitle.endswith("tiny.png · too small")
+
+
+def test_how_many_are_shown_does_not_change_the_answer(built, photos):
+    answers = [Index.open(built).query(photos / "class-1" / "05.png", k) for k in (1, 3, 20)]
+    assert answers[0].candidates == answers[1].candidates == answers[2].candidates

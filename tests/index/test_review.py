@@ -79,11 +79,12 @@ def test_the_commands_that_it_prints_work(folder, capsys):
     main(folder, show=2)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("python -m")]
-    assert [words[2] for words in commands[:6]] == ["index.relabel"] * 2 + ["index.remove"] * 4
+    assert [words[2] for words in commands[:4]] == ["index.relabel"] * 2 + ["index.remove"] * 2
     assert commands[-1] == ["python", "-m", "index.add", str(folder), "PHOTOS"]
-    assert [words[-1] for words in commands[2:4]] == ["class-0", "class-1"]
+    assert next(line.split()[2] for line in lines if line.startswith("# kept: ")) == "class-0,"
+    assert commands[2][-1] == "class-1"
     wrong = next(words for words in commands[:2] if words[-1] == "class-2")
-    for words in (wrong, commands[3], commands[5]):
+    for words in (wrong, commands[2], commands[3]):
         done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=True)
         assert ": relabelled 1;" in done.stdout or ": removed 1;" in done.stdout
     found = main(folder)
@@ -186,24 +187,27 @@ def test_references_without_pictures(tmp_path, thumbnail):
 
 @pytest.fixture
 def mixed(tmp_path):
-    """An index of three labels that have nothing to do with the vectors."""
-    return commit_vectors(tmp_path / "mixed.index", unit(np.random.default_rng(0).normal(size=(30, 8))))
+    """An index of three labels that have nothing to do with the vectors, one of them rare."""
+    labels = [f"label-{row % 3}" if row < 24 or row % 3 else "label-1" for row in range(60)]
+    return commit_vectors(tmp_path / "mixed.index", unit(np.random.default_rng(0).normal(size=(60, 8))), labels)
 
 
-def test_a_sheet_shows_the_nearest_of_the_own_label_last(mixed):
+def test_a_sheet_shows_the_nearest_of_the_own_label(mixed):
     relabel(mixed, label="label-1", to="new")
     found, index = main(mixed), Index.open(mixed)
     voted = 0
     for one in found.doubts:
         row = sheets._doubt(index, found, one)
         voters = found.voters.rows[found.looked_at.tolist().index(one.row)].tolist()
-        voted += one.own.row in voters[:5]
-        first = [index.label(voter) for voter in voters if voter != one.own.row][:5]
         assert row.title == index.label(one.row)
-        assert [tile.caption for tile in row.tiles] == [*first, "nearest of its own label"]
-        assert [tile.frame == "same" for tile in row.tiles] == [*(label == row.title for label in first), True]
-        assert row.tiles[-1].similarity == one.own.similarity
-    assert voted
+        among = one.own.row in voters[:6]
+        voted += among
+        first = [index.label(voter) for voter in voters[: 6 if among else 5]]
+        assert [tile.caption for tile in row.tiles] == [*first, *([] if among else ["nearest of its own label"])]
+        assert [tile.frame == "same" for tile in row.tiles][: len(first)] == [label == row.title for label in first]
+        assert [tile.ranked for tile in row.tiles] == [True] * len(first) + [False] * (not among)
+        assert one.own.similarity in [tile.similarity for tile in row.tiles if tile.frame == "same"]
+    assert 0 < voted < len(found.doubts)
     assert "new" in {tile.caption for one in found.doubts for tile in sheets._doubt(index, found, one).tiles}
 
 
