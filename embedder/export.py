@@ -6,9 +6,11 @@ run: another embedder, with its own fingerprint.
 
 import copy
 import dataclasses
+import filecmp
 import hashlib
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,12 +64,16 @@ def main(run: Path, *, views: Views, out: Path, overwrite: bool = False) -> Path
         raise InputError(f"{out} is no name for it; give one that ends in .onnx and is not the run's own file")
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists; give another --out, or --overwrite")
+    photos, beside = trained_on_file(embedder.path), trained_on_file(out)
+    if beside.exists() and not overwrite and not (photos.exists() and filecmp.cmp(photos, beside, shallow=False)):
+        raise InputError(f"{beside} exists and is the list of another embedder; give another --out, or --overwrite")
     network = trained_network(run, mirror="mirror" in views)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if (photos := trained_on_file(embedder.path)).exists():
-        shutil.copy(photos, trained_on_file(out))
+    if photos.exists():
+        shutil.copy(photos, beside)
     name = export(network, embedder.preprocessing, out, embedder.summary)
-    print(f"{name}\n{out}")
+    print(f"fingerprint: {name}", file=sys.stderr)
+    print(out)
     return out
 
 

@@ -13,6 +13,9 @@ from eval.metrics import title
 
 Row = dict[str, float]
 
+WIDTHS = (6.0, 3.6, 1.4)
+"""Of the lines in a panel, in points: where a line lies on another, the wider one below shows on both sides."""
+
 
 class RunLog:
     """The rows of a run, one an epoch, and the files made from them."""
@@ -75,9 +78,9 @@ def draw_curves(rows: list[Row], path: Path) -> None:
     figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (head, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for name in names:
+        for name, width in zip(names, WIDTHS[-len(names) :], strict=True):
             points = [(row["epoch"], row[name]) for row in rows if name in row]
-            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=title(name))
+            axes.plot(*zip(*points, strict=True), marker="o", linewidth=width, markersize=width + 2, label=title(name))
         axes.set_title(head, fontsize=10)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

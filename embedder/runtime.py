@@ -66,7 +66,7 @@ class Embedder:
     def trained_on(self) -> frozenset[str] | None:
         """The ids of the photos that the network was trained on; None, unknown, where no ``trained_on.npy`` is there.
 
-        Beside ``embedder-<hash>.onnx`` the list is called ``trained_on-<hash>.npy``.
+        Beside ``NAME.onnx`` or ``embedder-NAME.onnx`` the list is called ``trained_on-NAME.npy``.
 
         Raises:
             InputError: the list is damaged.
@@ -123,7 +123,8 @@ class Embedder:
 
 def trained_on_file(embedder: Path) -> Path:
     """Where the list of the photos lies that an embedder was trained on: beside its file, and named like it."""
-    return embedder.with_name(f"trained_on{embedder.stem.removeprefix('embedder')}.npy")
+    name = "" if embedder.name == EMBEDDER else f"-{embedder.stem.removeprefix('embedder-')}"
+    return embedder.with_name(f"trained_on{name}.npy")
 
 
 def open_session(file: Path) -> onnxruntime.InferenceSession:

@@ -5,8 +5,10 @@ where a run was stopped; given again after the run is done, it does nothing.
 """
 
 import dataclasses
+import shlex
 import sys
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 
 from embedder.config import CONFIG, AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.catalog import read_source
+from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
 from eval.command import run as run_command
 from eval.errors import InputError
@@ -52,8 +55,7 @@ def main(
     config = Config(data, augment, model, loss, train, seed)
     folder = at_home(run) if run else Path("runs") / default_name(data)
     fit(config, folder, overwrite=overwrite)
-    photos = ":".join(filter(None, (data.name, data.root))) or "drawn_birds"
-    print(f"next: python -m index.build {folder} {photos} --out {folder.name}.index", file=sys.stderr)
+    print(f"next: {shlex.join(next_command(data, folder))}", file=sys.stderr)
     print(folder)
     return folder
 
@@ -176,6 +178,21 @@ def clear(run: Path) -> None:
     for pattern in WRITTEN:
         for path in run.glob(pattern):
             path.unlink()
+
+
+def next_command(data: DataSettings, run: Path) -> list[str]:
+    """The words of the command that makes an index with a finished run.
+
+    Test photos of the classes trained on stay out of it, to be asked about. Test classes do not: an index knows only
+    the classes that are in it.
+    """
+    photos = ":".join(filter(None, (data.name, data.root))) or "drawn_birds"
+    with redirect_stderr(StringIO()):  # what is to be said of the photos has been said
+        catalog, options = read_source(data.name, data.root), []
+    has_test_photos = "split" in catalog.table.column_names and "test" in catalog.table["split"].to_pylist()
+    if has_test_photos and not is_zero_shot(catalog, data.protocol):
+        options = ["--split", "train", *(["--protocol", data.protocol] if catalog.class_split else [])]
+    return ["python", "-m", "index.build", str(run), photos, *options, "--out", f"{run.name}.index"]
 
 
 def default_name(data: DataSettings) -> str:

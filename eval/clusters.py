@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.embeddings import EmbeddingSet
-from eval.errors import InputError
+from eval.errors import InputError, counted
 
 ITERATIONS = 20
 """Rounds of k-means, as in the papers on metric learning."""
@@ -28,7 +28,7 @@ def cluster_scores(embeddings: EmbeddingSet, seed: int = 0) -> dict[str, float]:
     codes, names = embeddings.label_codes()
     labelled = codes >= 0
     if len(names) < 2:
-        raise InputError(f"{len(names)} classes; clusters are compared with two at least")
+        raise InputError(f"{counted(len(names), 'class', 'classes')}; clusters are compared with two at least")
     codes = codes[labelled]
     clusters = k_means(embeddings.vectors[labelled], len(names), seed)
     return {

@@ -15,7 +15,8 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser
@@ -30,6 +31,11 @@ MISSPELT_KEYS = (
     r"Key '([\w.]+)' is not expected",
 )
 """How jsonargparse says that a key of a YAML file is not known."""
+
+WRONG_VALUE = r'Parser key "([\w.]+)":.* (?:Got|Given) value: (.*)'
+"""How it says that a value is not of its type."""
+
+IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
@@ -68,11 +74,12 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
             raise InputError(f"the name {argument!a} is not UTF-8; rename it")
     parser = build_parser(main)
     types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
+    shown = {action.dest: [*action.option_strings, str(action.metavar)][0] for action in parser._actions}
     positional = [action.dest for action in parser._actions if not action.option_strings]
     try:
         values = parser.instantiate(parser.parse_args(list(_plain(arguments, types, positional))))
     except argparse.ArgumentError as error:
-        raise _readable(str(error), types) from None
+        raise _readable(str(error), types, shown) from None
     given: list[Any] = []
     options: dict[str, Any] = {}
     for name, parameter in inspect.signature(main).parameters.items():
@@ -101,7 +108,7 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
     for name, parameter in inspect.signature(main).parameters.items():
         required = parameter.default is parameter.empty
-        settings: dict[str, Any] = {"type": types[name], "help": texts.get(name)}
+        settings: dict[str, Any] = {"type": types[name], "help": texts.get(name), **_choices(types[name])}
         if dataclasses.is_dataclass(types[name]):
             parser.add_class_arguments(types[name], name)
         elif parameter.kind is parameter.VAR_POSITIONAL:
@@ -167,12 +174,35 @@ def _is_mapping(type_: Any) -> bool:
     return getattr(type_, "__origin__", None) is dict
 
 
-def _readable(message: str, types: dict[str, Any]) -> InputError:
+def _readable(message: str, types: dict[str, Any], shown: dict[str, str]) -> InputError:
     """Turn the parser's message into one sentence."""
     message = " ".join(message.split())
     for misspelt in MISSPELT_KEYS:
         if found := re.search(misspelt, message):
             return unknown("key", ".".join(found.groups()), types)
+    wrong = re.fullmatch(WRONG_VALUE, message)
+    if wrong and (expected := _in_words(types.get(wrong[1]))):
+        return InputError(f"{wrong[1]} is {wrong[2]}; it must be {expected}")
+    heading, required, missing = message.partition("arguments are required: ")
+    if required:
+        return InputError(heading + required + ", ".join(shown.get(name, name) for name in missing.split(", ")))
     message = re.sub(r"""Parser key ["']([\w.]+)["']:""", r"\1:", message)
-    message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    return InputError(re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", message))
+    return InputError(re.sub(r"<class '(\w+)'>", r"\1", message))
+
+
+def _in_words(type_: Any) -> str:
+    """What values of a type are; nothing where there is no short word for it."""
+    inner = get_args(type_)
+    if get_origin(type_) is Literal:
+        return f"{'one of ' * (len(inner) > 1)}{', '.join(map(repr, inner))}"
+    if get_origin(type_) in (Union, UnionType):
+        return " or ".join(filter(None, map(_in_words, inner)))
+    if get_origin(type_) is tuple:
+        return f"[{', '.join(map(_in_words, inner))}]"
+    return IN_WORDS.get(type_, "")
+
+
+def _choices(type_: Any) -> dict[str, str]:
+    """How choices are shown that hold commas; by themselves they would be parted by commas."""
+    choices = get_args(type_) if get_origin(type_) is Literal else ()
+    return {"metavar": f"{{{'|'.join(choices)}}}"} if "," in "".join(choices) else {}

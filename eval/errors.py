@@ -19,6 +19,11 @@ def first_few(names: Sequence[str], most: int = 3) -> str:
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number with its noun: 1 class, 2 classes."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that does not exist, with the nearest one that does.
 

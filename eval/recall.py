@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eval.bootstrap import FEW_CLASSES, Interval
 from eval.command import run
 from eval.embeddings import EmbeddingSet
-from eval.errors import InputError, unknown
+from eval.errors import InputError, counted, unknown
 from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
@@ -24,6 +24,9 @@ from eval.rerank import METHODS, Method, Rerank, in_words, to_json
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
 """Where the verification is read off."""
+
+CLASSES, FAMILIES = ("class", "classes"), ("family", "families")
+"""What may be resampled, one and several."""
 
 CLASS_COLUMNS = "label,queries"
 """How a table of classes begins."""
@@ -70,7 +73,7 @@ def main(
     evaluation = evaluate(source, targets, ks, device, by)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals(_families(source, evaluation, families) if families is not None else None)
-    rough = roughness(intervals, "families" if families else "classes")
+    rough = _one_class(source, targets) or roughness(intervals, FAMILIES if families else CLASSES)
     warnings = [*leaks.warnings(), *rough, *_beyond(ks, source, targets)]
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -129,15 +132,21 @@ def _counts(evaluation: Evaluation, leaks: Leaks, unreadable: int) -> dict[str, 
     return {"queries": leaks.queries, **left_out, **found, "protocol": leaks.protocol, "unreadable_photos": unreadable}
 
 
-def roughness(intervals: Mapping[str, Interval], resampled: str = "classes") -> list[str]:
+def roughness(intervals: Mapping[str, Interval], resampled: tuple[str, str] = CLASSES) -> list[str]:
     """What to say where there are few classes, or families of classes, or a few hold most of the queries."""
     first = next(iter(intervals.values()))
     if not first.is_rough:
         return []
-    alike = f" that tell as much as {first.effective_classes:.0f} of equal size"
-    return [
-        f"only {first.classes} {resampled}{alike if first.classes >= FEW_CLASSES else ''}: take the intervals as hints"
-    ]
+    alike = round(first.effective_classes)
+    uneven = f" that tell as much as {alike} of equal size" if FEW_CLASSES <= first.classes != alike else ""
+    return [f"only {counted(first.classes, *resampled)}{uneven}: take the intervals as hints"]
+
+
+def _one_class(queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:
+    """What to say where there is nothing to be told apart."""
+    if len({*(queries if references is None else references).labelled().labels}) > 1:
+        return []
+    return ["the references are of one class, so that every answer is right by definition: this measures nothing"]
 
 
 def _beyond(ks: Sequence[int], queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:

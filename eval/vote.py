@@ -91,6 +91,8 @@ def elected(
         winners[start : start + len(some)] = np.where(votes, elects, -1)
         most = np.take_along_axis(totals, best[:, None], axis=1)[:, 0]
         np.divide(most, weights.sum(axis=1), out=shares[start : start + len(some)], where=votes)
+    # NumPy adds the weights of a row up in another order, and the last digit may be another.
+    np.minimum(shares, 1.0, out=shares)
     return winners, shares
 
 

@@ -12,7 +12,7 @@ from embedder.data.splits import Part, Protocol
 from embedder.embed import OnBadImage, check_readable, open_inputs, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
-from eval.errors import InputError
+from eval.errors import InputError, counted
 from eval.files import already_made, at_home
 from eval.folders import checksum, read_manifest
 from index.calibrate import calibrated_if_possible
@@ -191,8 +191,8 @@ def _report(source: Source, out: Path) -> None:
         choice = index.manifest.made_from["on_conflict"]
         print(f"photos under several labels: {source.conflicts}, treated as --on-conflict {choice}", file=sys.stderr)
     megabytes = sum(file.size for file in index.manifest.files.values()) / 1e6
-    classes = len(set(index.labels))
-    print(f"{index.count} references of {classes} classes, {megabytes:.1f} MB", file=sys.stderr)
+    classes = counted(len(set(index.labels)), "class", "classes")
+    print(f"{counted(index.count, 'reference', 'references')} of {classes}, {megabytes:.1f} MB", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def find(
         seed: of that draw.
 
     Raises:
-        InputError: ``k``, ``near`` or ``sample`` is out of its range.
+        InputError: ``k``, ``near``, ``sample`` or ``seed`` is out of its range.
     """
     if k < 1:
         raise InputError(f"k is {k}; it must be at least 1")
@@ -157,6 +157,8 @@ def find(
         raise InputError(f"near is {near}; it is a cosine, above 0 and at most 1")
     if sample < 0:
         raise InputError(f"sample is {sample}; give a number of references, or 0 for all")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be 0 or more")
     queries = references.drawn(sample, seed)
     others, voters = references.search(queries, k)
     judged = references.independent()[references.codes[queries]] > 1

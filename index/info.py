@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.command import run
+from eval.errors import counted
 from index.calibrate import describe
 from index.journal import read_journal
 from index.kinds import describe as describe_search
@@ -68,8 +69,8 @@ def _text(index: Index, told: dict[str, Any]) -> str:
     """The same for people."""
     embedder, sizes = told["embedder"], told["bytes"]
     rows = {
-        "references": f"{told['references']} of {told['classes']} classes, {told['fewest_of_a_class']} to "
-        f"{told['most_of_a_class']} a class",
+        "references": f"{told['references']} of {counted(told['classes'], 'class', 'classes')}, "
+        f"{told['fewest_of_a_class']} to {told['most_of_a_class']} a class",
         "generation": f"{told['generation']}, of {told['created']}",
         "embedder": f"{embedder['fingerprint'][:16]}..., {embedder.get('backbone', 'unknown backbone')}, trained by "
         f"{embedder.get('loss', 'what is unknown') or 'nothing'}, dimension {told['dimension']}",

@@ -1,6 +1,7 @@
 """The command ``python -m index.query NAME.index PHOTO...``: which class is this, and why."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from json import dumps
@@ -101,7 +102,7 @@ def _check(queries: list[Path], k: int, picture: Path | None) -> None:
         raise InputError(f"k is {k}; it must be at least 1")
     if picture and picture.suffix.lower() not in PICTURES:
         raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
-    if picture and picture.resolve() in {photo.resolve() for photo in queries}:
+    if picture and os.path.realpath(picture) in map(os.path.realpath, queries):
         raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
 
 

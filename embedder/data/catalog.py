@@ -27,6 +27,9 @@ READERS = {
     "folder": "embedder.data.folder",
     "table": "embedder.data.table",
 }
+DATA_SETS = [name for name in READERS if name not in {"folder", "table"}]
+"""What people are told of; plain folders and tables are read by their paths alone."""
+
 RESERVED = {"id", TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH, "thumbnail_offset", "thumbnail_size"}
 """Columns that embedding and indexing add."""
 
@@ -256,7 +259,7 @@ def read_catalog(spec: str | Path) -> Catalog:
         return read_named(name, None)
     raise InputError(
         f"{text} does not exist; give a folder of photos, a .csv or .parquet table, or NAME:ROOT with one of the names "
-        f"{', '.join(READERS)}"
+        f"{', '.join(DATA_SETS)}"
     )
 
 
@@ -282,7 +285,7 @@ def read_named(name: str, root: Path | None) -> Catalog:
         InputError: there is no such reader, or it does not find what it needs.
     """
     if _key(name) not in READERS:
-        raise unknown("data set", name, READERS)
+        raise unknown("data set", name, DATA_SETS)
     if root is None and _key(name) not in ROOTLESS:
         raise InputError(f"{name} needs the place where it lies: {name}:ROOT")
     reader = import_module(READERS[_key(name)])

@@ -1,5 +1,6 @@
 """A folder of photos: ``root/class/*.jpg``, ``root/train|test/class/*.jpg``, or photos alone, without labels."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -69,16 +70,26 @@ def photos_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) 
             continue
         if not entry.name.isprintable():
             _check_name(folder, entry.name)
-        if entry.is_dir():
+        if _is_folder(entry):
             for parts in photos_below(Path(entry.path), above | {here}):
                 yield entry.name, *parts
         elif Path(entry.name).suffix.lower() in SUFFIXES:
             yield (entry.name,)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself leads to nothing, as a broken one does."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
+
+
 def _tell_empty(root: Path, tops: set[str]) -> None:
     """Say which folders are no classes because they hold no photos."""
-    folders = (entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    folders = (entry.name for entry in os.scandir(root) if _is_folder(entry) and not entry.name.startswith("."))
     empty = sorted(set(folders) - tops)
     if empty:
         print(f"folders without photos, which are no classes: {len(empty)} ({first_few(empty)})", file=sys.stderr)

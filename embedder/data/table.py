@@ -1,4 +1,4 @@
-"""A table of photos, ``.csv`` or ``.parquet``: one row a photo, paths relative to the table's own folder.
+"""A table of photos, ``.csv`` or ``.parquet``: one row a photo, paths absolute or relative to the table's own folder.
 
 Columns: ``path`` (needed), ``label``, ``split`` (train, test or validation), ``box`` (left, top, right, bottom in
 pixels of the upright photo: in a CSV four numbers with spaces between them, in Parquet a list), ``group`` (photos of
@@ -63,8 +63,8 @@ def read(root: Path) -> Catalog:
         raise InputError(f"{root}: the column 'path' is missing; found: {', '.join(rows.columns)}")
     if not rows.places:
         raise InputError(f"{root} lists no photos")
-    paths = _paths(rows)
-    check_listed(root.parent, paths, root)
+    folder, paths = _located(rows)
+    check_listed(folder, paths, root)
     makers = {"split": _splits, "box": _boxes, "keypoints": _keypoints}
     columns = {
         name: makers[name](rows) if name in makers else pa.array(_texts(rows, name), pa.string())
@@ -73,7 +73,7 @@ def read(root: Path) -> Catalog:
     columns |= {"path": pa.array(paths, pa.string()), "label": _labels(rows)}
     columns = {("source_id" if name == "id" else name): values for name, values in columns.items()}
     order = sorted(columns, key=lambda name: [*TYPES, name].index(name))
-    return Catalog(pa.table({name: columns[name] for name in order}), root.parent, "table")
+    return Catalog(pa.table({name: columns[name] for name in order}), folder, "table")
 
 
 def _read_csv(file: Path) -> Rows:
@@ -129,16 +129,21 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _paths(rows: Rows) -> list[str]:
-    """Paths relative to the table's folder, with ``/``."""
-    folder = rows.file.absolute().parent
-    paths = []
+def _located(rows: Rows) -> tuple[Path, list[str]]:
+    """The folder that paths are relative to, and the paths, with ``/``.
+
+    It is the table's own. Where all paths are absolute, and some lead out of it, it is the photos' common one, or they
+    would begin with ``..``.
+    """
+    folder, given = rows.file.parent, []
     for row, text in enumerate(_texts(rows, "path")):
         if text is None:
             raise rows.fault(row, "the path is empty")
-        path = at_home(text)
-        paths.append(Path(os.path.relpath(path, folder)).as_posix() if path.is_absolute() else path.as_posix())
-    return paths
+        given.append(at_home(text))
+    if all(path.is_absolute() for path in given):
+        common = Path(os.path.commonpath([os.path.normpath(path.parent) for path in given]))
+        folder = folder if common.is_relative_to(folder.absolute()) else common
+    return folder, [(Path(os.path.relpath(path, folder)) if path.is_absolute() else path).as_posix() for path in given]
 
 
 def _labels(rows: Rows) -> pa.DictionaryArray:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -172,7 +173,9 @@ def test_a_file_that_is_not_the_network_is_never_written(tmp_path, small_network
 def test_a_run_is_exported_once_more_with_other_views(whole, tmp_path, capsys):
     run, again, mirrored = Embedder.open(whole), tmp_path / "a" / "embedder-whole.onnx", tmp_path / "mirror.onnx"
     assert main(whole, views="whole", out=again) == again
-    assert capsys.readouterr().out == f"{run.fingerprint}\n{again}\n"
+    said = capsys.readouterr()
+    assert said.out == f"{again}\n"
+    assert f"fingerprint: {run.fingerprint}\n" in said.err
     main(whole, views="whole,mirror", out=mirrored)
     one, other = Embedder.open(again), Embedder.open(mirrored)
     assert (one.views, other.views) == (("whole",), ("whole", "mirror"))
@@ -186,6 +189,16 @@ def test_a_run_is_exported_once_more_with_other_views(whole, tmp_path, capsys):
     total = run.vectors(images) + run.vectors(images[:, :, ::-1])
     expected = total / np.linalg.norm(total, axis=1, keepdims=True)
     np.testing.assert_allclose(other.vectors(images), expected, atol=1e-5)
+
+
+def test_the_list_of_another_embedder_is_not_overwritten(whole, tmp_path):
+    (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"trained_on-mirror\.npy exists and is the list of another embedder"):
+        main(whole, views="whole,mirror", out=tmp_path / "mirror.onnx")
+    assert not (tmp_path / "mirror.onnx").exists()
+    assert (tmp_path / "trained_on-mirror.npy").read_bytes() == b"another"
+    shutil.copy(whole / "trained_on.npy", tmp_path / "trained_on-mirror.npy")
+    main(whole, views="whole,mirror", out=tmp_path / "mirror.onnx")
 
 
 def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):

@@ -1,10 +1,12 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+from matplotlib.colors import to_rgb as share_rgb
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from embedder.log import RunLog
+from embedder.log import RunLog, draw_curves
 
 ROWS = [
     {"epoch": 0, "step": 0, "recall@1": 0.2, "map@r": 0.1},
@@ -57,3 +59,18 @@ def test_a_run_without_validation_or_training_still_draws(tmp_path: Path) -> Non
         log.epoch(row)
         log.close()
     assert (tmp_path / "1" / "curves.png").exists()
+
+
+def to_rgb(colour: str) -> list[int]:
+    """A colour as bytes."""
+    return [round(255 * share) for share in share_rgb(colour)]
+
+
+def test_lines_that_lie_on_each_other_are_all_seen(tmp_path: Path) -> None:
+    names = ("recall@1", "r_precision", "map@r")
+    draw_curves([{"epoch": epoch, **dict.fromkeys(names, 0.5)} for epoch in range(4)], tmp_path / "curves.png")
+    pixels = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
+    *_, lowest = np.flatnonzero((pixels == to_rgb("C2")).all(axis=2).any(axis=1))
+    line = pixels[lowest - 20 : lowest + 20]  # below the legend
+    for colour in ("C0", "C1", "C2"):
+        assert (line == to_rgb(colour)).all(axis=2).sum() > 500, colour

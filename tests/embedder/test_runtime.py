@@ -1,6 +1,7 @@
 import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from embedder.config import ModelSettings
 from embedder.export import export
 from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
+from embedder.runtime import trained_on_file
 from eval.errors import InputError
 from eval.images import BadImage, open_image
 
@@ -119,10 +121,25 @@ def test_what_an_embedder_knows_of_itself(small, run_folder):
     assert Embedder.open(str(run_folder / "embedder.onnx")).fingerprint == small.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("embedder", "expected"),
+    [
+        ("embedder", "trained_on"),
+        ("embedder-1a2b", "trained_on-1a2b"),
+        ("frozen", "trained_on-frozen"),
+        ("embedder_2", "trained_on-embedder_2"),
+    ],
+)
+def test_the_list_of_photos_is_named_after_the_embedder(embedder, expected):
+    assert trained_on_file(Path("runs") / f"{embedder}.onnx") == Path("runs") / f"{expected}.npy"
+
+
 def test_a_renamed_pair_of_files_stays_a_pair(run_folder, tmp_path):
     shutil.copy(run_folder / "embedder.onnx", tmp_path / "embedder-1a2b.onnx")
     shutil.copy(run_folder / "trained_on.npy", tmp_path / "trained_on-1a2b.npy")
     assert len(Embedder.open(tmp_path / "embedder-1a2b.onnx").trained_on) == 2
+    shutil.copy(run_folder / "embedder.onnx", tmp_path / "1a2b.onnx")
+    assert len(Embedder.open(tmp_path / "1a2b.onnx").trained_on) == 2
     shutil.copy(run_folder / "embedder.onnx", tmp_path / "embedder-3c4d.onnx")
     assert Embedder.open(tmp_path / "embedder-3c4d.onnx").trained_on is None
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
 
 from embedder import Embedder
 from embedder.config import Config, DataSettings, LossSettings
-from embedder.train import default_name, fit, settled
+from embedder.data.catalog import Catalog, ClassSplit, label_column
+from embedder.train import default_name, fit, next_command, settled
 from embedder.trainer import Trainer
 from eval.errors import InputError
 from eval.files import alone
@@ -176,6 +178,37 @@ def test_a_run_is_named_after_its_folder_and_never_is_the_folder_above(photos: P
     assert default_name(DataSettings(root=str(photos / ".."))) == photos.parent.name
     assert default_name(DataSettings(name="cars98", root="..")) == "cars98"
     assert default_name(DataSettings()) == "drawn_birds"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "split", "declared", "expected"),
+    [
+        ("auto", ["train", "test", "train"], None, "--split train"),
+        ("auto", ["train", "train", "train"], None, ""),
+        ("auto", None, None, ""),
+        ("zero-shot", ["train", "test", "train"], None, ""),
+        ("auto", ["train", "test", "train"], ClassSplit(("a",), (), ("b",)), ""),
+        (
+            "closed-set",
+            ["train", "test", "train"],
+            ClassSplit(("a",), (), ("b",)),
+            "--split train --protocol closed-set",
+        ),
+    ],
+)
+def test_the_next_command_leaves_test_photos_out_of_the_index(
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: Any,
+    split: list[str] | None,
+    declared: ClassSplit | None,
+    expected: str,
+) -> None:
+    columns: dict[str, Any] = {"path": ["1.jpg", "2.jpg", "3.jpg"], "label": label_column(["a", "a", "b"])}
+    table = pa.table(columns | ({"split": split} if split else {}))
+    catalog = Catalog(table, Path("photos"), "folder", declared)
+    monkeypatch.setattr("embedder.train.read_source", lambda name, root: catalog)
+    words = next_command(DataSettings(root="my photos", protocol=protocol), Path("runs/mine"))
+    assert words == ["python", "-m", "index.build", "runs/mine", "my photos", *expected.split(), "--out", "mine.index"]
 
 
 @pytest.mark.parametrize(

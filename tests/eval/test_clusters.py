@@ -46,5 +46,5 @@ def test_purity_by_counting() -> None:
 
 
 def test_one_class_is_refused() -> None:
-    with pytest.raises(InputError, match="1 classes; clusters are compared with two at least"):
+    with pytest.raises(InputError, match="1 class; clusters are compared with two at least"):
         cluster_scores(embeddings([*"aaa"]))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from eval.command import parse, run
+from eval.command import build_parser, parse, run
 from eval.errors import InputError
 
 
@@ -19,12 +19,14 @@ class Shape:
         sides: how many sides.
         colour: its colour.
         filled: whether it is filled.
+        size: width and height.
         options: anything else.
     """
 
     sides: int = 3
     colour: Literal["red", "blue"] = "red"
     filled: bool = False
+    size: tuple[float, float] = (1.0, 1.0)
     options: dict[str, float | dict[str, float]] = field(default_factory=dict)
 
 
@@ -48,6 +50,17 @@ def recall(
 
 def train(*, shape: Shape, seed: int = 0) -> None:
     """Train."""
+
+
+def calibrate(
+    *,
+    by: Literal["neighbours", "both"] | None = None,
+    rate: float | Literal["auto"] | None = None,
+    seed: int | None = None,
+    views: Literal["whole", "whole,mirror"] = "whole",
+    quick: bool = False,
+) -> None:
+    """Calibrate."""
 
 
 def measure(*, k: int = 1) -> Shape:
@@ -104,7 +117,7 @@ def test_a_yaml_file_sets_keys_and_the_command_line_wins(tmp_path: Path) -> None
     config = tmp_path / "c.yaml"
     config.write_text("shape:\n  sides: 5\n  colour: blue\nseed: 7\n")
     _, options = parse(train, ["--config", str(config), "--shape.sides", "6", "--shape.options.margin", "0.5"])
-    assert options == {"shape": Shape(6, "blue", False, {"margin": 0.5}), "seed": 7}
+    assert options == {"shape": Shape(6, "blue", options={"margin": 0.5}), "seed": 7}
     assert parse(train, ["--shape.options.arcface.margin", "0.5"])[1]["shape"].options == {"arcface": {"margin": 0.5}}
 
 
@@ -119,15 +132,33 @@ def test_hyphens_in_the_keys_of_a_mapping_stay(key: str) -> None:
     [
         (train, ["--shape.side", "3"], "--shape.sides"),
         (train, ["--sheed", "3"], "--seed"),
-        (train, ["--shape.sides", "many"], "shape.sides: Expected a int. Got value: many"),
-        (train, ["--shape.colour", "green"], "one of 'red', 'blue'"),
-        (recall, ["q"], "out"),
-        (query, ["a.index"], "photos|PHOTO"),
+        (train, ["--shape.sides", "many"], "shape.sides is many; it must be a whole number"),
+        (train, ["--shape.colour", "green"], "shape.colour is green; it must be one of 'red', 'blue'"),
+        (train, ["--shape.size", "3"], r"shape.size is 3; it must be \[a number, a number\]"),
+        (recall, ["q"], "arguments are required: --out$"),
+        (query, ["a.index"], "arguments are required: PHOTO$"),
+        (recall, [], "arguments are required: QUERIES, --out$"),
+        (calibrate, ["--by", "foo"], "by is foo; it must be one of 'neighbours', 'both'$"),
+        (calibrate, ["--rate", "foo"], "rate is foo; it must be a number or 'auto'$"),
+        (calibrate, ["--seed=1.5"], "seed is 1.5; it must be a whole number$"),
+        (calibrate, ["--quick=maybe"], "quick is maybe; it must be true or false$"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(main, arguments: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse(main, arguments)
+
+
+def test_a_wrong_value_in_a_file_is_told_as_one_on_the_command_line_is(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("shape: {colour: green}\n")
+    with pytest.raises(InputError, match=r"^shape\.colour is green; it must be one of 'red', 'blue'$"):
+        parse(train, ["--config", str(config)])
+
+
+def test_help_parts_choices_so_that_each_can_be_told() -> None:
+    assert "--views {whole|whole,mirror}" in build_parser(calibrate).format_help()
+    assert "--on_bad {skip,error}" in build_parser(recall).format_help()
 
 
 def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path: Path) -> None:

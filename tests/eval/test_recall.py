@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from eval.bootstrap import Interval
 from eval.clusters import cluster_scores
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.health import health
-from eval.recall import main
+from eval.recall import main, roughness
 from eval.reliability import expected_calibration_error
 from eval.rerank import KReciprocal, to_json
 from eval.verification import verify
@@ -164,10 +165,41 @@ def test_what_is_not_defined_takes_nothing_else_with_it(tmp_path: Path, capsys: 
     found = json.loads(capsys.readouterr().out)
     assert found["recall@1"] == 1
     assert found["verification"].startswith("not defined: there are no pairs of two classes")
-    assert found["clusters"].startswith("not defined: 1 classes")
+    assert found["clusters"].startswith("not defined: 1 class;")
     assert found["health"]["alignment"] > 0
     main(alone, full=True)
     assert "not defined: there are no pairs" in capsys.readouterr().out
+
+
+def test_one_class_of_references_is_said_to_measure_nothing(
+    queries: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = "the references are of one class, so that every answer is right by definition: this measures nothing"
+    alone = saved(tmp_path / "one", "aaaa", 0, "vwxy")
+    main(alone, k="1,2", json=True)
+    assert json.loads(capsys.readouterr().out)["warnings"] == [nothing]
+    main(queries, alone)
+    assert nothing in capsys.readouterr().err
+    main(alone, queries, json=True)
+    assert "only 1 class: take the intervals as hints" in json.loads(capsys.readouterr().out)["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "effective", "resampled", "said"),
+    [
+        (20, 19.96, ("class", "classes"), ["only 20 classes: take the intervals as hints"]),
+        (30, 12.4, ("class", "classes"), ["only 30 classes that tell as much as 12 of equal size: take the intervals"]),
+        (12, 8.0, ("class", "classes"), ["only 12 classes: take the intervals as hints"]),
+        (1, 1.0, ("family", "families"), ["only 1 family: take the intervals as hints"]),
+        (20, 20.0, ("class", "classes"), []),
+    ],
+)
+def test_few_classes_are_said_in_plain_words(
+    classes: int, effective: float, resampled: tuple[str, str], said: list[str]
+) -> None:
+    found = roughness({"recall@1": Interval(0.5, 0.4, 0.6, classes, effective)}, resampled)
+    assert len(found) == len(said)
+    assert all(one.startswith(start) for one, start in zip(found, said, strict=True))
 
 
 def test_photos_that_could_not_be_read_are_counted(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:

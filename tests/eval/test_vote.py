@@ -74,6 +74,13 @@ def test_many_queries_elect_what_each_elects_alone(temperature: float) -> None:
     np.testing.assert_allclose(found, shares, rtol=1e-12)
 
 
+def test_no_share_is_more_than_all_of_the_vote() -> None:
+    similarities = -np.sort(-np.random.default_rng(0).uniform(0, 1, (200, 10)).astype(np.float32), axis=1)
+    shares = elected(similarities, np.zeros((200, 10), np.int64))[1]
+    assert shares.max() == 1.0
+    np.testing.assert_allclose(shares, 1.0)
+
+
 def test_no_votes_elect_nobody() -> None:
     assert elected(np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1))[0].tolist() == [-1, -1]
     with pytest.raises(InputError, match="it must be above 0"):

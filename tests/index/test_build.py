@@ -16,6 +16,8 @@ from eval.images import BadImage
 from index import Index, source
 from index.build import main
 from index.duplicates import distinct
+from index.info import main as info
+from tests.index.conftest import write_photo
 
 
 def build_process(*arguments, **options):
@@ -69,6 +71,14 @@ def test_made_from_the_same_is_skipped(tiny_embedder, photos, tmp_path, capsys):
     assert output.out.splitlines() == [str(tmp_path / "a.index")] * 2
     assert "20 references of 4 classes" in output.err
     assert output.err.count("is made already") == 1
+
+
+def test_one_of_something_is_told_in_the_singular(tiny_embedder, tmp_path, capsys):
+    write_photo(tmp_path / "photos" / "wren" / "1.png", 0, 1)
+    out = main(tiny_embedder, str(tmp_path / "photos"), out=tmp_path / "a.index")
+    assert "1 reference of 1 class, " in capsys.readouterr().err
+    info(out)
+    assert "1 of 1 class, 1 to 1 a class" in capsys.readouterr().out
 
 
 def test_made_from_something_else_needs_overwrite_and_leaves_readers_alone(tiny_embedder, own_photos, tmp_path):

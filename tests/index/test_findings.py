@@ -193,6 +193,7 @@ def test_one_class_has_no_doubts(count):
         ({"near": 1.01}, "near is 1.01; it is a cosine"),
         ({"near": float("nan")}, "near is nan; it is a cosine"),
         ({"sample": -1}, "sample is -1; give a number of references, or 0 for all"),
+        ({"seed": -1, "sample": 5}, "seed is -1; it must be 0 or more"),
     ],
 )
 def test_options_out_of_their_range(options, message):

@@ -88,6 +88,16 @@ def test_the_picture_never_takes_the_place_of_a_photo(built, photos, tmp_path, m
     assert (tmp_path / "05.png").read_bytes() == content
 
 
+def test_a_link_to_itself_is_reported_and_the_other_photos_are_answered(built, photos, tmp_path, capsys):
+    shutil.copy(photos / "class-1" / "05.png", tmp_path)
+    (tmp_path / "06.png").symlink_to(tmp_path / "06.png")
+    (tmp_path / "below").symlink_to(tmp_path / "below")
+    first, second = main(built, tmp_path, picture=tmp_path / "out.jpg")
+    assert first.label == "class-1"
+    assert str(second) == f"{tmp_path / '06.png'}: does not exist"
+    assert "06.png: does not exist" in capsys.readouterr().err
+
+
 def test_the_picture_has_the_right_photos_in_the_right_order_and_frames(built, photos, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(

@@ -4,6 +4,7 @@ import pytest
 
 from embedder.data.folder import read
 from eval.errors import InputError
+from eval.images import BadImage, open_image
 
 
 def test_a_folder_a_class(touch):
@@ -77,6 +78,24 @@ def test_a_broken_link_is_listed_to_be_reported_as_unreadable(touch):
     root = touch(["wren/a.jpg"])
     (root / "wren" / "b.jpg").symlink_to(root / "gone.jpg")
     assert read(root).paths == ["wren/a.jpg", "wren/b.jpg"]
+
+
+def test_a_link_to_itself_is_like_a_broken_one(touch):
+    root = touch(["wren/a.jpg", "auk/b.jpg"])
+    for name in ("round", "wren/round", "wren/c.jpg"):
+        (root / name).symlink_to(root / name)
+    (root / "auk" / "there").symlink_to(root / "auk" / "back")
+    (root / "auk" / "back").symlink_to(root / "auk" / "there")
+    assert read(root).paths == ["auk/b.jpg", "wren/a.jpg", "wren/c.jpg"]
+    with pytest.raises(BadImage, match=r"c\.jpg: does not exist"):
+        open_image(root / "wren" / "c.jpg")
+
+
+def test_links_to_folders_above_end(touch):
+    root = touch(["birds/wren/a.jpg", "birds/auk/b.jpg"])
+    (root / "birds" / "wren" / "up").symlink_to(root)
+    (root / "birds" / "auk" / "here").symlink_to(".")
+    assert read(root / "birds").paths == ["auk/b.jpg", "wren/a.jpg"]
 
 
 def test_the_order_is_that_of_code_points_whatever_the_file_system_says(touch, monkeypatch):

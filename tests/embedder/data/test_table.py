@@ -67,6 +67,26 @@ def test_absolute_paths_become_relative(write, tmp_path):
     assert read(write(f"path\n{tmp_path}/photos/sub/5.jpg\n")).paths == ["sub/5.jpg"]
 
 
+def test_absolute_paths_elsewhere_are_short_by_the_photos_common_folder(write, tmp_path):
+    folder = tmp_path / "tables" / "mine"
+    folder.mkdir(parents=True)
+    photos = write("path\n1.jpg\n").parent
+    table = folder / "list.csv"
+    for given, root, paths in (
+        ([photos / "1.jpg", photos / "sub" / "5.jpg"], photos, ["1.jpg", "sub/5.jpg"]),
+        ([photos / "sub" / "5.jpg"], photos / "sub", ["5.jpg"]),
+        ([photos / "sub" / ".." / "1.jpg", photos / "2.jpg"], photos, ["1.jpg", "2.jpg"]),
+        ([photos / "1.jpg", "../../photos/2.jpg"], folder, ["../../photos/1.jpg", "../../photos/2.jpg"]),
+    ):
+        table.write_text("\n".join(["path", *map(str, given)]))
+        catalog = read(table)
+        assert (catalog.root, catalog.paths) == (root, paths)
+        assert catalog.file(0).is_file()
+    table.write_text(f"path\n{photos}/1.jpg\n{photos}/gone.jpg\n")
+    with pytest.raises(InputError, match=f"1 of them do not exist .first: gone.jpg.; paths are relative to {photos}$"):
+        read(table)
+
+
 def test_validation_photos_are_training_photos_where_there_is_a_test(write):
     assert read(write("path,split\n1.jpg,val\n2.jpg,test\n")).table["split"].to_pylist() == ["train", "test"]
     assert read(write("path,split\n1.jpg,val\n2.jpg,train\n")).table["split"].to_pylist() == ["test", "train"]
