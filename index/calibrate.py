@@ -15,6 +15,7 @@ from index.hiding import calibrate
 from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
+from index.segment import check_vectors
 from index.store import Store
 
 Rate = float | Literal["auto"]
@@ -108,8 +109,9 @@ def calibrated(
         seed: likewise.
 
     Raises:
-        InputError: there is nothing to calibrate with.
+        InputError: there is nothing to calibrate with, or it is damaged.
     """
+    check_vectors(index.manifest, index.folder)
     file = f"calibration-{generation:06}.feather"
     found, scores = calibrate(index, file, by=by, false_accepts=false_accepts, coverage=coverage, sure=sure, seed=seed)
     feather.write_feather(scores, new_files / file, compression="uncompressed")

@@ -21,6 +21,9 @@ FAST_ENOUGH = 64_000_000
 LARGEST_GRAPH = 5_000_000
 """References that ``auto`` links to a graph, which one core does, so that it is the same every time."""
 
+LEAST_LINKS = 2
+"""Neighbours that a graph links each reference to, at least."""
+
 POINTS_A_CENTROID = 50
 """References that k-means has of each centroid; FAISS warns below 39."""
 
@@ -97,14 +100,19 @@ def structure(factory: str, dimension: int) -> faiss.Index:
     Raises:
         InputError: FAISS knows none of that name, or none for cosines.
     """
+    links = re.search(r"HNSW(\d+)", factory)
+    if links and int(links[1]) < LEAST_LINKS:  # by which FAISS ends the process
+        raise InputError(f"{factory!r} links {links[1]} references; a graph takes {LEAST_LINKS} at least")
     try:
         return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise InputError(f"FAISS makes no {factory!r} for cosines of {dimension} numbers: {reason(error)}") from None
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: RuntimeError | MemoryError) -> str:
     """What FAISS says is wrong, without where in its source it is said."""
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
     return str(error).strip().rpartition("Error: ")[2].replace("\n", " ")
 
 

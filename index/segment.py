@@ -1,5 +1,6 @@
 """One segment of an index on disk: written once, front to back, then only mapped into memory."""
 
+import math
 import mmap
 import shutil
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pyarrow import feather
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.folders import damaged, flat_header, map_table, map_vectors
-from index.manifest import Segment
+from index.manifest import Manifest, Segment
 from index.vectors import Found, nearest_with_ties
 
 
@@ -258,6 +259,21 @@ class MappedVectors:
             inside = (rows >= segment.start) & (rows < segment.end)
             vectors[inside] = segment.vectors[rows[inside] - segment.start]
         return vectors
+
+
+def check_vectors(manifest: Manifest, folder: Path) -> None:
+    """Verify the checksums of vectors and what is known of them, before anything is made of them that stays.
+
+    Args:
+        manifest: names the files; those that have not been committed yet have just been written, and are passed over.
+        folder: the index folder.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    for segment in manifest.segments:
+        for name in filter(manifest.files.get, (segment.vectors, segment.references)):
+            manifest.files[name].check(folder / name, limit=math.inf)
 
 
 def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int) -> None:

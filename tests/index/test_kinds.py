@@ -105,3 +105,9 @@ def test_in_words():
         "auto: SQ8 finds 99.9% of the ten nearest (99.0% of a photo's that is far off) in 0.25 ms; exact search takes "
         "9.0 ms"
     )
+
+
+@pytest.mark.parametrize("kind", ["HNSW0", "HNSW1", "HNSW1_SQ8", "IVF16_HNSW1,Flat"])
+def test_a_graph_of_too_few_links_is_refused(kind):
+    with pytest.raises(InputError, match="a graph takes 2 at least"):
+        wanted_search(kind, 0.99, None, 32)

@@ -146,7 +146,7 @@ def test_what_is_new_is_searched_exactly_until_it_is_a_tenth(kind, tmp_path):
     found = Index.open(folder).search(more, 1)
     np.testing.assert_array_equal(found.rows[:, 0], np.arange(1500, 1650))
     after = grow(folder, most)
-    assert (after.rows, after.count, after.begun, after.queries) == (1700, 1700, 1500, 20)
+    assert (after.rows, after.count, after.begun, after.queries) == (1700, 1700, 1500, 1000)
     assert after.file != before.file
     found = share(Index.open(folder).search(QUERIES, 10).rows, naive(QUERIES, VECTORS[:1700], 10))
     assert found >= 0.93
@@ -278,3 +278,87 @@ def test_a_graph_that_no_longer_fits_is_not_grown(tmp_path):
         assert grow(folder, VECTORS[1000:1300]).factory == "HNSW16_SQ8"
         assert grow(folder, VECTORS[1300:1500]).factory == "IVF30,SQ8"
         assert grow(folder, VECTORS[1500:1900]).begun == 1500
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+@pytest.mark.parametrize("how", ["alike", "gone"])
+def test_a_structure_that_grows_finds_as_much_as_before(kind, how, tmp_path):
+    """What is added may be alike, which is easy to find, or gone already."""
+    draw = np.random.default_rng(8)
+    first, queries = unit(draw.normal(size=(3000, DIMENSION))), unit(draw.normal(size=(200, DIMENSION)))
+    folder = commit_vectors(tmp_path / "a.index", first)
+    before = make_searchable(folder, kind)
+    if how == "alike":
+        grow(folder, unit(first[:1] + 0.02 * draw.normal(size=(400, DIMENSION))))
+    else:
+        grow(folder, unit(draw.normal(size=(300, DIMENSION))))
+        remove(folder, label="new")
+        grow(folder, unit(draw.normal(size=(40, DIMENSION))))
+    index = Index.open(folder)
+    after = index.manifest.search
+    assert (after.file != before.file, after.queries) == (True, 1000)
+    found = share(index.search(queries, 10).rows, index.search(queries, 10, exact=True).rows)
+    assert found >= 0.94
+    assert (
+        after.parameters.items()
+        >= {name: max(value, before.parameters[name]) for name, value in after.parameters.items()}.items()
+    )
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+def test_the_effort_grows_with_the_neighbours(kind, tmp_path):
+    draw = np.random.default_rng(9)
+    vectors = unit(draw.normal(size=(4000, DIMENSION)))
+    folder = commit_vectors(tmp_path / "a.index", vectors)
+    make_searchable(folder, kind, target=0.9)
+    index = Index.open(folder)
+    queries = unit(draw.normal(size=(50, DIMENSION)))
+    for k in (10, 40, 200):
+        assert share(index.search(queries, k).rows, index.search(queries, k, exact=True).rows) >= 0.88
+
+
+@pytest.mark.parametrize("row", [9_999, -7])
+def test_a_search_file_that_names_rows_that_are_not_there(row, tmp_path, monkeypatch):
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000])
+    make_searchable(folder, "ivf")
+    index = Index.open(folder)
+    proposals = index._searcher._proposals
+    search = proposals._numpy_search
+
+    def damaged(*given, **more):
+        cosines, rows = search(*given, **more)
+        rows[0, 0] = row
+        return cosines, rows
+
+    monkeypatch.setattr(proposals, "_numpy_search", damaged)
+    with pytest.raises(InputError, match="faiss is damaged: it names rows that are not there"):
+        index.search(QUERIES)
+
+
+def test_nothing_is_made_of_damaged_vectors(tmp_path, monkeypatch):
+    monkeypatch.setattr(File.check, "__defaults__", (0,))
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000])
+    path = folder / "vectors-000001.faiss"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x80  # the sign of a number, so that the length of the vector stays what it is
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"vectors-000001\.faiss is damaged"):
+        make_searchable(folder, "ivf")
+    assert Index.open(folder).generation == 1
+
+
+def test_more_is_proposed_where_much_was_deleted(tmp_path):
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000], labels=["here", "gone"] * 500)
+    make_searchable(folder, "sq")
+    before = Index.open(folder)._searcher._proposals.candidates(QUERIES, 10)[0].shape[1]
+    remove(folder, label="gone")
+    after = Index.open(folder)._searcher._proposals.candidates(QUERIES, 10)[0].shape[1]
+    assert after == 2 * before
+
+
+def test_a_tenth_is_of_all_references(tmp_path):
+    """Of what is newer than the file, 105 of 1,105 are a tenth of those before and less than one of all."""
+    folder = commit_vectors(tmp_path / "a.index", VECTORS[:1000])
+    before = make_searchable(folder, "sq")
+    assert grow(folder, VECTORS[1000:1105]).file == before.file
+    assert grow(folder, VECTORS[1105:1120]).file != before.file
