@@ -5,7 +5,7 @@ and added last. As they are, they are to it what a photo of the same source will
 often taken elsewhere, and then lie further from the references than these from each other, which makes them harder to
 search for. So each is moved away from its nearest reference, to about twice the distance, and the target is to be
 reached with these. What is added to a structure later may be all of one kind, so that it is tuned with any references
-then, which it holds; only moved away they are new to it.
+then, which it holds; only moved away they are new to it. So it is with too few to keep some back.
 """
 
 import math
@@ -34,7 +34,9 @@ from index.tuning import tuned
 MERGED = 0.1
 """The share of rows that may be newer than the search file; from there on they are added to it."""
 
-HELD_OUT = 1000
+HELD_OUT, FEWEST_HELD_OUT = 1000, 100
+"""References that a structure is tuned with, and so few that any are, held by it or not."""
+
 TRAINED_ON = 65_536
 """References that a structure without centroids is trained on at most."""
 
@@ -128,9 +130,12 @@ def _trained(factory: str, index: Index) -> faiss.Index:
 
 
 def _filled(made: faiss.Index, index: Index, target: float) -> Search:
-    """Add all references to a structure, and tune it with some of them before these are added."""
+    """Add all references to a structure, and tune it with some of them, kept back where there are enough."""
     rows = np.flatnonzero(index.kept)
     held = _drawn(rows, min(HELD_OUT, len(rows) // 10))
+    if len(held) < FEWEST_HELD_OUT:
+        _add(made, index, rows)
+        return tuned(made, index, _drawn(rows, HELD_OUT), index.kept, target)
     _add(made, index, np.setdiff1d(rows, held))
     searched = index.kept.copy()
     searched[held] = False
@@ -147,8 +152,8 @@ def _grown(made: faiss.Index, index: Index, before: Search) -> Search:
 
 
 def _drawn(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """So many of some rows, ascending."""
-    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
+    """So many of some rows, ascending; none of a single one, which has no others to find."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[: count if len(rows) > 1 else 0])
 
 
 def _add(made: faiss.Index, index: Index, rows: NDArray[np.int64]) -> None:

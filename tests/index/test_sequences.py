@@ -20,6 +20,9 @@ KINDS = ["flat", "sq", "hnsw", "ivf", "ivfpq", "IVF4,Flat"]
 FEWEST = {"ivfpq": 16, "IVF4,Flat": 4}
 """References that a structure is trained on at least."""
 
+ENOUGH = 0.9
+"""The share of the nearest that are found, whatever the kind: of so few references next to all are candidates."""
+
 steps = st.one_of(
     st.tuples(
         st.just("add"),
@@ -32,6 +35,12 @@ steps = st.one_of(
     st.tuples(st.just("undo")),
     st.tuples(st.just("rebuild"), st.sampled_from(KINDS)),
 )
+
+
+def filled(given):
+    """A sequence that begins with all of the forty photos and a kind of search."""
+    kind, sequence = given
+    return [("add", [(row, LABELS[row % 3]) for row in range(40)], "first"), ("rebuild", kind), *sequence]
 
 
 def expected_after_adding(photos, how, model):
@@ -88,8 +97,22 @@ def carry_out(step, folder):
             rebuild(folder, kind=kind)
 
 
+def found_of_the_nearest(folder, model):
+    """The share of the three nearest that are found of each of the forty photos, by what the model says is there."""
+    if not model:
+        return 1
+    k = min(3, len(model))
+    there = VECTORS[[NAMES.index(name) for name, _ in model if name in NAMES]]
+    right = -np.sort(-(VECTORS @ there.T), axis=1)[:, k - 1 : k]
+    return (Index.open(folder).search(VECTORS, k).similarities >= right - 1e-5).mean()
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=st.lists(steps, max_size=12))
+@given(
+    sequence=st.one_of(
+        st.lists(steps, max_size=12), st.tuples(st.sampled_from(KINDS), st.lists(steps, max_size=8)).map(filled)
+    )
+)
 def test_any_sequence_of_changes_is_that_of_a_dictionary(sequence, empty, tmp_path):
     folder = tmp_path / "b.index"
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,6 +130,7 @@ def test_any_sequence_of_changes_is_that_of_a_dictionary(sequence, empty, tmp_pa
                 model, before = after, model
             assert model == after
         assert held(folder) == model
+        assert found_of_the_nearest(folder, model) >= ENOUGH
     check(folder)
     index = Index.open(folder)
     assert index.count == len(model)

@@ -189,8 +189,9 @@ def test_very_few_references(kind, count, tmp_path):
             make_searchable(folder, kind)
         return
     search = make_searchable(folder, kind)
-    assert search.queries == count // 10
-    assert (search.recall is None) == (count < 10)
+    assert search.queries == (count if count > 1 else 0)
+    assert (search.recall is None) == (count < 2)
+    assert search.recall is None or search.recall >= 0.95
     found = Index.open(folder).search(QUERIES[:20], count)
     np.testing.assert_array_equal(found.rows, naive(QUERIES[:20], VECTORS[:count], count))
 
