@@ -19,6 +19,9 @@ from eval.errors import InputError
 
 MANIFEST = "manifest.json"
 
+INDENTED = 200_000
+"""Characters of JSON up to which it is indented, which takes twenty times as long."""
+
 
 def at_home(path: Path | str) -> Path:
     """A path with the home folder in the place of ``~``.
@@ -36,7 +39,7 @@ def at_home(path: Path | str) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
@@ -56,7 +59,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     a dot.)
     """
     folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     shutil.rmtree(beside, ignore_errors=True)
@@ -106,21 +109,42 @@ def alone(folder: Path, busy: str | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; they are on the disk when this returns."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        sync(one.parent)
+
+
 def sync(path: Path) -> None:
     """Flush a file's contents, or a folder's list of names, to the disk."""
     if os.name == "nt" and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush(descriptor)
     finally:
         os.close(descriptor)
 
 
+def flush(descriptor: int) -> None:
+    """Flush an open file to the disk; on macOS past the disk's own memory as well, which ``fsync`` there leaves out."""
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, replacing ``path`` in one step."""
+    """Write ``value`` as JSON, replacing ``path`` in one step: indented for people, unless it is too much to read."""
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= INDENTED:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
     with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

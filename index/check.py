@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from eval.command import run
 from eval.errors import InputError, first_few
 from eval.images import BadImage, open_photo
 from index.journal import read_journal
+from index.manifest import Manifest
 from index.search import Index
+from index.store import kept_before
 
 AGREEMENT = 0.9999
 """The least cosine of a stored vector with one that the same embedder makes of the same photo now."""
@@ -23,10 +26,11 @@ VECTORS_AT_ONCE = 1 << 16
 
 
 def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
-    """Verify every byte of an index, and that what it says is consistent.
+    """Verify an index, byte by byte, and that what it says is consistent.
 
-    Checksums of all files; that the vectors are finite and of unit length; that no photo is there twice; that labels,
-    thumbnails and the journal can be read. With --deep also that the photos still give the vectors that are stored.
+    Checksums of all files, also of those that index.undo would bring back; that the vectors are finite and of unit
+    length; that no photo is there twice; that labels, thumbnails and the journal, which has no checksum, can be read.
+    With --deep also that the photos still give the vectors that are stored.
 
     Args:
         index: an index folder.
@@ -39,7 +43,7 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     if sample < 1:
         raise InputError(f"sample is {sample}; it must be at least 1")
     opened = Index.open(index)
-    found = [*_damaged_files(opened)]
+    found = [*_damaged_files(index, opened.manifest), *_damaged_before(opened)]
     if not found:  # otherwise what follows would only say the same in other words
         found += [*_vectors(opened), *_references(opened), *_journal(opened)]
         if deep:
@@ -55,13 +59,25 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     return index
 
 
-def _damaged_files(index: Index) -> Iterator[str]:
-    """Files that are not as they were written."""
-    for name, file in index.manifest.files.items():
+def _damaged_files(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Files of a generation that are not as they were written."""
+    for name, file in manifest.files.items():
         try:
-            file.check(index.folder / name, limit=math.inf)
+            file.check(folder / name, limit=math.inf)
         except (InputError, OSError) as error:
             yield str(error)
+
+
+def _damaged_before(index: Index) -> Iterator[str]:
+    """The same of the generation before, of files that only that one has."""
+    try:
+        before = kept_before(index.folder, index.generation)
+    except InputError as error:
+        yield str(error)
+        return
+    if before:
+        others = {name: file for name, file in before.files.items() if name not in index.manifest.files}
+        yield from _damaged_files(index.folder, replace(before, files=others))
 
 
 def _vectors(index: Index) -> Iterator[str]:

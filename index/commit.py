@@ -16,14 +16,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from eval.errors import InputError
-from eval.files import MANIFEST, sync, write_json
+from eval.files import MANIFEST, make_folder, replacing, sync, write_json
 from eval.folders import File
 from index.collection import settle
 from index.journal import JOURNAL, Change, append
 from index.manifest import Manifest
-from index.store import current, is_ours, kept_name
+from index.store import current, is_ours, kept_before, kept_name
 
 try:
     import fcntl
@@ -57,6 +58,9 @@ class Writer:
             after: the next generation.
             change: what the journal is told.
             new_files: a folder from ``staging`` with the files of ``after`` that ``before`` does not have.
+
+        Raises:
+            InputError: another generation is current by now.
         """
         files = {
             **after.files,
@@ -64,22 +68,38 @@ class Writer:
             **(_flushed(new_files) if new_files else {}),
         }
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        for file in list(new_files.iterdir()) if new_files else []:
-            os.replace(file, self.folder / file.name)
-        after = replace(
-            after,
-            generation=self.generation,
-            created=now,
-            count=after.rows - len(after.deleted),
-            files={name: files[name] for name in after.names()},
-            journal=append(self.folder, self.before.journal if self.before else 0, self.generation, now, change),
-        )
-        if self.before:
-            write_json(self.folder / kept_name(self.before.generation), self.before.to_json())
-        sync(self.folder)
-        write_json(self.folder / MANIFEST, after.to_json())
+        self._check_still()
+        try:
+            for file in list(new_files.iterdir()) if new_files else []:
+                os.replace(file, self.folder / file.name)
+            after = replace(
+                after,
+                generation=self.generation,
+                created=now,
+                count=after.rows - len(after.deleted),
+                files={name: files[name] for name in after.names()},
+                journal=append(self.folder, self.before.journal if self.before else 0, self.generation, now, change),
+            )
+            if self.before:
+                with replacing(self.folder / kept_name(self.before.generation)) as kept:
+                    shutil.copyfile(self.folder / MANIFEST, kept)
+            sync(self.folder)
+            self._check_still()
+            write_json(self.folder / MANIFEST, after.to_json())
+        except BaseException:
+            _remove_uncommitted(self.folder)
+            raise
         settle(self.folder, after, self.before)  # first, as it reads a manifest that is removed
         _remove_older(self.folder, after, self.before)
+
+    def _check_still(self) -> None:
+        """Refuse to replace another generation than the one that this one follows.
+
+        Locks keep other writers out, but not where a file system only pretends to have them, nor from a folder that was
+        removed and made again.
+        """
+        if current(self.folder) != self.before:
+            raise InputError(f"{self.folder} has been changed by another program meanwhile; run the command again")
 
 
 @contextmanager
@@ -90,17 +110,31 @@ def writing(folder: Path) -> Iterator[Writer]:
         InputError: the folder holds something else than an index, or one that is damaged or of a newer version.
     """
     _need_locks()
-    with (folder / LOCK).open("a+") as file:
+    with _locked(folder) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        try:
+            yield Writer(folder, current(folder))
+        finally:
+            if not (folder / MANIFEST).exists():  # nothing has been committed
+                (folder / LOCK).unlink(missing_ok=True)
+
+
+def _locked(folder: Path) -> TextIO:
+    """The file of the lock, held until it is closed; once more where it was removed while it was waited for."""
+    while True:
+        file = (folder / LOCK).open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             print(f"waiting for {file.read().strip() or 'another writer'} to finish with {folder}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield Writer(folder, current(folder))
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
+                return file
+        file.close()
 
 
 @contextmanager
@@ -131,7 +165,7 @@ def _own_folder(folder: Path) -> tuple[Path, int]:
             f"{folder} is a link that leads to nothing ({folder.readlink()}); remove it, or make what it names"
         )
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.absolute())
         with suppress(FileNotFoundError):
             path = folder.absolute() / f"staging-{secrets.token_hex(4)}"
             path.mkdir()
@@ -168,6 +202,13 @@ def _remove_older(folder: Path, *kept: Manifest | None) -> None:
         if path.name not in keep and is_ours(path):
             with suppress(OSError):  # somebody else's, who will remove it himself; the commit is done
                 _remove_abandoned(path) if path.is_dir() else path.unlink()
+
+
+def _remove_uncommitted(folder: Path) -> None:
+    """Remove what a commit that failed has moved into the folder, as it may be the disk that is full."""
+    with suppress(InputError, OSError):
+        now = current(folder)
+        _remove_older(folder, now, kept_before(folder, now.generation) if now else None)
 
 
 def _remove_abandoned(staging_folder: Path) -> None:

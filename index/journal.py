@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eval.files import flush
 from eval.folders import damaged
 
 JOURNAL = "journal.jsonl"
@@ -73,7 +74,7 @@ def append(folder: Path, size: int, generation: int, when: str, change: Change) 
         file.seek(size)
         file.write(line.encode())
         file.flush()
-        os.fsync(file.fileno())
+        flush(file.fileno())
         return file.tell()
 
 

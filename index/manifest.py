@@ -1,13 +1,16 @@
 """What an index folder holds: ``manifest.json``, which names every other file and is the point of commit."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from eval.errors import InputError
 from eval.folders import FORMATS, File, checksum, read_manifest
 
 KIND = "index"
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,12 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``manifest.json``, with a checksum over all of it."""
-        contents = {"format": FORMATS[KIND], "kind": KIND, **asdict(self)}
+        contents = {"format": FORMATS[KIND], "kind": KIND}
+        contents |= {one.name: getattr(self, one.name) for one in fields(self)}  # lists may be long
+        contents["segments"] = [asdict(segment) for segment in self.segments]
+        contents["milvus"] = None if self.milvus is None else asdict(self.milvus)
+        contents["search"] = asdict(self.search)
+        contents["files"] = {name: asdict(file) for name, file in self.files.items()}
         return {**contents, "checksum": checksum(contents)}
 
     @classmethod
@@ -179,8 +187,20 @@ class Manifest:
     def from_json(cls, contents: dict[str, Any]) -> "Manifest":
         """The manifest in what ``eval.folders`` has read."""
         contents = {name: value for name, value in contents.items() if name not in {"format", "kind"}}
-        contents["segments"] = [Segment(**segment) for segment in contents["segments"]]
-        contents["milvus"] = Collection(**contents["milvus"]) if contents.get("milvus") else None
-        contents["search"] = Search(**contents["search"])
-        contents["files"] = {name: File(**file) for name, file in contents["files"].items()}
-        return cls(**contents)
+        contents["segments"] = [_of(Segment, segment) for segment in contents["segments"]]
+        contents["milvus"] = _of(Collection, contents["milvus"]) if contents.get("milvus") else None
+        contents["search"] = _of(Search, contents["search"])
+        contents["files"] = {name: _of(File, file) for name, file in contents["files"].items()}
+        return _of(cls, contents)
+
+
+def _of(kind: type[Part], contents: dict[str, Any]) -> Part:
+    """One of the dataclasses of a manifest.
+
+    Raises:
+        InputError: there is more in it than this version knows, which it could not keep.
+    """
+    new = {*contents} - {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    if new:
+        raise InputError(f"the index was made by a newer Fieldmark, with {min(new)!r} in its manifest; update this one")
+    return kind(**contents)

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from eval.errors import InputError
-from eval.files import MANIFEST
-from eval.folders import map_table, read_index
+from eval.files import MANIFEST, read_json
+from eval.folders import map_table, parse_manifest, read_index
 from index.candidates import SearchFile
-from index.manifest import Manifest
+from index.manifest import KIND, Manifest
 from index.milvus import MilvusSearch, MilvusVectors
 from index.segment import MappedReferences, MappedSegment, MappedVectors
 from index.vectors import Proposals, Vectors
@@ -126,6 +126,16 @@ def current(folder: Path) -> Manifest | None:
 def kept_name(generation: int) -> str:
     """The name under which a manifest is kept when it is no longer the current one."""
     return f"manifest-{generation:06}.json"
+
+
+def kept_before(folder: Path, generation: int) -> Manifest | None:
+    """The generation before one, which is kept for readers and for taking a change back; None where none is.
+
+    Raises:
+        InputError: its manifest is damaged or of a newer version.
+    """
+    path = folder / kept_name(generation - 1)
+    return Manifest.from_json(parse_manifest(path, read_json(path), KIND)) if path.is_file() else None
 
 
 def is_ours(path: Path) -> bool:

@@ -44,6 +44,26 @@ def test_a_flipped_bit_in_a_file_that_opening_does_not_read(copy, kind, monkeypa
         main(copy)
 
 
+def test_what_undo_would_bring_back_is_verified(copy):
+    remove(copy, label="class-1")
+    (kept,) = copy.glob("manifest-*.json")
+    content = kept.read_text()
+    kept.write_text(content.replace('"count": 20', '"count": 21'))
+    with pytest.raises(InputError, match=f"{kept.name} is damaged: its checksum is wrong"):
+        main(copy)
+    kept.write_text(content)
+    main(copy)
+
+
+def test_a_file_that_only_the_generation_before_has_is_verified(tmp_path, random_vectors):
+    folder = commit_vectors(tmp_path / "a.index", random_vectors(6), thumbnail=b"")
+    commit_vectors(folder, random_vectors(6, seed=2), thumbnail=b"")
+    commit(folder, segments=Index.open(folder).manifest.segments[1:])
+    (folder / "vectors-000001.faiss").unlink()
+    with pytest.raises(InputError, match=r"vectors-000001\.faiss"):
+        main(folder)
+
+
 def test_vectors_that_are_no_directions(tmp_path, random_vectors, monkeypatch):
     vectors = random_vectors(6)
     folder = commit_vectors(tmp_path / "a.index", vectors[:2], thumbnail=b"")

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from index.commit import staging, writing
 from index.journal import Change
 from index.manifest import Manifest
 from index.store import Store
+from index.undo import main as undo
 
 COMMITTING = """
 import itertools, pathlib, sys
@@ -97,7 +99,10 @@ def test_everything_is_on_the_disk_before_the_manifest_names_it(folder, add_vect
     for room in (commit_room, files_room):
         monkeypatch.setattr(room, "sync", lambda path: events.append(("sync", path.name.split(".")[0] or path.name)))
     monkeypatch.setattr(os, "replace", lambda old, new: (events.append(("replace", new.name)), replacing(old, new)))
-    add_vectors(folder.with_name("b.index"), random_vectors(5))
+    (folder.parent / "p" / "q").mkdir(parents=True)
+    add_vectors(folder.parent / "p" / "q" / "r" / "b.index", random_vectors(5))
+    assert events[:2] == [("sync", "q"), ("sync", "r")]
+    del events[:2]
     new = ["embedder-0", "references-000001", "thumbnails-000001", "vectors-000001"]
     assert sorted(events[:4]) == [("sync", name) for name in new]
     assert sorted((kind, name.split(".")[0]) for kind, name in events[4:8]) == [("replace", name) for name in new]
@@ -232,6 +237,66 @@ def test_what_no_commit_has_made_stays(folder, add_vectors, random_vectors):
     add_vectors(folder, random_vectors(5, seed=2))
     assert before - names(folder) == {"staging-abandone"}
     assert (folder / "staging-pictures" / "holiday.jpg").exists()
+
+
+def test_a_generation_that_has_come_in_between_is_not_replaced(folder, add_vectors, random_vectors, monkeypatch):
+    """On file systems that only pretend to have locks."""
+    import fcntl
+
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    with pytest.raises(InputError, match="has been changed by another program meanwhile"), writing(folder) as writer:
+        add_vectors(folder, random_vectors(5, seed=2))
+        writer.commit(replace(writer.before, segments=writer.before.segments[:1]), Change("test"))
+    assert (Manifest.read(folder).generation, Manifest.read(folder).rows) == (2, 10)
+    Store.open(folder)
+
+
+def test_an_index_that_was_made_again_meanwhile_is_not_replaced(folder, add_vectors, random_vectors):
+    with pytest.raises(InputError, match="has been changed by another program meanwhile"), writing(folder) as writer:
+        shutil.rmtree(folder)
+        add_vectors(folder, random_vectors(7, seed=3))
+        writer.commit(writer.before, Change("test"))
+    assert Manifest.read(folder).rows == 7
+    Store.open(folder)
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew(folder, monkeypatch):
+    import fcntl
+
+    flock, taken = fcntl.flock, []
+
+    def removed_meanwhile(file, how):
+        flock(file, how)
+        taken.append(file)
+        if len(taken) == 1:
+            (folder / "index.lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with writing(folder):
+        assert len(taken) == 2
+        assert (folder / "index.lock").exists()
+
+
+def test_a_commit_that_fails_late_leaves_nothing(folder, add_vectors, random_vectors, monkeypatch):
+    add_vectors(folder, random_vectors(5, seed=2))
+    before = names(folder)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commit_room, "append", full)
+    with pytest.raises(OSError, match="No space left"):
+        add_vectors(folder, random_vectors(5, seed=3))
+    assert names(folder) == before
+    monkeypatch.undo()
+    undo(folder)
+    assert Store.open(folder).manifest.rows == 5
+
+
+def test_where_nothing_was_committed_nothing_is_left(tmp_path):
+    with pytest.raises(ZeroDivisionError), staging(tmp_path / "a.index"), writing(tmp_path / "a.index"):
+        1 / 0  # noqa: B018 - something fails
+    assert not (tmp_path / "a.index").exists()
 
 
 def test_a_link_that_leads_to_nothing_is_no_place_for_an_index(tmp_path):

@@ -1,8 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from eval.errors import InputError
+from eval.folders import checksum
+from index.commit import writing
+from index.journal import Change
 from index.manifest import Manifest
 
 
@@ -49,6 +53,27 @@ def test_truncated_anywhere_is_an_error(folder):
         path.write_bytes(whole[:length])
         with pytest.raises(InputError, match="damaged"):
             Manifest.read(folder)
+
+
+@pytest.mark.parametrize("place", ["", "segments", "search", "files"])
+def test_what_a_newer_version_has_put_in_says_to_update(folder, place):
+    contents = json.loads((folder / "manifest.json").read_text())
+    del contents["checksum"]
+    inner = contents[place] if place else contents
+    inner = inner[0] if isinstance(inner, list) else next(iter(inner.values())) if place == "files" else inner
+    inner["colour"] = "red"
+    contents["checksum"] = checksum(contents)
+    (folder / "manifest.json").write_text(json.dumps(contents))
+    with pytest.raises(InputError, match="made by a newer Fieldmark, with 'colour' in its manifest; update this one"):
+        Manifest.read(folder)
+
+
+def test_what_is_too_long_to_be_read_is_not_indented(folder):
+    assert "\n  " in (folder / "manifest.json").read_text()
+    with writing(folder) as writer:
+        writer.commit(replace(writer.before, made_from={"numbers": [*range(100_000)]}), Change("test"))
+    assert "\n  " not in (folder / "manifest.json").read_text()
+    assert Manifest.read(folder).made_from == {"numbers": [*range(100_000)]}
 
 
 def test_a_newer_format_says_to_update(folder):

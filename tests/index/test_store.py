@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 
+from eval import folders
 from eval.errors import InputError
 from eval.folders import File
 from index.manifest import Manifest
@@ -56,6 +57,23 @@ def test_a_flipped_bit_in_a_small_file_is_found(folder, kind):
             Store.open(folder)
     path.write_bytes(whole)
     Store.open(folder)
+
+
+def test_checksums_are_verified_of_the_smallest_files_up_to_a_sum(folder, add_vectors, random_vectors, monkeypatch):
+    add_vectors(folder, random_vectors(50, seed=2))
+    sizes = {file: Store.open(folder).manifest.files[file].size for file in Store.open(folder).manifest.files}
+    monkeypatch.setattr(folders, "SMALL", sum(sizes.values()) - 1)
+    *others, largest = sorted(sizes, key=sizes.get)
+    for name in (*others, largest):
+        whole = (folder / name).read_bytes()
+        middle = len(whole) // 2
+        (folder / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        if name == largest:
+            Store.open(folder)
+        else:
+            with pytest.raises(InputError, match=f"{name} is damaged"):
+                Store.open(folder)
+        (folder / name).write_bytes(whole)
 
 
 @pytest.mark.parametrize("kind", ["vectors", "references"])
