@@ -41,10 +41,12 @@ class Writer:
     Attributes:
         folder: the index folder.
         before: the generation that is current; None where there is none yet.
+        content: of its manifest's file; None likewise.
     """
 
     folder: Path
     before: Manifest | None
+    content: bytes | None
 
     @property
     def generation(self) -> int:
@@ -98,7 +100,7 @@ class Writer:
         Locks keep other writers out, but not where a file system only pretends to have them, nor from a folder that was
         removed and made again.
         """
-        if current(self.folder) != self.before:
+        if _content(self.folder) != self.content:
             raise InputError(f"{self.folder} has been changed by another program meanwhile; run the command again")
 
 
@@ -115,10 +117,17 @@ def writing(folder: Path) -> Iterator[Writer]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         try:
-            yield Writer(folder, current(folder))
+            content = _content(folder)
+            yield Writer(folder, current(folder), content)
         finally:
             if not (folder / MANIFEST).exists():  # nothing has been committed
                 (folder / LOCK).unlink(missing_ok=True)
+
+
+def _content(folder: Path) -> bytes | None:
+    """What stands in the file of an index's manifest; None where there is none."""
+    path = folder / MANIFEST
+    return path.read_bytes() if path.exists() else None
 
 
 def _locked(folder: Path) -> TextIO:
