@@ -15,7 +15,7 @@ from index import Index
 from index.add import add
 from index.changes import LARGEST_JOINED
 from index.check import main as check
-from index.journal import Change, read_journal
+from index.journal import JOURNAL, Change, read_journal
 from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
@@ -130,7 +130,7 @@ def test_the_journal_says_who_did_what(empty):
     assert [entry["generation"] for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[2]["added"] == 2
     assert entries[3]["of"] == {"label": "b"}
-    assert entries[4]["undone"] == 4
+    assert entries[4]["taken_back"] == {"generation": 4, "command": "relabel"}
     assert all("@" in entry["by"] for entry in entries)
 
 
@@ -141,6 +141,26 @@ def test_the_line_of_a_commit_that_was_not_completed_does_not_count(empty):
     entries = read_journal(empty, Index.open(empty).manifest.journal)
     assert [entry["generation"] for entry in entries] == [1, 2, 3]
     assert (empty / "journal.jsonl").stat().st_size == Index.open(empty).manifest.journal
+
+
+def test_an_undo_says_what_it_takes_back(empty, capsys):
+    put(empty, [0, 1], ["a", "b"])
+    relabel(empty, label="b", to="a")
+    capsys.readouterr()
+    undo(empty, dry_run=True)
+    assert capsys.readouterr().out.endswith(
+        ": would be: taken back generation 4 (relabel), references 2; generation 4\n"
+    )
+    undo(empty)
+    undo(empty)
+    assert capsys.readouterr().out.endswith(": taken back generation 5 (undo), references 2; generation 6\n")
+
+
+def test_an_undo_with_a_journal_that_has_been_cut(empty):
+    put(empty, [0], ["a"])
+    (empty / JOURNAL).write_bytes(b"")
+    assert undo(empty).details["taken_back"] == {"generation": 3, "command": "unknown"}
+    assert Index.open(empty).count == 0
 
 
 def test_nothing_to_undo(tmp_path):
