@@ -143,6 +143,16 @@ def test_the_line_of_a_commit_that_was_not_completed_does_not_count(empty):
     assert (empty / "journal.jsonl").stat().st_size == Index.open(empty).manifest.journal
 
 
+def test_a_new_label_is_told(empty, capsys):
+    put(empty, [0, 1, 2], ["Mallard", "Mallard", "Teal"])
+    relabel(empty, label="Teal", to="Mallard")
+    assert capsys.readouterr().err == ""
+    relabel(empty, id=NAMES[0], to="Malard", dry_run=True)
+    assert capsys.readouterr().err == "'Malard' is a new label; the nearest that is there is 'Mallard'\n"
+    relabel(empty, id=NAMES[0], to="Wigeon")
+    assert capsys.readouterr().err == "'Wigeon' is a new label\n"
+
+
 def test_an_undo_says_what_it_takes_back(empty, capsys):
     put(empty, [0, 1], ["a", "b"])
     relabel(empty, label="b", to="a")
