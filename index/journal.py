@@ -45,7 +45,7 @@ class Change:
         return replace(self, counts={name: count for name, count in counts.items() if count})
 
 
-def announce(folder: Path, change: Change, generation: int, dry_run: bool = False) -> None:
+def announce(folder: Path, change: Change, generation: int, dry_run: bool = False, unopened: bool = False) -> None:
     """Say on standard output what a change does or would do.
 
     Args:
@@ -53,10 +53,15 @@ def announce(folder: Path, change: Change, generation: int, dry_run: bool = Fals
         change: what it is.
         generation: of the index, afterwards.
         dry_run: whether nothing has been done.
+        unopened: whether photos that would be added have not been opened, so that they may be fewer.
     """
     back = {name: value for name, value in change.details.items() if name == TAKEN_BACK}
-    found = in_words({**back, **change.counts}) or "nothing to do"
-    print(f"{folder}: {'would be: ' if dry_run else ''}{found}; generation {generation}")
+    counts = change.counts
+    few = " (photos are not opened)" if unopened and "added" in counts else ""
+    if few:
+        counts = {"added up to" if name == "added" else name: count for name, count in counts.items()}
+    found = in_words({**back, **counts}) or "nothing to do"
+    print(f"{folder}: {'would be: ' if dry_run else ''}{found}{few}; generation {generation}")
 
 
 def in_words(entry: Mapping[str, Any]) -> str:

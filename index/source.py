@@ -41,6 +41,7 @@ class Source:
         copies: how many more were left out, because they stand there with the same label.
         conflicts: how many came under several labels.
         references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
+        unopened: whether their photos are opened only then, so that some may turn out to be unreadable.
     """
 
     ids: Column
@@ -49,6 +50,7 @@ class Source:
     copies: int
     conflicts: int
     references: Callable[[Sequence[int]], Iterator[Embedded]]
+    unopened: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def catalog_source(
 
     paths = _all_moved(catalog.table["path"], moved)
     ids = photos.ids.take(pa.array(photos.rows, pa.int64()))
-    return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references)
+    return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references, unopened=True)
 
 
 def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:

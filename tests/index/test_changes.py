@@ -287,7 +287,7 @@ def test_a_journal_that_is_gone_begins_anew(empty):
     check(empty)
 
 
-def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
+def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos, capsys):
     from index.add import main
 
     folder = shutil.copytree(built, tmp_path / "birds.index")
@@ -295,8 +295,12 @@ def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
         write_photo(tmp_path / name, 9, seed)
     lines = ['p.png,aa,"0 0 30 30"', 'p.png,bb,"500 500 600 600"', "q.png,cc,"]
     (tmp_path / "table.csv").write_text("path,label,box\n" + "\n".join(lines) + "\n")
+    capsys.readouterr()
+    main(folder, str(tmp_path / "table.csv"), dry_run=True)
+    assert "would be: added up to 3 (photos are not opened); generation 1" in capsys.readouterr().out
     change = main(folder, str(tmp_path / "table.csv"))
     assert change.counts == {"added": 2, "unreadable": 1}
+    assert ": added 2, unreadable 1; generation 2" in capsys.readouterr().out
     assert {*Index.open(folder).labels[-2:]} == {"aa", "cc"}
     check(folder)
 
