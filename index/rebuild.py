@@ -109,7 +109,7 @@ def _answering(milvus: str | None) -> str | None:
     if milvus is None or milvus == FOLDER:
         return milvus
     address = new_address(milvus)
-    connect(address)
+    connect(address, make=True)
     return address
 
 
