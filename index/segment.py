@@ -284,8 +284,8 @@ def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int)
     """
     if vectors.fingerprint != fingerprint:
         raise InputError(
-            f"the vectors were made by the embedder {vectors.fingerprint}, those of the index by {fingerprint}; embed "
-            "the photos with the embedder of the index"
+            f"the vectors were made by the embedder {vectors.fingerprint[:16]}, those of the index by "
+            f"{fingerprint[:16]}; embed the photos with the embedder of the index"
         )
     check_dimension(vectors.vectors, dimension)
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,7 @@ def test_two_additions_at_once_both_count(empty, monkeypatch):
     )
     put(empty, [1, 3], ["b", "a"])
     change = add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
-    assert change.counts == {"added": 2, "known": 1}
+    assert change.counts == {"added": 2, "there_already": 1}
     assert held(empty) == {(NAMES[0], "a"), (NAMES[1], "b"), (NAMES[2], "c"), (NAMES[3], "a")}
     check(empty)
 
@@ -104,6 +105,28 @@ def test_a_dry_run_says_the_same_and_does_nothing(command, empty, tmp_path, caps
     assert {path.name: path.read_bytes() for path in empty.iterdir()} == before
     assert calls[command](False) == would
     assert "would be" not in capsys.readouterr().out
+
+
+def test_a_merge_of_another_embedder_is_refused(built, other_embedder, photos, tmp_path):
+    """And what the error says to do helps."""
+    from index.build import main as build
+    from index.rebuild import main as rebuild
+
+    folder, other = shutil.copytree(built, tmp_path / "a.index"), tmp_path / "other.index"
+    build(other_embedder, str(photos), out=other)
+    with pytest.raises(InputError) as error:
+        merge(folder, other)
+    told, command = str(error.value).split("; give it that first: python -m index.rebuild ")
+    assert told == f"{other} was made by the embedder other, {folder} by tiny"
+    name, embedder = command.split(" --embedder ")
+    rebuild(Path(name), embedder=Path(embedder))
+    assert merge(folder, other).counts == {"there_already": 20}
+
+
+def test_fingerprints_are_told_in_short(empty):
+    folder = embeddings(empty.parent / "other", [0], ["a"], fingerprint="0123456789abcdef" * 4)
+    with pytest.raises(InputError, match="made by the embedder 0123456789abcdef, those of the index by tiny"):
+        photos_source(Index.open(empty), str(folder), "all", "auto", "error", "skip")
 
 
 def test_a_merge_brings_references_thumbnails_and_paths(empty, tmp_path, random_vectors):
@@ -208,7 +231,7 @@ def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, 
     assert (photos / first.path).resolve() == (tmp_path / "new" / "class-9" / "50.png").resolve()
     assert Index.open(folder).thumbnail(first.row).startswith(b"\xff\xd8")
     again = main(folder, str(tmp_path / "new"), on_conflict="first")
-    assert again.counts == {"known": 2, "conflicts": 1, "unreadable": 1}
+    assert again.counts == {"there_already": 2, "conflicts": 1, "unreadable": 1}
     assert Index.open(folder).generation == 2
 
 
