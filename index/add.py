@@ -160,7 +160,7 @@ def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict
     """What an addition does, in numbers."""
     return {
         "added": len(new),
-        "there_already": meeting.known + source.copies,
+        "there_already": meeting.there_already + source.copies,
         "relabelled": len(meeting.relabelled),
         "removed": len(meeting.removed),
         "conflicts": meeting.conflicts + source.conflicts,
