@@ -66,8 +66,7 @@ def main(
         embedder: a run folder or an embedder.onnx that makes the vectors anew, of the photos that the index names.
         images_root: the folder that these photos are in by now.
         milvus: where the vectors are to go: the address of a Milvus, as for index.build, or "folder" to take them back.
-        validation: labelled photos to answer before and after; by default some of the references, each without itself,
-            that neither embedder was trained on.
+        validation: labelled photos to answer before and after; by default references that neither embedder was trained on.
         on_bad_image: stop where a photo is gone, damaged or another one by now, or leave its reference out.
         dry_run: do all of it, say what would change, and keep the index as it is.
 
