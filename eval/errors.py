@@ -24,6 +24,12 @@ def counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
+def close_names(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The names that one may have been meant for, the nearest first; none where there are too many to compare."""
+    known = list(known)
+    return get_close_matches(name, known, n=most, cutoff=0.5) if len(known) <= MOST_COMPARED else []
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that does not exist, with the nearest one that does.
 
@@ -33,8 +39,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
         known: every name that would have been right.
     """
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5) if len(known) <= MOST_COMPARED else []
+    nearest = close_names(name, known)
     more = len(known) - MOST_LISTED
     all_of_them = ", ".join(known[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
-    advice = f"did you mean {close[0]!r}?" if close else f"known: {all_of_them}"
+    advice = f"did you mean {nearest[0]!r}?" if nearest else f"known: {all_of_them}"
     return InputError(f"unknown {kind} {name!r}; {advice}")

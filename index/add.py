@@ -47,7 +47,7 @@ def main(
         relabel: give references that are there under another label the new one.
         on_bad_image: leave unreadable photos out with a count, or stop.
         recalibrate: measure anew what may be promised about answers.
-        dry_run: say what would be done, and do nothing.
+        dry_run: say what would be done, and do nothing; photos are not opened, so fewer may be added.
 
     Returns:
         What was done.
@@ -90,7 +90,7 @@ def add(
     meeting = met(opened)
     if dry_run or not (meeting.new or meeting.relabelled):
         counted = change.counting(**_counts(source, meeting, meeting.new))
-        announce(opened.folder, counted, opened.generation, dry_run)
+        announce(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
     with (
         staging(opened.folder) as new_files,
@@ -160,7 +160,7 @@ def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict
     """What an addition does, in numbers."""
     return {
         "added": len(new),
-        "known": meeting.known + source.copies,
+        "there_already": meeting.there_already + source.copies,
         "relabelled": len(meeting.relabelled),
         "removed": len(meeting.removed),
         "conflicts": meeting.conflicts + source.conflicts,

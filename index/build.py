@@ -134,7 +134,7 @@ def _build(
     """Embed the photos and commit them as the next generation, in the place of all that was there before."""
     milvus = None
     if address := made_from.get("milvus"):
-        connect(address)  # which had better fail before the photos are embedded than after
+        connect(address, make=True)  # which had better fail before the photos are embedded than after
         milvus = Collection(address, before.milvus.name if before and before.milvus else "")
     with staging(out) as new_files, SegmentWriter(new_files, model.fingerprint, model.dimension) as references:
         embedder, trained_on = copy_embedder(model, new_files)

@@ -61,8 +61,9 @@ def main(
         opened = Index.open(index)
         asked = _asked(opened, by, false_accepts, coverage, sure)
         after = calibrated(opened, new_files, writer.generation, *asked, seed)
-        writer.commit(after, Change("calibrate"), new_files)
-    found = Calibration.of(after.calibration or {})
+        found = Calibration.of(after.calibration or {})
+        rates = {name: getattr(found, name) for name in ("false_accepts", "coverage", "sure")}
+        writer.commit(after, Change("calibrate", details={"answers_by": found.by, **rates}), new_files)
     print(f"{index}: {describe(found)}")
     return found
 

@@ -37,10 +37,11 @@ class Comparison:
         """For people."""
         shares = (self.known_before, self.known_after)
         known = ["uncalibrated" if share is None else f"{share:.1%}" for share in shares]
+        told = f"; known {known[0]} before, {known[1]} after" if shares != (None, None) else ""
         return (
             f"{self.photos} answers: right {self.right_before:.1%} before, {self.right_after:.1%} after; "
-            f"{self.changed} have another label, {self.mended} of them are right now and {self.broken} no longer; "
-            f"known {known[0]} before, {known[1]} after"
+            f"{self.changed} have another label, {self.mended} of them are right now and {self.broken} no longer"
+            f"{told}"
         )
 
 

@@ -41,14 +41,14 @@ class Meeting:
 
     Attributes:
         new: rows of the photos that are to be added, ascending.
-        known: how many photos are there already with the same label.
+        there_already: how many photos are there with the same label.
         conflicts: how many are there with another label only.
         relabelled: new labels by row of the index.
         removed: rows of the index that go, because another row of the same photo is given the label.
     """
 
     new: list[int]
-    known: int
+    there_already: int
     conflicts: int
     relabelled: dict[int, str]
     removed: list[int]

@@ -8,7 +8,7 @@ from typing import Any
 from eval.command import run
 from eval.errors import counted
 from index.calibrate import describe
-from index.journal import read_journal
+from index.journal import in_words, read_journal
 from index.kinds import describe as describe_search
 from index.search import Index
 
@@ -83,12 +83,12 @@ def _text(index: Index, told: dict[str, Any]) -> str:
     }
     if index.calibration is not None:
         stale = ": stale, run index.calibrate" if index.calibration.is_stale(index.manifest) else ""
+        rows["sure"] = f"labels of {index.calibration.sure:.0%} or more"
         rows["changed since"] = f"{told['calibration_changed']:.1%} of the references{stale}"
     lines = [f"{name:<14}{text}" for name, text in rows.items()]
     for entry in told["journal"]:
-        rest = {name: value for name, value in entry.items() if name not in ("generation", "when", "by", "command")}
-        what = ", ".join(f"{name} {value}" for name, value in rest.items())
-        lines.append(f"{entry['generation']:>6}  {entry['when']}  {entry['by']}  {entry['command']}: {what}")
+        what = ": ".join(filter(None, (entry["command"], in_words(entry))))
+        lines.append(f"{entry['generation']:>6}  {entry['when']}  {entry['by']}  {what}")
     return "\n".join(lines)
 
 

@@ -8,14 +8,23 @@ import getpass
 import json
 import os
 import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eval.errors import InputError
 from eval.files import flush
 from eval.folders import damaged
 
 JOURNAL = "journal.jsonl"
+
+TAKEN_BACK = "taken_back"
+"""The detail of an undo that names the change that it has taken back."""
+
+COMMIT = ("generation", "when", "by", "command")
+"""What every entry has, whatever its change does."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Change:
         return replace(self, counts={name: count for name, count in counts.items() if count})
 
 
-def announce(folder: Path, change: Change, generation: int, dry_run: bool = False) -> None:
+def announce(folder: Path, change: Change, generation: int, dry_run: bool = False, unopened: bool = False) -> None:
     """Say on standard output what a change does or would do.
 
     Args:
@@ -45,9 +54,38 @@ def announce(folder: Path, change: Change, generation: int, dry_run: bool = Fals
         change: what it is.
         generation: of the index, afterwards.
         dry_run: whether nothing has been done.
+        unopened: whether photos that would be added have not been opened, so that they may be fewer.
     """
-    found = ", ".join(f"{name} {count}" for name, count in change.counts.items()) or "nothing to do"
-    print(f"{folder}: {'would be: ' if dry_run else ''}{found}; generation {generation}")
+    back = {name: value for name, value in change.details.items() if name == TAKEN_BACK}
+    counts = change.counts
+    few = " (photos are not opened)" if unopened and "added" in counts else ""
+    if few:
+        counts = {"added up to" if name == "added" else name: count for name, count in counts.items()}
+    found = in_words({**back, **counts}) or "nothing to do"
+    print(f"{folder}: {'would be: ' if dry_run else ''}{found}{few}; generation {generation}")
+
+
+def in_words(entry: Mapping[str, Any]) -> str:
+    """What an entry of the journal, or a part of one, says of its change, for people."""
+    return ", ".join(_said(name, value) for name, value in entry.items() if name not in COMMIT)
+
+
+def _said(name: str, value: Any) -> str:
+    """One thing that an entry says; what has nothing of its own to be said is said as it is."""
+    match name, value:
+        case "of", dict():
+            return f"of {' and '.join(f'{which} {one}' for which, one in value.items())}"
+        case "taken_back", dict():
+            return f"taken back generation {value['generation']} ({value['command']})"
+        case "answers", dict():
+            shares = f"right {value['right_before']:.1%} before, {value['right_after']:.1%} after"
+            return f"{value['photos']} answers: {shares}" if value["photos"] else "no answers"
+        case "embedder", str():
+            return f"embedder {value[:16]}"
+        case _, float():
+            return f"{name.replace('_', ' ')} {value:.1%}"
+        case _:
+            return f"{name.replace('_', ' ')} {value}"
 
 
 def append(folder: Path, size: int, generation: int, when: str, change: Change) -> int:
@@ -96,6 +134,15 @@ def read_journal(folder: Path, size: int) -> list[dict[str, Any]]:
         return [json.loads(line) for line in content.split(b"\n")[:-1]]
     except ValueError as error:
         raise damaged(path, str(error)) from None
+
+
+def command_of(folder: Path, size: int, generation: int) -> str:
+    """The command that made a generation, as ``read_journal`` takes what it is in; "unknown" where it is not told."""
+    with suppress(InputError):  # it is not what matters most
+        for entry in read_journal(folder, size):
+            if entry.get("generation") == generation:
+                return str(entry.get("command"))
+    return "unknown"
 
 
 def _user() -> str:

@@ -35,8 +35,13 @@ def main(
     """
     if index.resolve() == other.resolve():
         raise InputError(f"{index} cannot be merged with itself; name another index")
-    opened = Index.open(index)
-    source = index_source(opened, Index.open(other), on_conflict)
+    opened, read = Index.open(index), Index.open(other)
+    if read.fingerprint != opened.fingerprint:
+        raise InputError(
+            f"{other} was made by the embedder {read.fingerprint[:16]}, {index} by {opened.fingerprint[:16]}; give it "
+            f"that first: python -m index.rebuild {other} --embedder {index / opened.manifest.embedder}"
+        )
+    source = index_source(opened, read, on_conflict)
     change = Change("merge", details={"other": str(other)})
     return add(opened, source, change, on_conflict, relabel, dry_run, recalibrate)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.neighbours import Neighbours, nearest
+from eval.rows import taken
 from index.candidates import NEIGHBOURS
 from index.manifest import Collection, Search
 from index.milvus_client import ADDRESS, SECONDS, connect, milvus_errors
@@ -68,10 +69,10 @@ class MilvusVectors:
     def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> Rows:
         """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
 
-        def search(wanted: int) -> Found:
+        def search(some: NDArray[np.float32], wanted: int) -> Found:
             if self._collection.index != "FLAT" or wanted > MOST:
-                return self._by_blocks(queries, wanted, first)
-            similarities, rows = self.nearest(queries, wanted, first=first)
+                return self._by_blocks(some, wanted, first)
+            similarities, rows = self.nearest(some, wanted, first=first)
             if (rows < 0).any():
                 raise self._strange("it lacks rows")
             return similarities, rows
@@ -133,7 +134,7 @@ class MilvusVectors:
                 timeout=SECONDS,
             )
         by_row = {one["row"]: one for one in found}
-        for row, name in zip(rows.tolist(), self._ids.take(pa.array(rows)).to_pylist(), strict=True):
+        for row, name in zip(rows.tolist(), taken(self._ids, rows).to_pylist(), strict=True):
             if row not in by_row:
                 raise self._strange(f"it lacks the row {row}")
             if by_row[row]["id"] != name:

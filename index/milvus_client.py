@@ -60,13 +60,20 @@ def new_address(text: str) -> str:
     return address
 
 
-def connect(address: str) -> Any:
+def connect(address: str, *, make: bool = False) -> Any:
     """A ``MilvusClient``, for an address that an index names.
 
+    Args:
+        address: as ``parse_address`` takes it; the environment may name another one.
+        make: make the file of Milvus Lite where there is none, for vectors that are still to come.
+
     Raises:
-        InputError: pymilvus is not installed, or nothing answers.
+        InputError: pymilvus is not installed, the file does not exist, or nothing answers.
     """
-    address = parse_address(os.environ.get(ADDRESS) or address)
+    address = os.environ.get(ADDRESS) or address
+    if not make and address.endswith(LITE) and not at_home(address).exists():
+        raise InputError(f"{address} does not exist; move it back, or name the place that it is in by now in {ADDRESS}")
+    address = parse_address(address)
     pymilvus = _pymilvus(address.endswith(LITE))
     try:
         return pymilvus.MilvusClient(address, token=os.environ.get(TOKEN, ""))

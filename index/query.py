@@ -102,6 +102,8 @@ def _check(queries: list[Path], k: int, picture: Path | None) -> None:
         raise InputError(f"k is {k}; it must be at least 1")
     if picture and picture.suffix.lower() not in PICTURES:
         raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
+    if picture and picture.is_dir():
+        raise InputError(f"{picture} is a folder; give the picture another name")
     if picture and os.path.realpath(picture) in map(os.path.realpath, queries):
         raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
 

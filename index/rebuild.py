@@ -1,5 +1,6 @@
 """The command ``python -m index.rebuild NAME.index``: the same references, searched or embedded in another way."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from embedder.data.catalog import Catalog, read_catalog
 from embedder.embed import Embedded, OnBadImage, embed_whole, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
+from eval.embeddings import TRAINED_ON
 from eval.errors import InputError
+from eval.rows import taken
 from index.build import copy_embedder
 from index.calibrate import calibrated_if_possible
 from index.collection import discard, milvus_index
@@ -30,6 +33,9 @@ from index.structure import searchable
 
 ANSWERED = 500
 """References that are answered before and after where no photos are given for that."""
+
+FEWEST_UNSEEN = 20
+"""References that no embedder was trained on, for them alone to be answered."""
 
 FOLDER = "folder"
 """The place of vectors that are not in Milvus."""
@@ -61,7 +67,7 @@ def main(
         embedder: a run folder or an embedder.onnx that makes the vectors anew, of the photos that the index names.
         images_root: the folder that these photos are in by now.
         milvus: where the vectors are to go: the address of a Milvus, as for index.build, or "folder" to take them back.
-        validation: labelled photos to answer before and after; by default some of the references, each without itself.
+        validation: labelled photos to answer before and after; by default references that no embedder of the two saw.
         on_bad_image: stop where a photo is gone, damaged or another one by now, or leave its reference out.
         dry_run: do all of it, say what would change, and keep the index as it is.
 
@@ -103,7 +109,7 @@ def _answering(milvus: str | None) -> str | None:
     if milvus is None or milvus == FOLDER:
         return milvus
     address = new_address(milvus)
-    connect(address)
+    connect(address, make=True)
     return address
 
 
@@ -215,11 +221,11 @@ def _renewed(
     if not rows:
         raise InputError(f"no reference of {now.folder} is left; nothing is changed")
     gone = [place for place, row in enumerate(rows) if not now.kept[row]]
-    labels = {
-        str(place): now.label(row)
-        for place, row in enumerate(rows)
-        if row < opened.manifest.rows and now.kept[row] and opened.label(row) != now.label(row)
-    }
+    places, was = np.array(rows), opened.labels
+    early = np.flatnonzero(places < len(was))
+    early = early[now.kept[places[early]]]
+    differing = early[now.labels[places[early]] != was[places[early]]]
+    labels = {str(place): now.label(rows[place]) for place in differing.tolist()}
     segment = references.finish(writer.generation)
     return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0)
 
@@ -247,11 +253,42 @@ def _compared(
 
 
 def _on_references(before: Index, after: Index, rows: list[int]) -> Comparison:
-    """How the answers change to some of the references; ``rows`` are the rows that those of ``after`` had before."""
-    places = np.random.default_rng(0).permutation(np.flatnonzero(after.kept))[:ANSWERED]
-    first, second = before.vectors(np.array(rows)[places]), after.vectors(places)
-    ids = after.table["id"].take(pa.array(places)).to_pylist()
-    return compare_answers((before, first), (after, second), after.labels[places].tolist(), ids)
+    """How the answers change to some of the references; ``rows`` are the rows that those of ``after`` had before.
+
+    To photos that it was trained on an embedder is too often right: they are answered only where there are few others.
+    """
+    places = np.random.default_rng(0).permutation(np.flatnonzero(after.kept))
+    earlier = np.array(rows)[places]
+    seen = np.stack([_trained_on(before, earlier), _trained_on(after, places)])
+    unseen = (seen == 0).all(axis=0)
+    if unseen.sum() >= FEWEST_UNSEEN:
+        places, earlier, seen = places[unseen], earlier[unseen], seen[:, unseen]
+    places, earlier, seen = places[:ANSWERED], earlier[:ANSWERED], seen[:, :ANSWERED]
+    if before.fingerprint != after.fingerprint and seen.any():
+        _warn(seen)
+    ids = taken(after.table["id"], places).to_pylist()
+    labels = after.labels[places].tolist()
+    return compare_answers((before, before.vectors(earlier)), (after, after.vectors(places)), labels, ids)
+
+
+def _trained_on(index: Index, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Whether the embedder was trained on some references: 1, 0, and -1 where that is not known."""
+    if TRAINED_ON not in index.table.column_names:
+        return np.full(len(rows), -1, np.int8)
+    return np.asarray(taken(index.table[TRAINED_ON], rows).cast(pa.int8()).fill_null(-1).to_numpy())
+
+
+def _warn(seen: NDArray[np.int8]) -> None:
+    """Say on standard error which embedder the answers flatter; ``seen`` is ``[2, N]``, before and after."""
+    of = f"of the {seen.shape[1]} references that are answered"
+    for one, when in zip(seen, ("before", "after"), strict=True):
+        if (one > 0).any():
+            told = f"{(one > 0).sum()} {of} were trained on by the embedder {when}"
+        elif one.any():
+            told = f"how many {of} were trained on by the embedder {when} is not known"
+        else:
+            continue
+        print(f"warning: {told}; give --validation with photos that were not", file=sys.stderr)
 
 
 def _on_photos(before: Index, after: Index, model: Embedder, photos: Catalog) -> Comparison:

@@ -1,9 +1,10 @@
 """The command ``python -m index.relabel NAME.index --to LABEL --path P``: references that were labelled wrongly."""
 
+import sys
 from pathlib import Path
 
 from eval.command import run
-from eval.errors import InputError
+from eval.errors import InputError, close_names
 from index.changes import change_index, relabelled, removed
 from index.journal import Change
 from index.manifest import Manifest
@@ -50,11 +51,21 @@ def main(
         there = {name for name, labels in opened.known(ids).items() if to in labels}
         changed = {row: to for name, row in kept.items() if name not in there}
         gone = [row for row in rows if row not in changed]
+        if changed:
+            _tell_if_new(opened, to)
         after = relabelled(removed(opened.manifest, gone), changed)
         change = Change("relabel", details={"of": wanted, "to": to})
         return after, change.counting(relabelled=len(changed), removed=len(gone))
 
     return change_index(index, with_label, dry_run, recalibrate)
+
+
+def _tell_if_new(index: Index, label: str) -> None:
+    """Say on standard error that no reference has a label, which may be a slip, and which one is like it."""
+    known = {*index.labels[index.kept]}
+    if label not in known:
+        nearest = [f"; the nearest that is there is {one!r}" for one in close_names(label, sorted(known))]
+        print(f"{label!r} is a new label{''.join(nearest)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -208,12 +208,12 @@ class MappedSegment(MappedReferences):
             first: the row of the index from which on references are searched.
 
         Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first.
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are; -1 where there are fewer.
         """
         count, parameters = self._from(first)
 
-        def search(wanted: int) -> Found:
-            similarities, rows = self._numpy_search(queries, wanted, params=parameters)
+        def search(some: NDArray[np.float32], wanted: int) -> Found:
+            similarities, rows = self._numpy_search(some, wanted, params=parameters)
             if (rows < 0).any():
                 raise damaged(self._path, "it holds values that are not numbers")
             return similarities, self.start + rows
@@ -284,8 +284,8 @@ def check_same_embedder(vectors: EmbeddingSet, fingerprint: str, dimension: int)
     """
     if vectors.fingerprint != fingerprint:
         raise InputError(
-            f"the vectors were made by the embedder {vectors.fingerprint}, those of the index by {fingerprint}; embed "
-            "the photos with the embedder of the index"
+            f"the vectors were made by the embedder {vectors.fingerprint[:16]}, those of the index by "
+            f"{fingerprint[:16]}; embed the photos with the embedder of the index"
         )
     check_dimension(vectors.vectors, dimension)
 

@@ -7,8 +7,11 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from eval.errors import InputError, unknown
+from eval.errors import InputError, close_names, unknown
 from index.search import Index
+
+MOST_NAMED = 3
+"""Ids or paths that a wrong one may have been meant for; there are too many to name all."""
 
 
 def select(index: Index, *, label: str | None, id: str | None, path: str | None) -> NDArray[np.int64]:
@@ -31,9 +34,12 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
         raise InputError("say which references: --label, --id or --path")
     fits = index.kept.copy()
     for name, value in wanted.items():
-        fits &= _fits(index, name, value)
-        if not fits.any():
+        one = index.kept & _fits(index, name, value)
+        if not one.any():
             raise _none(index, name, value)
+        fits &= one
+    if not fits.any():
+        raise InputError(f"no reference has {' and '.join(f'the {name} {value!r}' for name, value in wanted.items())}")
     return np.flatnonzero(fits)
 
 
@@ -61,4 +67,11 @@ def _none(index: Index, name: str, value: str) -> InputError:
     """The error for what no reference has, with the nearest that one has."""
     if name == "label":
         return unknown("label", value, sorted({*index.labels[index.kept]}))
-    return unknown(name, value, index.table[name].filter(index.kept).drop_null().unique().to_pylist())
+    known = {*index.table[name].filter(index.kept).drop_null().unique().to_pylist()}
+    if name == "path":
+        known |= {path.rpartition("/")[0] for path in known} - {""}
+    close = close_names(value, sorted(known), MOST_NAMED)
+    advice = f"index.query --json names the {name}s of the references that are nearest to a photo"
+    if close:
+        advice = f"did you mean {' or '.join(map(repr, close))}?"
+    return InputError(f"unknown {name} {value!r}; {advice}")

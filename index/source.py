@@ -18,6 +18,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, Embeddin
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
 from eval.images import BadImage, open_image, thumbnail
+from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.renewal import known
 from index.search import Index
@@ -41,6 +42,7 @@ class Source:
         copies: how many more were left out, because they stand there with the same label.
         conflicts: how many came under several labels.
         references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
+        unopened: whether their photos are opened only then, so that some may turn out to be unreadable.
     """
 
     ids: Column
@@ -49,6 +51,7 @@ class Source:
     copies: int
     conflicts: int
     references: Callable[[Sequence[int]], Iterator[Embedded]]
+    unopened: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,8 @@ def catalog_source(
             yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
     paths = _all_moved(catalog.table["path"], moved)
-    ids = photos.ids.take(pa.array(photos.rows, pa.int64()))
-    return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references)
+    ids = taken(photos.ids, np.array(photos.rows, np.int64))
+    return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references, unopened=True)
 
 
 def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
@@ -175,10 +178,10 @@ def _of_vectors(
             some = chosen[start : start + AT_ONCE]
             run = len(some) == some[-1] - some[0] + 1  # a slice is not copied
             vectors = embeddings.vectors[some[0] : some[-1] + 1] if run else embeddings.vectors[some]
-            batch = EmbeddingSet(vectors, table.take(pa.array(some)), embeddings.fingerprint)
+            batch = EmbeddingSet(vectors, taken(table, some), embeddings.fingerprint)
             yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
-    ids, labels, paths = (table[name].take(pa.array(left)) for name in ("id", "label", "path"))
+    ids, labels, paths = (taken(table[name], left) for name in ("id", "label", "path"))
     return Source(ids, labels, paths, photos.copies, photos.conflicts, references)
 
 
@@ -187,6 +190,7 @@ def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSe
     table = embeddings.table
     nothing = pa.chunked_array([pa.nulls(len(table), pa.string())])
     labels, paths = (table[name] if name in table.column_names else nothing for name in ("label", "path"))
+    labels = _without_empty(labels.cast(pa.string()))
     columns = {"id": table["id"].cast(pa.string()), "path": _all_moved(paths, moved), "label": label_codes(labels)}
     for name in table.column_names:
         if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
@@ -203,17 +207,20 @@ def _all_moved(paths: Column, moved: Callable[[str], str]) -> Column:
 def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column in the type that every segment has it in, so that they fit together; strings, where none is known.
 
-    An empty one says nothing, as in a table of photos.
-
     Raises:
         InputError: its values are something else.
     """
     kind = {**TYPES, **ADDED}.get(name, pa.string())
     try:
         kept = pc.cast(column, kind)
-        return pc.if_else(pc.equal(kept, ""), pa.scalar(None, kind), kept) if kind == pa.string() else kept
+        return _without_empty(kept) if kind == pa.string() else kept
     except pa.ArrowException:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
+
+
+def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of text in which what is empty is not known."""
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
 
 
 def _mover(root: Path, place: Place) -> Callable[[str], str]:

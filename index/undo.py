@@ -8,7 +8,7 @@ from eval.errors import InputError
 from eval.files import read_json
 from eval.folders import parse_manifest
 from index.changes import change_index, taken_back
-from index.journal import Change
+from index.journal import TAKEN_BACK, Change, command_of
 from index.manifest import KIND, Manifest
 from index.search import Index
 from index.store import kept_name
@@ -32,7 +32,9 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
         before = Manifest.from_json(parse_manifest(kept, read_json(kept), KIND))
         for name, file in before.files.items():
             file.check(index / name, limit=math.inf)
-        change = Change("undo", {"references": before.count}, {"undone": opened.generation})
+        generation = opened.generation
+        undone = {"generation": generation, "command": command_of(index, opened.manifest.journal, generation)}
+        change = Change("undo", {"references": before.count}, {TAKEN_BACK: undone})
         return taken_back(opened.manifest, before), change
 
     return change_index(index, before_last, dry_run)

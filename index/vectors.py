@@ -51,26 +51,32 @@ class Proposals(Protocol):
         """
 
 
-def nearest_with_ties(search: Callable[[int], Found], queries: NDArray[np.float32], k: int, count: int) -> Rows:
+def nearest_with_ties(
+    search: Callable[[NDArray[np.float32], int], Found], queries: NDArray[np.float32], k: int, count: int
+) -> Rows:
     """Ask for more and more, until nothing that is left out may be one of the k nearest.
 
     Whoever searches sums in float32, in another order for one query than for many, and breaks ties as it likes. So the
     last candidate must be worse than the k-th by more than the rounding.
 
     Args:
-        search: finds so many references of each query.
+        search: finds so many references of each of some queries.
         queries: of unit length, float32 ``[Q, D]``.
         k: neighbours a query.
         count: how many references there are.
 
     Returns:
-        Rows ``[Q, C]``, C at least the smaller of k and ``count``.
+        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 where more were asked for another query.
     """
     rounding = slack(queries.shape[1])
     k, wanted = min(k, count), min(k + SPARE, count)
-    while wanted:
-        similarities, rows = search(wanted)
-        if wanted == count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
-            return rows
+    found = np.empty((len(queries), 0), np.int64)
+    unsettled = np.arange(len(queries))
+    while wanted and len(unsettled):
+        similarities, rows = search(queries[unsettled], wanted)
+        found = np.pad(found, ((0, 0), (0, wanted - found.shape[1])), constant_values=-1)
+        found[unsettled] = rows
+        settled = (similarities[:, -1] < similarities[:, k - 1] - rounding) | (wanted == count)
+        unsettled = unsettled[~settled]
         wanted = min(4 * wanted, count)
-    return np.empty((len(queries), 0), np.int64)
+    return found

@@ -229,7 +229,7 @@ def label_codes(labels: pa.Array | pa.ChunkedArray, classes: Sequence[str] | Non
     """The same of a column of strings, or of dictionary-coded ones."""
     names = pa.array(classes, pa.string()) if classes is not None else _sorted_names(labels)
     plain = pa.chunked_array([labels]) if isinstance(labels, pa.Array) else labels
-    return pa.DictionaryArray.from_arrays(pc.index_in(plain.cast(pa.string()).combine_chunks(), names), names)
+    return pa.DictionaryArray.from_arrays(pc.index_in(plain.cast(pa.string()), names).combine_chunks(), names)
 
 
 def _sorted_names(labels: pa.Array | pa.ChunkedArray) -> pa.Array:

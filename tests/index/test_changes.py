@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from index import Index
 from index.add import add
 from index.changes import LARGEST_JOINED
 from index.check import main as check
-from index.journal import Change, read_journal
+from index.journal import JOURNAL, Change, read_journal
 from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
@@ -59,7 +60,7 @@ def test_two_additions_at_once_both_count(empty, monkeypatch):
     )
     put(empty, [1, 3], ["b", "a"])
     change = add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
-    assert change.counts == {"added": 2, "known": 1}
+    assert change.counts == {"added": 2, "there_already": 1}
     assert held(empty) == {(NAMES[0], "a"), (NAMES[1], "b"), (NAMES[2], "c"), (NAMES[3], "a")}
     check(empty)
 
@@ -106,6 +107,28 @@ def test_a_dry_run_says_the_same_and_does_nothing(command, empty, tmp_path, caps
     assert "would be" not in capsys.readouterr().out
 
 
+def test_a_merge_of_another_embedder_is_refused(built, other_embedder, photos, tmp_path):
+    """And what the error says to do helps."""
+    from index.build import main as build
+    from index.rebuild import main as rebuild
+
+    folder, other = shutil.copytree(built, tmp_path / "a.index"), tmp_path / "other.index"
+    build(other_embedder, str(photos), out=other)
+    with pytest.raises(InputError) as error:
+        merge(folder, other)
+    told, command = str(error.value).split("; give it that first: python -m index.rebuild ")
+    assert told == f"{other} was made by the embedder other, {folder} by tiny"
+    name, embedder = command.split(" --embedder ")
+    rebuild(Path(name), embedder=Path(embedder))
+    assert merge(folder, other).counts == {"there_already": 20}
+
+
+def test_fingerprints_are_told_in_short(empty):
+    folder = embeddings(empty.parent / "other", [0], ["a"], fingerprint="0123456789abcdef" * 4)
+    with pytest.raises(InputError, match="made by the embedder 0123456789abcdef, those of the index by tiny"):
+        photos_source(Index.open(empty), str(folder), "all", "auto", "error", "skip")
+
+
 def test_a_merge_brings_references_thumbnails_and_paths(empty, tmp_path, random_vectors):
     other = commit_vectors(tmp_path / "deep" / "other.index", random_vectors(4), images_root=str(tmp_path / "deep"))
     remove(other, path="2.jpg")
@@ -130,7 +153,7 @@ def test_the_journal_says_who_did_what(empty):
     assert [entry["generation"] for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[2]["added"] == 2
     assert entries[3]["of"] == {"label": "b"}
-    assert entries[4]["undone"] == 4
+    assert entries[4]["taken_back"] == {"generation": 4, "command": "relabel"}
     assert all("@" in entry["by"] for entry in entries)
 
 
@@ -141,6 +164,36 @@ def test_the_line_of_a_commit_that_was_not_completed_does_not_count(empty):
     entries = read_journal(empty, Index.open(empty).manifest.journal)
     assert [entry["generation"] for entry in entries] == [1, 2, 3]
     assert (empty / "journal.jsonl").stat().st_size == Index.open(empty).manifest.journal
+
+
+def test_a_new_label_is_told(empty, capsys):
+    put(empty, [0, 1, 2], ["Mallard", "Mallard", "Teal"])
+    relabel(empty, label="Teal", to="Mallard")
+    assert capsys.readouterr().err == ""
+    relabel(empty, id=NAMES[0], to="Malard", dry_run=True)
+    assert capsys.readouterr().err == "'Malard' is a new label; the nearest that is there is 'Mallard'\n"
+    relabel(empty, id=NAMES[0], to="Wigeon")
+    assert capsys.readouterr().err == "'Wigeon' is a new label\n"
+
+
+def test_an_undo_says_what_it_takes_back(empty, capsys):
+    put(empty, [0, 1], ["a", "b"])
+    relabel(empty, label="b", to="a")
+    capsys.readouterr()
+    undo(empty, dry_run=True)
+    assert capsys.readouterr().out.endswith(
+        ": would be: taken back generation 4 (relabel), references 2; generation 4\n"
+    )
+    undo(empty)
+    undo(empty)
+    assert capsys.readouterr().out.endswith(": taken back generation 5 (undo), references 2; generation 6\n")
+
+
+def test_an_undo_with_a_journal_that_has_been_cut(empty):
+    put(empty, [0], ["a"])
+    (empty / JOURNAL).write_bytes(b"")
+    assert undo(empty).details["taken_back"] == {"generation": 3, "command": "unknown"}
+    assert Index.open(empty).count == 0
 
 
 def test_nothing_to_undo(tmp_path):
@@ -178,7 +231,7 @@ def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, 
     assert (photos / first.path).resolve() == (tmp_path / "new" / "class-9" / "50.png").resolve()
     assert Index.open(folder).thumbnail(first.row).startswith(b"\xff\xd8")
     again = main(folder, str(tmp_path / "new"), on_conflict="first")
-    assert again.counts == {"known": 2, "conflicts": 1, "unreadable": 1}
+    assert again.counts == {"there_already": 2, "conflicts": 1, "unreadable": 1}
     assert Index.open(folder).generation == 2
 
 
@@ -257,7 +310,7 @@ def test_a_journal_that_is_gone_begins_anew(empty):
     check(empty)
 
 
-def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
+def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos, capsys):
     from index.add import main
 
     folder = shutil.copytree(built, tmp_path / "birds.index")
@@ -265,8 +318,12 @@ def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos):
         write_photo(tmp_path / name, 9, seed)
     lines = ['p.png,aa,"0 0 30 30"', 'p.png,bb,"500 500 600 600"', "q.png,cc,"]
     (tmp_path / "table.csv").write_text("path,label,box\n" + "\n".join(lines) + "\n")
+    capsys.readouterr()
+    main(folder, str(tmp_path / "table.csv"), dry_run=True)
+    assert "would be: added up to 3 (photos are not opened); generation 1" in capsys.readouterr().out
     change = main(folder, str(tmp_path / "table.csv"))
     assert change.counts == {"added": 2, "unreadable": 1}
+    assert ": added 2, unreadable 1; generation 2" in capsys.readouterr().out
     assert {*Index.open(folder).labels[-2:]} == {"aa", "cc"}
     check(folder)
 
@@ -409,3 +466,10 @@ def test_an_index_that_others_change_is_merged_as_it_was_opened(empty, tmp_path)
     assert batch.embeddings.labels == [*"abcabc"]
     np.testing.assert_array_equal(batch.embeddings.vectors, VECTORS[:6])
     assert batch.extras == [b"JPEG of %d" % row for row in range(6)]
+
+
+@pytest.mark.parametrize("options", [{}, {"relabel": True}])
+def test_an_empty_label_is_none(empty, options):
+    with pytest.raises(InputError, match="row 1 of what is to be added has no label"):
+        put(empty, [0, 1], ["a", ""], **options)
+    assert Index.open(empty).count == 0

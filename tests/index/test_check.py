@@ -145,8 +145,13 @@ def test_selection(built, photos):
     for wrong, message in (
         ({}, "say which references: --label, --id or --path"),
         ({"label": "class-7"}, "unknown label 'class-7'; did you mean 'class-"),
-        ({"path": "class"}, "unknown path 'class'"),
-        ({"label": "class-1", "id": ids[0]}, "unknown id"),
+        ({"path": "clas-2"}, "unknown path 'clas-2'; did you mean 'class-2' or 'class-"),
+        ({"path": "class-2/60.png"}, "unknown path 'class-2/60.png'; did you mean 'class-2/.0.png' or 'class-2/"),
+        ({"path": "x"}, "unknown path 'x'; index.query --json names the paths of the references"),
+        ({"id": ids[7][1:]}, f"unknown id '{ids[7][1:]}'; did you mean '{ids[7]}'"),
+        ({"id": "123"}, "unknown id '123'; index.query --json names the ids of"),
+        ({"label": "class-1", "id": ids[0]}, f"no reference has the label 'class-1' and the id '{ids[0]}'"),
     ):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as error:
             rows(**wrong)
+        assert len(str(error.value)) < 200

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from index import Index
@@ -16,6 +18,8 @@ def test_answers_are_counted(tmp_path):
     assert (found.mended, found.broken, found.changed) == (1, 1, 3)
     assert (found.known_before, found.known_after) == (None, None)
     assert "right 50.0% before, 50.0% after; 3 have another label" in str(found)
+    assert str(found).endswith("1 of them are right now and 1 no longer")
+    assert str(replace(found, known_after=0.5)).endswith("; known uncalibrated before, 50.0% after")
 
 
 def test_a_photo_has_no_vote_for_itself(tmp_path):

@@ -391,6 +391,23 @@ def test_a_server_that_moves(tmp_path, source, tiny_embedder, monkeypatch):
     stop()
 
 
+def test_a_file_that_moves(tmp_path, lite, source, tiny_embedder, monkeypatch):
+    from milvus_lite.server_manager import server_manager_instance
+
+    folder = build(tiny_embedder, source(20, 1), out=tmp_path / "a.index", milvus=lite)
+    before = found(folder)
+    server_manager_instance.release_server(lite)
+    moved = tmp_path / "deep" / "moved.db"
+    moved.parent.mkdir()
+    shutil.move(lite, moved)
+    with pytest.raises(InputError, match=f"{lite} does not exist; move it back, or name .* in FIELDMARK_MILVUS"):
+        found(folder)
+    assert not Path(lite).exists()
+    monkeypatch.setenv("FIELDMARK_MILVUS", str(moved))
+    assert found(folder) == before
+    server_manager_instance.release_server(str(moved))
+
+
 def test_a_commit_is_one_where_milvus_is_away_but_for_what_it_is_left_to_do(twins, monkeypatch, capsys):
     monkeypatch.setenv("FIELDMARK_MILVUS", "http://127.0.0.1:1")
     remove(twins[0], label="kind-1")

@@ -78,6 +78,12 @@ def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(tmp_path):
         main(tmp_path / "nothing.index", tmp_path / "a.jpg", picture=tmp_path / "out.pdf")
 
 
+def test_a_picture_called_as_a_folder_is_refused_before_any_work(tmp_path):
+    (tmp_path / "out.png").mkdir()
+    with pytest.raises(InputError, match=r"out.png is a folder; give the picture another name"):
+        main(tmp_path / "nothing.index", tmp_path / "a.jpg", picture=tmp_path / "out.png")
+
+
 def test_the_picture_never_takes_the_place_of_a_photo(built, photos, tmp_path, monkeypatch):
     shutil.copy(photos / "class-1" / "05.png", tmp_path)
     content = (tmp_path / "05.png").read_bytes()

@@ -196,6 +196,32 @@ def test_answers_to_validation_photos(folder, other_embedder, tmp_path):
     assert found.known_before is None
 
 
+def test_photos_that_an_embedder_was_trained_on_are_not_answered(folder, tiny_embedder, other_embedder, capsys):
+    """Five are, by the other embedder; fifteen are left, which are too few at first."""
+    ids = Index.open(folder).table["id"].to_pylist()
+    trained_on = other_embedder.with_name("trained_on-other.npy")
+    np.save(trained_on, np.array(ids[:5]))
+    of = "5 of the 20 references that are answered were trained on by the embedder"
+    rest = "; give --validation with photos that were not"
+    assert main(folder, embedder=other_embedder, dry_run=True).photos == 20
+    assert f"warning: {of} after{rest}" in capsys.readouterr().err.splitlines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild, "FEWEST_UNSEEN", 15)
+        assert main(folder, embedder=other_embedder).photos == 15
+        assert main(folder, embedder=tiny_embedder, dry_run=True).photos == 15
+        assert "warning" not in capsys.readouterr().err
+    assert main(folder, embedder=tiny_embedder, dry_run=True).photos == 20
+    assert f"warning: {of} before{rest}" in capsys.readouterr().err.splitlines()
+    main(folder, kind="sq", dry_run=True)  # of one embedder, which is flattered alike
+    assert "warning" not in capsys.readouterr().err
+    trained_on.unlink()
+    main(folder, embedder=tiny_embedder)
+    capsys.readouterr()
+    main(folder, embedder=other_embedder, dry_run=True)
+    of = "how many of the 20 references that are answered were trained on by the embedder after is not known"
+    assert f"warning: {of}{rest}" in capsys.readouterr().err.splitlines()
+
+
 def test_photos_in_another_place(folder, tmp_path):
     (tmp_path / "photos").rename(tmp_path / "moved")
     main(folder, images_root=tmp_path / "moved")

@@ -10,6 +10,8 @@ import pytest
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from index.segment import MappedSegment, SegmentWriter
+from index.vectors import nearest_with_ties
+from tests.index.conftest import unit
 
 
 def references(vectors, fingerprint="tiny", labels=None):
@@ -115,3 +117,26 @@ def test_a_metric_learning_library_in_the_same_process_does_no_harm(tmp_path):
         "assert mapped.candidates(vectors[1:2], 1)[0, 0] == 1\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_only_the_queries_with_ties_are_asked_again():
+    """The last of these finds a hundred copies of what is nearest."""
+    vectors = unit(np.random.default_rng(0).normal(size=(300, 8)))
+    vectors[100:200] = vectors[100]
+    queries, asked = vectors[[0, 50, 100]], []
+
+    def search(some, wanted):
+        asked.append((len(some), wanted))
+        cosines = some @ vectors.T
+        rows = np.argsort(-cosines, axis=1, kind="stable")[:, :wanted]
+        return np.take_along_axis(cosines, rows, axis=1), rows
+
+    found = nearest_with_ties(search, queries, 3, 300)
+    assert asked[0][0] == 3
+    assert {count for count, _ in asked[1:]} == {1}
+    assert found.shape == (3, asked[-1][1])
+    assert {*range(100, 200)} <= {*found[2].tolist()}
+    for place in (0, 1):
+        there = found[place][found[place] >= 0]
+        assert {*there[:3]} == {*np.argsort(-(queries[place] @ vectors.T))[:3]}
+        assert len(there) == asked[0][1]
