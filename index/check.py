@@ -14,6 +14,7 @@ from PIL import Image
 from eval.command import run
 from eval.errors import InputError, first_few
 from eval.images import BadImage, open_photo
+from eval.rows import taken
 from index.journal import read_journal
 from index.manifest import Manifest
 from index.search import Index
@@ -100,7 +101,7 @@ def _references(index: Index) -> Iterator[str]:
             yield f"a table of references is damaged: {error}"
             return
     rows = np.flatnonzero(index.kept)
-    ids = index.table["id"].take(pa.array(rows)).combine_chunks()
+    ids = taken(index.table["id"], rows)
     labels = pa.array(index.labels[rows], pa.string())
     if labels.null_count:
         yield f"{labels.null_count} references have no label"

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from eval.errors import InputError
 from eval.neighbours import Neighbours, nearest
+from eval.rows import taken
 from index.candidates import NEIGHBOURS
 from index.manifest import Collection, Search
 from index.milvus_client import ADDRESS, SECONDS, connect, milvus_errors
@@ -133,7 +134,7 @@ class MilvusVectors:
                 timeout=SECONDS,
             )
         by_row = {one["row"]: one for one in found}
-        for row, name in zip(rows.tolist(), self._ids.take(pa.array(rows)).to_pylist(), strict=True):
+        for row, name in zip(rows.tolist(), taken(self._ids, rows).to_pylist(), strict=True):
             if row not in by_row:
                 raise self._strange(f"it lacks the row {row}")
             if by_row[row]["id"] != name:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from embedder.data.catalog import Catalog, read_catalog
@@ -13,6 +12,7 @@ from embedder.embed import Embedded, OnBadImage, embed_whole, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.errors import InputError
+from eval.rows import taken
 from index.build import copy_embedder
 from index.calibrate import calibrated_if_possible
 from index.collection import discard, milvus_index
@@ -250,7 +250,7 @@ def _on_references(before: Index, after: Index, rows: list[int]) -> Comparison:
     """How the answers change to some of the references; ``rows`` are the rows that those of ``after`` had before."""
     places = np.random.default_rng(0).permutation(np.flatnonzero(after.kept))[:ANSWERED]
     first, second = before.vectors(np.array(rows)[places]), after.vectors(places)
-    ids = after.table["id"].take(pa.array(places)).to_pylist()
+    ids = taken(after.table["id"], places).to_pylist()
     return compare_answers((before, first), (after, second), after.labels[places].tolist(), ids)
 
 

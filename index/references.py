@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from eval.embeddings import PICTURE_HASH
 from eval.errors import InputError
 from eval.neighbours import Neighbours, nearest, nearest_in_blocks
+from eval.rows import taken
 from index.calibration import first_rows, group_codes, independent
 from index.search import Index
 
@@ -51,7 +52,7 @@ class References:
         if index.count == 0:
             raise InputError(f"{index.folder} holds no references; add some with index.add")
         rows = np.flatnonzero(index.kept)
-        return cls.made(rows, index.vectors(rows), index.labels[rows].tolist(), index.table.take(pa.array(rows)))
+        return cls.made(rows, index.vectors(rows), index.labels[rows].tolist(), taken(index.table, rows))
 
     @classmethod
     def made(cls, rows: Rows, vectors: NDArray[np.float32], labels: list[str], table: pa.Table) -> "References":

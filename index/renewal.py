@@ -14,6 +14,7 @@ from embedder.runtime import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.images import thumbnail
+from eval.rows import taken
 from index.search import Index
 from index.segment import SegmentWriter
 
@@ -45,7 +46,7 @@ def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_im
     Raises:
         InputError: a photo is not what it was, and ``on_bad_image`` is ``error``.
     """
-    ids = index.table["id"].take(pa.array(rows)).to_pylist()
+    ids = taken(index.table["id"], rows).to_pylist()
     times: Counter[str] = Counter()
     turn = np.zeros(len(ids), np.int64)
     for place, name in enumerate(ids):
@@ -75,7 +76,7 @@ def written(batches: Iterator[Embedded], references: SegmentWriter) -> tuple[lis
 
 def known(index: Index, rows: Rows) -> pa.Table:
     """What is known of some rows, with the labels that they have by now, but for where their thumbnails lie."""
-    table = index.table.take(pa.array(rows)).drop_columns(["thumbnail_offset", "thumbnail_size"])
+    table = taken(index.table, rows).drop_columns(["thumbnail_offset", "thumbnail_size"])
     labels = label_column(index.labels[rows].tolist())
     return table.set_column(table.column_names.index("label"), "label", labels)
 
@@ -103,10 +104,7 @@ def _unchanged(batch: Embedded, rows: Rows, ids: list[str], on_bad_image: OnBadI
         )
     left_out = [*batch.left_out, *({"path": path, "reason": "is another photo by now"} for path in others)]
     kept = np.flatnonzero(same).tolist()
-    embeddings = EmbeddingSet(
-        batch.embeddings.vectors[kept],
-        batch.embeddings.table.take(pa.array(kept, pa.int64())),
-        batch.embeddings.fingerprint,
-    )
+    table = taken(batch.embeddings.table, kept)
+    embeddings = EmbeddingSet(batch.embeddings.vectors[kept], table, batch.embeddings.fingerprint)
     extras = [batch.extras[place] for place in kept]
     return Embedded(embeddings, extras, left_out, [int(rows[batch.rows[place]]) for place in kept])

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.neighbours import Neighbours
 from eval.rerank import KReciprocal, Rerank, reranked, to_json
+from eval.rows import taken
 from index.answer import Answer
 from index.search import Index
 from index.store import Store
@@ -67,7 +67,7 @@ class RerankedIndex(Index):
 
     def _apart(self, found: Neighbours, own_ids: Collection[str | None]) -> tuple[Neighbours, Neighbours]:
         """The neighbours ``[1, K]`` that are the query's own photos, and the others."""
-        names = self.table["id"].take(pa.array(found.rows[0])).to_pylist()
+        names = taken(self.table["id"], found.rows[0]).to_pylist()
         own = np.array([name in own_ids for name in names], bool)
         parts = [Neighbours(found.rows[:, which], found.similarities[:, which]) for which in (own, ~own)]
         return parts[0], parts[1]

@@ -19,6 +19,7 @@ from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.quality import sharpness
+from eval.rows import taken
 from index.answer import Answer, Neighbour
 from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
@@ -98,7 +99,7 @@ class Index:
             pc.is_in(self.table["id"], value_set=wanted, skip_nulls=True).to_numpy(zero_copy_only=False) & self.kept
         )
         found: dict[str, dict[str, int]] = defaultdict(dict)
-        for row, name in zip(rows.tolist(), self.table["id"].take(pa.array(rows)).to_pylist(), strict=True):
+        for row, name in zip(rows.tolist(), taken(self.table["id"], rows).to_pylist(), strict=True):
             found[name][self.label(row)] = row
         return found
 

@@ -18,6 +18,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, Embeddin
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json
 from eval.images import BadImage, open_image, thumbnail
+from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.renewal import known
 from index.search import Index
@@ -114,7 +115,7 @@ def catalog_source(
             yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
     paths = _all_moved(catalog.table["path"], moved)
-    ids = photos.ids.take(pa.array(photos.rows, pa.int64()))
+    ids = taken(photos.ids, photos.rows)
     return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references)
 
 
@@ -175,10 +176,10 @@ def _of_vectors(
             some = chosen[start : start + AT_ONCE]
             run = len(some) == some[-1] - some[0] + 1  # a slice is not copied
             vectors = embeddings.vectors[some[0] : some[-1] + 1] if run else embeddings.vectors[some]
-            batch = EmbeddingSet(vectors, table.take(pa.array(some)), embeddings.fingerprint)
+            batch = EmbeddingSet(vectors, taken(table, some), embeddings.fingerprint)
             yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
-    ids, labels, paths = (table[name].take(pa.array(left)) for name in ("id", "label", "path"))
+    ids, labels, paths = (taken(table[name], left) for name in ("id", "label", "path"))
     return Source(ids, labels, paths, photos.copies, photos.conflicts, references)
 
 

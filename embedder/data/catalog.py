@@ -17,6 +17,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
 from eval.images import Box
+from eval.rows import taken
 
 READERS = {
     "birds100": "embedder.data.birds100",
@@ -141,7 +142,7 @@ class Catalog:
         present = np.unique(self.codes[chosen])
         classes = [self.classes[code] for code in present if code >= 0]
         label = label_column([self.labels[row] for row in chosen], classes)
-        table = self.table.take(pa.array(chosen))
+        table = taken(self.table, chosen)
         return replace(self, table=table.set_column(table.column_names.index("label"), "label", label))
 
     def check_labelled(self, purpose: str) -> None:
@@ -229,7 +230,7 @@ def label_codes(labels: pa.Array | pa.ChunkedArray, classes: Sequence[str] | Non
     """The same of a column of strings, or of dictionary-coded ones."""
     names = pa.array(classes, pa.string()) if classes is not None else _sorted_names(labels)
     plain = pa.chunked_array([labels]) if isinstance(labels, pa.Array) else labels
-    return pa.DictionaryArray.from_arrays(pc.index_in(plain.cast(pa.string()).combine_chunks(), names), names)
+    return pa.DictionaryArray.from_arrays(pc.index_in(plain.cast(pa.string()), names).combine_chunks(), names)
 
 
 def _sorted_names(labels: pa.Array | pa.ChunkedArray) -> pa.Array:
