@@ -1,5 +1,8 @@
 """Rows of tables and columns, against plain ``take``, and of more text than one array can hold."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -73,3 +76,10 @@ def test_more_text_than_one_array_can_hold():
         column.take(pa.array(rows))
     for found in (taken(column, rows), taken(pa.table({"id": column}), rows)["id"]):
         assert [text[0] for text in found.to_pylist()] == ["c", "a", "b"]
+
+
+def test_nothing_else_takes_rows_of_tables():
+    root = Path(__file__).parents[2]
+    packages = (path for name in ("eval", "embedder", "index") for path in root.glob(f"{name}/**/*.py"))
+    others = [str(path) for path in packages if re.search(r"(?<!np)\.take\(", path.read_text(encoding="utf-8"))]
+    assert others == [str(root / "eval" / "rows.py")]
