@@ -188,7 +188,11 @@ def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSe
     table = embeddings.table
     nothing = pa.chunked_array([pa.nulls(len(table), pa.string())])
     labels, paths = (table[name] if name in table.column_names else nothing for name in ("label", "path"))
-    columns = {"id": table["id"].cast(pa.string()), "path": _all_moved(paths, moved), "label": label_codes(labels)}
+    columns = {
+        "id": table["id"].cast(pa.string()),
+        "path": _all_moved(paths, moved),
+        "label": label_codes(_text(labels)),
+    }
     for name in table.column_names:
         if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
             columns[name] = _as_kept(name, table[name])
@@ -204,17 +208,20 @@ def _all_moved(paths: Column, moved: Callable[[str], str]) -> Column:
 def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column in the type that every segment has it in, so that they fit together; strings, where none is known.
 
-    An empty one says nothing, as in a table of photos.
-
     Raises:
         InputError: its values are something else.
     """
     kind = {**TYPES, **ADDED}.get(name, pa.string())
     try:
-        kept = pc.cast(column, kind)
-        return pc.if_else(pc.equal(kept, ""), pa.scalar(None, kind), kept) if kind == pa.string() else kept
+        return _text(column) if kind == pa.string() else pc.cast(column, kind)
     except pa.ArrowException:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as strings, of which an empty one says nothing, as in a table of photos: it is null."""
+    text = pc.cast(column, pa.string())
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _mover(root: Path, place: Place) -> Callable[[str], str]:

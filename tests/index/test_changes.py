@@ -212,6 +212,16 @@ def test_columns_of_any_type_fit_together(empty, columns):
     assert Index.open(empty).search(VECTORS[:1], 3).rows.shape == (1, 3)
 
 
+@pytest.mark.parametrize("relabel", [True, False])
+def test_an_empty_label_is_none(empty, relabel):
+    from index.add import main
+
+    before = Index.open(empty).manifest
+    with pytest.raises(InputError, match=r"row 1 of what is to be added has no label \(1 in all\)"):
+        main(empty, some_rows(empty, "nameless", label=["a", ""]), relabel=relabel)
+    assert Index.open(empty).manifest == before
+
+
 def test_a_column_that_cannot_be_kept_is_named(empty):
     from index.add import main
 
