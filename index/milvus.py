@@ -69,10 +69,10 @@ class MilvusVectors:
     def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> Rows:
         """Rows ``[Q, C]`` that hold the k nearest of each query, among those from a row on."""
 
-        def search(wanted: int) -> Found:
+        def search(some: NDArray[np.float32], wanted: int) -> Found:
             if self._collection.index != "FLAT" or wanted > MOST:
-                return self._by_blocks(queries, wanted, first)
-            similarities, rows = self.nearest(queries, wanted, first=first)
+                return self._by_blocks(some, wanted, first)
+            similarities, rows = self.nearest(some, wanted, first=first)
             if (rows < 0).any():
                 raise self._strange("it lacks rows")
             return similarities, rows

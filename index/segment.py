@@ -208,12 +208,13 @@ class MappedSegment(MappedReferences):
             first: the row of the index from which on references are searched.
 
         Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first.
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first; -1 where
+            another query has more that may tie.
         """
         count, parameters = self._from(first)
 
-        def search(wanted: int) -> Found:
-            similarities, rows = self._numpy_search(queries, wanted, params=parameters)
+        def search(some: NDArray[np.float32], wanted: int) -> Found:
+            similarities, rows = self._numpy_search(some, wanted, params=parameters)
             if (rows < 0).any():
                 raise damaged(self._path, "it holds values that are not numbers")
             return similarities, self.start + rows

@@ -28,7 +28,8 @@ class Vectors(Protocol):
             first: the row of the index from which on references are searched.
 
         Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are, none of them deleted.
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, none of them deleted; -1 where
+            another query has more that may tie.
         """
 
     def at(self, rows: Rows) -> NDArray[np.float32]:
@@ -51,26 +52,31 @@ class Proposals(Protocol):
         """
 
 
-def nearest_with_ties(search: Callable[[int], Found], queries: NDArray[np.float32], k: int, count: int) -> Rows:
+def nearest_with_ties(
+    search: Callable[[NDArray[np.float32], int], Found], queries: NDArray[np.float32], k: int, count: int
+) -> Rows:
     """Ask for more and more, until nothing that is left out may be one of the k nearest.
 
     Whoever searches sums in float32, in another order for one query than for many, and breaks ties as it likes. So the
-    last candidate must be worse than the k-th by more than the rounding.
+    last candidate must be worse than the k-th by more than the rounding. Queries of which it is are not asked again.
 
     Args:
-        search: finds so many references of each query.
+        search: finds so many references of each of some queries.
         queries: of unit length, float32 ``[Q, D]``.
         k: neighbours a query.
         count: how many references there are.
 
     Returns:
-        Rows ``[Q, C]``, C at least the smaller of k and ``count``.
+        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 where another query has more.
     """
     rounding = slack(queries.shape[1])
-    k, wanted = min(k, count), min(k + SPARE, count)
-    while wanted:
-        similarities, rows = search(wanted)
-        if wanted == count or (similarities[:, -1] < similarities[:, k - 1] - rounding).all():
-            return rows
-        wanted = min(4 * wanted, count)
-    return np.empty((len(queries), 0), np.int64)
+    k = min(k, count)
+    found = np.full((len(queries), k), -1)
+    asked, wanted = np.arange(len(queries)), 0
+    while len(asked) and wanted < count:
+        wanted = min(4 * wanted or k + SPARE, count)
+        similarities, rows = search(queries[asked], wanted)
+        found = np.pad(found, ((0, 0), (0, wanted - found.shape[1])), constant_values=-1)
+        found[asked] = rows
+        asked = asked[~(similarities[:, -1] < similarities[:, k - 1] - rounding)]
+    return found
