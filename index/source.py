@@ -117,7 +117,7 @@ def catalog_source(
             yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
 
     paths = _all_moved(catalog.table["path"], moved)
-    ids = taken(photos.ids, np.array(photos.rows, np.int64))
+    ids = taken(photos.ids, photos.rows)
     return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references, unopened=True)
 
 
@@ -190,8 +190,11 @@ def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSe
     table = embeddings.table
     nothing = pa.chunked_array([pa.nulls(len(table), pa.string())])
     labels, paths = (table[name] if name in table.column_names else nothing for name in ("label", "path"))
-    labels = _without_empty(labels.cast(pa.string()))
-    columns = {"id": table["id"].cast(pa.string()), "path": _all_moved(paths, moved), "label": label_codes(labels)}
+    columns = {
+        "id": table["id"].cast(pa.string()),
+        "path": _all_moved(paths, moved),
+        "label": label_codes(_text(labels)),
+    }
     for name in table.column_names:
         if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
             columns[name] = _as_kept(name, table[name])
@@ -212,15 +215,15 @@ def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     kind = {**TYPES, **ADDED}.get(name, pa.string())
     try:
-        kept = pc.cast(column, kind)
-        return _without_empty(kept) if kind == pa.string() else kept
+        return _text(column) if kind == pa.string() else pc.cast(column, kind)
     except pa.ArrowException:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 
 
-def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of text in which what is empty is not known."""
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as strings, of which an empty one says nothing, as in a table of photos: it is null."""
+    text = pc.cast(column, pa.string())
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _mover(root: Path, place: Place) -> Callable[[str], str]:
