@@ -419,3 +419,23 @@ def test_an_index_that_others_change_is_merged_as_it_was_opened(empty, tmp_path)
     assert batch.embeddings.labels == [*"abcabc"]
     np.testing.assert_array_equal(batch.embeddings.vectors, VECTORS[:6])
     assert batch.extras == [b"JPEG of %d" % row for row in range(6)]
+
+
+def test_the_vectors_of_another_index_are_read_a_few_at_a_time(tmp_path, random_vectors, add_vectors, monkeypatch):
+    """It has two segments, and of each one reference is gone."""
+    from index import source
+
+    monkeypatch.setattr(source, "AT_ONCE", 2)
+    vectors = random_vectors(8)
+    for part in np.split(vectors, 2):
+        add_vectors(tmp_path / "other.index", part, thumbnail=b"")
+    for row in (1, 6):
+        remove(tmp_path / "other.index", id=f"{row:032x}")
+    other, read = Index.open(tmp_path / "other.index"), []
+    real = other._read
+    monkeypatch.setattr(other, "_read", lambda rows: read.append(len(rows)) or real(rows))
+    index = Index.open(add_vectors(tmp_path / "a.index", random_vectors(1)))
+    batches = [*index_source(index, other, "error").references(range(6))]
+    assert max(read) == 2
+    assert [name for batch in batches for name in batch.embeddings.ids] == [f"{row:032x}" for row in (0, 2, 3, 4, 5, 7)]
+    np.testing.assert_array_equal(np.vstack([one.embeddings.vectors for one in batches]), vectors[[0, 2, 3, 4, 5, 7]])
