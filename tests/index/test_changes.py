@@ -473,3 +473,23 @@ def test_an_empty_label_is_none(empty, options):
     with pytest.raises(InputError, match="row 1 of what is to be added has no label"):
         put(empty, [0, 1], ["a", ""], **options)
     assert Index.open(empty).count == 0
+
+
+def test_the_vectors_of_another_index_are_read_a_few_at_a_time(tmp_path, random_vectors, add_vectors, monkeypatch):
+    """It has two segments, and of each one reference is gone."""
+    from index import source
+
+    monkeypatch.setattr(source, "AT_ONCE", 2)
+    vectors = random_vectors(8)
+    for part in np.split(vectors, 2):
+        add_vectors(tmp_path / "other.index", part, thumbnail=b"")
+    for row in (1, 6):
+        remove(tmp_path / "other.index", id=f"{row:032x}")
+    other, read = Index.open(tmp_path / "other.index"), []
+    real = other._read
+    monkeypatch.setattr(other, "_read", lambda rows: read.append(len(rows)) or real(rows))
+    index = Index.open(add_vectors(tmp_path / "a.index", random_vectors(1)))
+    batches = [*index_source(index, other, "error").references(range(6))]
+    assert max(read) == 2
+    assert [name for batch in batches for name in batch.embeddings.ids] == [f"{row:032x}" for row in (0, 2, 3, 4, 5, 7)]
+    np.testing.assert_array_equal(np.vstack([one.embeddings.vectors for one in batches]), vectors[[0, 2, 3, 4, 5, 7]])
