@@ -3,7 +3,9 @@ import pytest
 
 from embedder.data.catalog import Catalog, label_column, read_catalog
 from eval.errors import InputError
+from eval.images import photo_id
 from index.duplicates import distinct
+from index.source import Place, catalog_source
 
 
 @pytest.fixture
@@ -65,3 +67,12 @@ def test_the_nine_photos_of_cars98_under_two_labels(shared_data):
     catalog = read_catalog(f"cars98:{shared_data / 'cars98'}")
     found = distinct(catalog, "skip")
     assert (found.copies, found.conflicts, len(catalog) - len(found.rows)) == (0, 9, 18)
+
+
+def test_ids_stay_with_their_photos_where_copies_are_left_out(catalog):
+    source = catalog_source(
+        Place("tiny", 4, catalog.root), lambda: None, catalog.select([0, 4, 1, 8]), "error", "error"
+    )
+    assert source.paths.to_pylist() == ["a.png", "b.png", "i.png"]
+    assert source.ids.to_pylist() == [photo_id((catalog.root / name).read_bytes()) for name in source.paths.to_pylist()]
+    assert source.copies == 1
