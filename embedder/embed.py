@@ -23,6 +23,7 @@ from eval.embeddings import CLASS_TRAINED_ON, FILES, PICTURE_HASH, TRAINED_ON, E
 from eval.errors import InputError
 from eval.files import MANIFEST, already_made
 from eval.images import BadImage, open_photo, picture_hash
+from eval.rows import taken
 
 OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]
@@ -207,7 +208,7 @@ def _prepare(embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, row
 
 def _embeddings(embedder: Embedder, catalog: Catalog, photos: dict[int, _Prepared]) -> EmbeddingSet:
     """Run the network on prepared photos, given by their row in the catalog."""
-    table = catalog.table.take(pa.array(photos, pa.int64()))
+    table = taken(catalog.table, [*photos])
     ids = [photo.id for photo in photos.values()]
     table = table.add_column(0, "id", pa.array(ids, pa.string()))
     pictures = pa.array([photo.picture for photo in photos.values()], pa.uint64())

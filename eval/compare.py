@@ -18,6 +18,7 @@ from eval.files import MANIFEST
 from eval.leaks import find_leaks
 from eval.metrics import title
 from eval.recall import roughness, whole_numbers
+from eval.rows import taken
 from eval.seeds import Difference, Spread, difference, spread
 
 METRICS = ("recall@1", "r_precision", "map@r")
@@ -196,7 +197,7 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
         )
     rows = np.empty(len(first), np.int64)
     rows[orders[0]] = orders[1]
-    second = EmbeddingSet(second.vectors[rows], second.table.take(rows), second.fingerprint, second.unreadable)
+    second = EmbeddingSet(second.vectors[rows], taken(second.table, rows), second.fingerprint, second.unreadable)
     differing = [row for row, pair in enumerate(zip(first.labels, second.labels, strict=True)) if pair[0] != pair[1]]
     if differing:
         row = differing[0]

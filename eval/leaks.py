@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet, common_ids
 from eval.neighbours import Neighbours, nearest
+from eval.rows import taken
 
 SIMILAR_VECTOR = 0.995
 """The cosine from which on two photos count as near copies for the embedder."""
@@ -208,7 +208,7 @@ def _count(queries: EmbeddingSet, column: str, rows: Rows) -> int | None:
     """For how many of some rows a column is true; none where it is missing or not known for all of them."""
     if column not in queries.table.column_names:
         return None
-    known = queries.table[column].take(pa.array(rows))
+    known = taken(queries.table[column], rows)
     return None if known.null_count else known.to_pylist().count(True)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.bootstrap import FEW_CLASSES, Interval
@@ -21,6 +20,7 @@ from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
 from eval.metrics import title
 from eval.rerank import METHODS, Method, Rerank, in_words, to_json
+from eval.rows import taken
 
 FALSE_POSITIVE_RATES = (1e-2, 1e-3)
 """Where the verification is read off."""
@@ -111,7 +111,7 @@ def _families(queries: EmbeddingSet, evaluation: Evaluation, column: str) -> NDA
     """
     if column not in queries.table.column_names:
         raise unknown("column", column, queries.table.column_names)
-    names = queries.table[column].take(pa.array(evaluation.rows)).to_pylist()
+    names = taken(queries.table[column], evaluation.rows).to_pylist()
     family_of: dict[int, str] = {}
     for row, code, name in zip(evaluation.rows, evaluation.codes, names, strict=True):
         if name is None:

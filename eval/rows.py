@@ -1,48 +1,58 @@
-"""Some rows of a long table.
+"""Some rows of a table or a column, however large it is."""
 
-pyarrow's own ``take`` puts the chunks of a whole column together first, even for a single row: it takes as long as the
-column is long, and fails where that is more than 2 GB of text.
-"""
-
-from typing import TypeVar, cast
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.integer]
-Rows = TypeVar("Rows", pa.Table, pa.ChunkedArray)
+AT_ONCE = 2**14
+"""Rows that are put together at once, so that their text stays below the 2 GB that an array of strings can hold."""
+
+Rows = NDArray[np.int64]
+Rowed = TypeVar("Rowed", pa.Table, pa.ChunkedArray, pa.Array)
 
 
-def taken(table: Rows, rows: Numbers) -> Rows:
-    """Some rows of a table or a column, in any order; those of a run are not copied.
+def taken(values: Rowed, rows: Rows | Sequence[int]) -> Rowed:
+    """Some rows of a table or a column, as its own ``take`` gives them.
+
+    That one first joins all chunks of a column, even for a single row: it costs as much as the whole column, and fails
+    where there are more than 2 GB of text. Here rows that follow each other are a slice, which copies nothing; others
+    are taken chunk by chunk.
 
     Args:
-        table: N rows.
-        rows: of them.
+        values: ``[N]``.
+        rows: ``[M]``, in any order and as often as wanted, in [0, N).
+
+    Returns:
+        ``[M]``, in as many chunks as come about.
+
+    Raises:
+        IndexError: there is no such row.
     """
-    if isinstance(table, pa.ChunkedArray):
-        return cast(Rows, _taken(pa.table({"column": table}), np.asarray(rows, np.int64))["column"])
-    return cast(Rows, _taken(table, np.asarray(rows, np.int64)))
+    numbers = np.asarray(rows, np.int64)
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(values):
+        raise IndexError(f"rows from {numbers.min()} to {numbers.max()} are asked for, and there are {len(values)}")
+    if (np.diff(numbers) == 1).all():
+        return values.slice(numbers[0] if numbers.size else 0, len(numbers))
+    if isinstance(values, pa.Table):
+        return pa.Table.from_arrays([taken(column, numbers) for column in values.columns], schema=values.schema)
+    if isinstance(values, pa.Array):
+        return values.take(pa.array(numbers))
+    starts = np.cumsum([0, *map(len, values.chunks)])
+    blocks = (numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE))
+    return pa.chunked_array([part for some in blocks for part in _parts(values, starts, some)], values.type)
 
 
-def _taken(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
-    """The same of a table."""
-    if not len(rows):
-        return table.slice(0, 0)
-    if (np.diff(rows) == 1).all():
-        return table.slice(int(rows[0]), len(rows))
-    batches = [batch for batch in table.to_batches() if batch.num_rows]
-    ends = np.cumsum([batch.num_rows for batch in batches])
-    places = np.searchsorted(ends, rows, "right")
-    order = np.argsort(places, kind="stable")
+def _parts(column: pa.ChunkedArray, starts: Rows, rows: Rows) -> list[pa.Array]:
+    """A few rows of a column whose chunks start at ``starts``: by chunk where they ascend, else in one array."""
+    order = np.argsort(rows, kind="stable")
+    ascending = rows[order]
+    chunks = np.searchsorted(starts[1:], ascending, side="right")
     parts = [
-        batches[place].take(pa.array(some - (ends[place] - batches[place].num_rows)))
-        for place, some in ((place, rows[places == place]) for place in np.unique(places))
+        column.chunk(chunk).take(pa.array(ascending[chunks == chunk] - starts[chunk])) for chunk in np.unique(chunks)
     ]
-    found = pa.Table.from_batches(parts, table.schema)
-    if (np.diff(order) == 1).all():
-        return found
-    back = np.empty(len(rows), np.int64)
-    back[order] = np.arange(len(rows))
-    return found.unify_dictionaries().take(pa.array(back))
+    if (rows == ascending).all():
+        return parts
+    return [pa.concat_arrays(parts).take(pa.array(np.argsort(order)))]

@@ -173,8 +173,9 @@ def independent(codes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[
 
 def first_rows(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """For each row the first one with the same value; -1 where there is none."""
-    values = column.combine_chunks().dictionary_encode()
-    codes = values.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    values = column.cast(pa.large_string()).dictionary_encode()  # one dictionary for all chunks; others hold 2 GB
+    indices = pa.chunked_array([chunk.indices for chunk in values.chunks], pa.int32())
+    codes = indices.fill_null(-1).to_numpy().astype(np.int64)
     firsts = np.unique(codes, return_index=True)[1]
     firsts = firsts[1:] if codes.min(initial=0) < 0 else firsts
     return np.where(codes >= 0, firsts[codes], -1) if len(firsts) else np.full(len(codes), -1)

@@ -104,10 +104,7 @@ def _unchanged(batch: Embedded, rows: Rows, ids: list[str], on_bad_image: OnBadI
         )
     left_out = [*batch.left_out, *({"path": path, "reason": "is another photo by now"} for path in others)]
     kept = np.flatnonzero(same).tolist()
-    embeddings = EmbeddingSet(
-        batch.embeddings.vectors[kept],
-        batch.embeddings.table.take(pa.array(kept, pa.int64())),
-        batch.embeddings.fingerprint,
-    )
+    table = taken(batch.embeddings.table, kept)
+    embeddings = EmbeddingSet(batch.embeddings.vectors[kept], table, batch.embeddings.fingerprint)
     extras = [batch.extras[place] for place in kept]
     return Embedded(embeddings, extras, left_out, [int(rows[batch.rows[place]]) for place in kept])

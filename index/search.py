@@ -95,12 +95,14 @@ class Index:
     def known(self, ids: Collection[str] | pa.Array | pa.ChunkedArray) -> dict[str, dict[str, int]]:
         """Those of some ids that references have: the labels that each has, with the row of each."""
         wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
-        rows = np.flatnonzero(
-            pc.is_in(self.table["id"], value_set=wanted, skip_nulls=True).to_numpy(zero_copy_only=False) & self.kept
-        )
+        own, wanted = (column.cast(pa.large_string()) for column in (self.table["id"], wanted))  # others hold 2 GB
+        rows = np.flatnonzero(pc.is_in(own, value_set=wanted, skip_nulls=True).to_numpy() & self.kept)
+        names, labels = (taken(self.table[name], rows).cast(pa.string()).to_pylist() for name in ("id", "label"))
+        if changes := self.manifest.label_changes:
+            labels = [changes.get(str(row), label) for row, label in zip(rows.tolist(), labels, strict=True)]
         found: dict[str, dict[str, int]] = defaultdict(dict)
-        for row, name in zip(rows.tolist(), taken(self.table["id"], rows).to_pylist(), strict=True):
-            found[name][self.label(row)] = row
+        for row, name, label in zip(rows.tolist(), names, labels, strict=True):
+            found[name][label] = row
         return found
 
     def label(self, row: int) -> str:

@@ -32,7 +32,7 @@ class Searcher:
         Returns:
             ``[Q, k]`` rows and similarities, nearest first; the similarities are free of rounding in either case.
         """
-        proposed = np.sort(self._vectors.candidates(queries, k) if exact else self._candidates(queries, k))
+        proposed = self._vectors.candidates(queries, k) if exact else self._candidates(queries, k)
         best = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
         at_once = max(1, TOGETHER // proposed.shape[1])
         for start in range(0, len(queries), at_once):
@@ -40,7 +40,7 @@ class Searcher:
             there = np.unique(block[block >= 0])
             vectors = self._vectors.at(there)
             for place, rows in enumerate(block, start):
-                candidates = rows[rows >= 0]
+                candidates = np.sort(rows[rows >= 0])
                 near = vectors[np.searchsorted(there, candidates)]
                 rank, best.similarities[place] = ranked(queries[place], near, k)
                 best.rows[place] = candidates[rank]

@@ -208,7 +208,8 @@ class MappedSegment(MappedReferences):
             first: the row of the index from which on references are searched.
 
         Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are; -1 where there are fewer.
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first; -1 where
+            another query has more that may tie.
         """
         count, parameters = self._from(first)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from embedder.data.catalog import TYPES, Catalog, label_codes, read_catalog
 from embedder.data.splits import Part, Protocol, part
@@ -29,6 +30,9 @@ ADDED = {TRAINED_ON: pa.bool_(), CLASS_TRAINED_ON: pa.bool_(), PICTURE_HASH: pa.
 
 AT_ONCE = 4096
 """References that are read at once where their vectors are there already."""
+
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,12 @@ def catalog_source(
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
         for batch in embed_catalog(embedder(), catalog.select(rows), on_bad_image, on_photo=thumbnail):
             left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
-            yield Embedded(_moved(batch.embeddings, moved), batch.extras, left_out, batch.rows)
+            table = _moved(batch.embeddings.table, moved)
+            embeddings = EmbeddingSet(batch.embeddings.vectors, table, batch.embeddings.fingerprint)
+            yield Embedded(embeddings, batch.extras, left_out, batch.rows)
 
     paths = _all_moved(catalog.table["path"], moved)
-    ids = taken(photos.ids, np.array(photos.rows, np.int64))
+    ids = taken(photos.ids, photos.rows)
     return Source(ids, catalog.table["label"], paths, photos.copies, photos.conflicts, references, unopened=True)
 
 
@@ -130,9 +136,17 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     """
     other.verify()
     rows = np.flatnonzero(other.kept)
-    embeddings = EmbeddingSet(other.vectors(rows), known(other, rows), other.fingerprint)
-    root = Path(other.manifest.images_root)
-    return _of_vectors(Place.of(index), embeddings, root, on_conflict, lambda row: other.thumbnail(int(rows[row])))
+    table, root = known(other, rows), Path(other.manifest.images_root)
+    one = EmbeddingSet(other.vectors(rows[:1]), table[:1], other.fingerprint)
+    check_same_embedder(one, index.fingerprint, index.manifest.dimension)
+    return _of_vectors(
+        Place.of(index),
+        table,
+        lambda some: other.vectors(rows[some]),
+        root,
+        on_conflict,
+        lambda row: other.thumbnail(int(rows[row])),
+    )
 
 
 def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> Source:
@@ -142,6 +156,7 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
         InputError: as for ``photos_source``.
     """
     embeddings = EmbeddingSet.load(folder)
+    check_same_embedder(embeddings, place.fingerprint, place.dimension)
     root = read_json(folder / MANIFEST).get("images_root")
     there = root is not None and Path(root).is_dir() and "path" in embeddings.table.column_names
     paths = embeddings.table["path"] if there else None
@@ -156,16 +171,23 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
         except BadImage:
             return b""
 
-    return _of_vectors(place, embeddings, Path(root or "."), on_conflict, shown)
+    def vectors(rows: Rows) -> NDArray[np.float32]:
+        run = len(rows) == rows[-1] - rows[0] + 1  # a slice is not copied
+        return embeddings.vectors[rows[0] : rows[-1] + 1] if run else embeddings.vectors[rows]
+
+    return _of_vectors(place, embeddings.table, vectors, Path(root or "."), on_conflict, shown)
 
 
 def _of_vectors(
-    place: Place, embeddings: EmbeddingSet, root: Path, on_conflict: OnConflict, shown: Callable[[int], bytes]
+    place: Place,
+    table: pa.Table,
+    vectors: Callable[[Rows], NDArray[np.float32]],
+    root: Path,
+    on_conflict: OnConflict,
+    shown: Callable[[int], bytes],
 ) -> Source:
-    """References whose vectors are there already."""
-    check_same_embedder(embeddings, place.fingerprint, place.dimension)
-    embeddings = _moved(embeddings, _mover(root, place))
-    table = embeddings.table
+    """References whose vectors are there already, and are read a few at a time."""
+    table = _moved(table, _mover(root, place))
     if unlabelled := table["label"].null_count:
         first = pc.index(table["label"].is_null(), True).as_py()
         raise InputError(f"row {first} of what is to be added has no label ({unlabelled} in all); references need one")
@@ -176,26 +198,26 @@ def _of_vectors(
         chosen = left[list(rows)]
         for start in range(0, len(chosen), AT_ONCE):
             some = chosen[start : start + AT_ONCE]
-            run = len(some) == some[-1] - some[0] + 1  # a slice is not copied
-            vectors = embeddings.vectors[some[0] : some[-1] + 1] if run else embeddings.vectors[some]
-            batch = EmbeddingSet(vectors, taken(table, some), embeddings.fingerprint)
+            batch = EmbeddingSet(vectors(some), taken(table, some), place.fingerprint)
             yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
 
     ids, labels, paths = (taken(table[name], left) for name in ("id", "label", "path"))
     return Source(ids, labels, paths, photos.copies, photos.conflicts, references)
 
 
-def _moved(embeddings: EmbeddingSet, moved: Callable[[str], str]) -> EmbeddingSet:
+def _moved(table: pa.Table, moved: Callable[[str], str]) -> pa.Table:
     """The same references with the paths and the types of columns that a segment has."""
-    table = embeddings.table
     nothing = pa.chunked_array([pa.nulls(len(table), pa.string())])
     labels, paths = (table[name] if name in table.column_names else nothing for name in ("label", "path"))
-    labels = _without_empty(labels.cast(pa.string()))
-    columns = {"id": table["id"].cast(pa.string()), "path": _all_moved(paths, moved), "label": label_codes(labels)}
+    columns = {
+        "id": table["id"].cast(pa.string()),
+        "path": _all_moved(paths, moved),
+        "label": label_codes(_text(labels)),
+    }
     for name in table.column_names:
         if name not in (*columns, "thumbnail_offset", "thumbnail_size"):
             columns[name] = _as_kept(name, table[name])
-    return EmbeddingSet(embeddings.vectors, pa.table(columns), embeddings.fingerprint)
+    return pa.table(columns)
 
 
 def _all_moved(paths: Column, moved: Callable[[str], str]) -> Column:
@@ -212,15 +234,15 @@ def _as_kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     kind = {**TYPES, **ADDED}.get(name, pa.string())
     try:
-        kept = pc.cast(column, kind)
-        return _without_empty(kept) if kind == pa.string() else kept
+        return _text(column) if kind == pa.string() else pc.cast(column, kind)
     except pa.ArrowException:
         raise InputError(f"the column {name!r} is {column.type}, which an index cannot keep; leave it out") from None
 
 
-def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of text in which what is empty is not known."""
-    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as strings, of which an empty one says nothing, as in a table of photos: it is null."""
+    text = pc.cast(column, pa.string())
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _mover(root: Path, place: Place) -> Callable[[str], str]:

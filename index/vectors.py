@@ -28,7 +28,8 @@ class Vectors(Protocol):
             first: the row of the index from which on references are searched.
 
         Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are, none of them deleted.
+            Rows ``[Q, C]``, C at least the smaller of k and the references there are, none of them deleted; -1 where
+            another query has more that may tie.
         """
 
     def at(self, rows: Rows) -> NDArray[np.float32]:
@@ -57,7 +58,7 @@ def nearest_with_ties(
     """Ask for more and more, until nothing that is left out may be one of the k nearest.
 
     Whoever searches sums in float32, in another order for one query than for many, and breaks ties as it likes. So the
-    last candidate must be worse than the k-th by more than the rounding.
+    last candidate must be worse than the k-th by more than the rounding. Queries of which it is are not asked again.
 
     Args:
         search: finds so many references of each of some queries.
@@ -66,17 +67,16 @@ def nearest_with_ties(
         count: how many references there are.
 
     Returns:
-        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 where more were asked for another query.
+        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 where another query has more.
     """
     rounding = slack(queries.shape[1])
-    k, wanted = min(k, count), min(k + SPARE, count)
-    found = np.empty((len(queries), 0), np.int64)
-    unsettled = np.arange(len(queries))
-    while wanted and len(unsettled):
-        similarities, rows = search(queries[unsettled], wanted)
+    k = min(k, count)
+    found = np.full((len(queries), k), -1)
+    asked, wanted = np.arange(len(queries)), 0
+    while len(asked) and wanted < count:
+        wanted = min(4 * wanted or k + SPARE, count)
+        similarities, rows = search(queries[asked], wanted)
         found = np.pad(found, ((0, 0), (0, wanted - found.shape[1])), constant_values=-1)
-        found[unsettled] = rows
-        settled = (similarities[:, -1] < similarities[:, k - 1] - rounding) | (wanted == count)
-        unsettled = unsettled[~settled]
-        wanted = min(4 * wanted, count)
+        found[asked] = rows
+        asked = asked[~(similarities[:, -1] < similarities[:, k - 1] - rounding)]
     return found

@@ -17,6 +17,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
 from eval.images import Box
+from eval.rows import taken
 
 READERS = {
     "birds100": "embedder.data.birds100",
@@ -141,7 +142,7 @@ class Catalog:
         present = np.unique(self.codes[chosen])
         classes = [self.classes[code] for code in present if code >= 0]
         label = label_column([self.labels[row] for row in chosen], classes)
-        table = self.table.take(pa.array(chosen))
+        table = taken(self.table, chosen)
         return replace(self, table=table.set_column(table.column_names.index("label"), "label", label))
 
     def check_labelled(self, purpose: str) -> None:

@@ -265,6 +265,16 @@ def test_columns_of_any_type_fit_together(empty, columns):
     assert Index.open(empty).search(VECTORS[:1], 3).rows.shape == (1, 3)
 
 
+@pytest.mark.parametrize("relabel", [True, False])
+def test_an_empty_label_is_none(empty, relabel):
+    from index.add import main
+
+    before = Index.open(empty).manifest
+    with pytest.raises(InputError, match=r"row 1 of what is to be added has no label \(1 in all\)"):
+        main(empty, some_rows(empty, "nameless", label=["a", ""]), relabel=relabel)
+    assert Index.open(empty).manifest == before
+
+
 def test_a_column_that_cannot_be_kept_is_named(empty):
     from index.add import main
 
@@ -468,8 +478,21 @@ def test_an_index_that_others_change_is_merged_as_it_was_opened(empty, tmp_path)
     assert batch.extras == [b"JPEG of %d" % row for row in range(6)]
 
 
-@pytest.mark.parametrize("options", [{}, {"relabel": True}])
-def test_an_empty_label_is_none(empty, options):
-    with pytest.raises(InputError, match="row 1 of what is to be added has no label"):
-        put(empty, [0, 1], ["a", ""], **options)
-    assert Index.open(empty).count == 0
+def test_the_vectors_of_another_index_are_read_a_few_at_a_time(tmp_path, random_vectors, add_vectors, monkeypatch):
+    """It has two segments, and of each one reference is gone."""
+    from index import source
+
+    monkeypatch.setattr(source, "AT_ONCE", 2)
+    vectors = random_vectors(8)
+    for part in np.split(vectors, 2):
+        add_vectors(tmp_path / "other.index", part, thumbnail=b"")
+    for row in (1, 6):
+        remove(tmp_path / "other.index", id=f"{row:032x}")
+    other, read = Index.open(tmp_path / "other.index"), []
+    real = other._read
+    monkeypatch.setattr(other, "_read", lambda rows: read.append(len(rows)) or real(rows))
+    index = Index.open(add_vectors(tmp_path / "a.index", random_vectors(1)))
+    batches = [*index_source(index, other, "error").references(range(6))]
+    assert max(read) == 2
+    assert [name for batch in batches for name in batch.embeddings.ids] == [f"{row:032x}" for row in (0, 2, 3, 4, 5, 7)]
+    np.testing.assert_array_equal(np.vstack([one.embeddings.vectors for one in batches]), vectors[[0, 2, 3, 4, 5, 7]])

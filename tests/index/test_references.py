@@ -8,6 +8,7 @@ import pytest
 
 from eval.errors import InputError
 from index import Index, references
+from index.calibration import first_rows
 from index.references import References, split
 from index.relabel import main as relabel
 from index.remove import main as remove
@@ -26,6 +27,12 @@ def made(count=40, classes=5, groups=None, ids=None, labels=None, hashes=None, s
     if hashes is not None:
         columns["picture_hash"] = pa.array(hashes, pa.uint64())
     return References.made(np.arange(count), vectors, labels, pa.table(columns))
+
+
+def test_the_first_rows_of_more_text_than_one_array_can_hold():
+    """Eighty chunks share one buffer of 32 MB, so that together they have 2.7 GB of text."""
+    chunk = pa.array([name * 2**20 for name in "abcdefghijklmnopqrstuvwxyzABCDEF"])
+    assert first_rows(pa.chunked_array([chunk] * 80)).tolist() == [*range(32)] * 80
 
 
 def hidden(known, one, other):

@@ -12,6 +12,7 @@ from eval.errors import InputError
 from eval.evaluation import evaluate
 from eval.images import BadImage, photo_id
 from index import Index
+from index.add import main as add
 from index.commit import writing
 from index.journal import Change
 from index.manifest import Manifest
@@ -136,6 +137,30 @@ def test_changed_labels(tmp_path, random_vectors, add_vectors):
     folder = add_vectors(tmp_path / "a.index", random_vectors(3), ["a", "b", "c"])
     assert change(folder, label_changes={"1": "z"}).labels.tolist() == ["a", "z", "c"]
     assert EmbeddingSet.load(folder).labels == ["a", "z", "c"]
+
+
+def test_a_label_that_was_changed_to_nothing_is_the_same_everywhere(tmp_path, random_vectors, add_vectors):
+    opened = change(add_vectors(tmp_path / "a.index", random_vectors(1), ["a"]), label_changes={"0": ""})
+    assert opened.label(0) == opened.labels[0] == ""
+
+
+def test_what_is_known_of_photos(tmp_path, random_vectors, add_vectors):
+    """Two segments hold the same ids, of which some are gone or have other labels by now."""
+    folder = tmp_path / "a.index"
+    for part in range(2):
+        references = add_vectors(tmp_path / f"{part}.index", random_vectors(6, seed=part))
+        EmbeddingSet.load(references).save(tmp_path / str(part), made_from={}, images_root=None, left_out=[])
+    add_vectors(folder, random_vectors(6), [*"abcabc"])
+    add(folder, str(tmp_path / "1"), on_conflict="both")
+    opened = change(folder, deleted=[1, 3], label_changes={"2": "z", "8": "y"})
+    wanted = [*opened.table["id"].to_pylist()[1:4], "none"]
+    naive = {}
+    for row, name in enumerate(opened.table["id"].to_pylist()):
+        if name in wanted and opened.kept[row]:
+            naive.setdefault(name, {})[opened.label(row)] = row
+    assert opened.known(wanted) == opened.known(pa.chunked_array([wanted[2:], wanted[:2]])) == naive
+    assert [len(labels) for labels in naive.values()] == [2, 1, 1]
+    assert opened.known([]) == {}
 
 
 def test_labels_and_thumbnails_over_segments(index):
