@@ -220,11 +220,12 @@ def _renewed(
     """The generation whose only segment is what has been written, with what has happened to these rows meanwhile."""
     if not rows:
         raise InputError(f"no reference of {now.folder} is left; nothing is changed")
-    numbers = np.array(rows)
-    gone = np.flatnonzero(~now.kept[numbers]).tolist()
-    early = np.flatnonzero((numbers < opened.manifest.rows) & now.kept[numbers])  # as ``opened`` had them
-    changed = early[opened.labels[numbers[early]] != now.labels[numbers[early]]].tolist()
-    labels = {str(place): now.labels[rows[place]] for place in changed}
+    gone = [place for place, row in enumerate(rows) if not now.kept[row]]
+    places, was = np.array(rows), opened.labels
+    early = np.flatnonzero(places < len(was))
+    early = early[now.kept[places[early]]]
+    differing = early[now.labels[places[early]] != was[places[early]]]
+    labels = {str(place): now.label(rows[place]) for place in differing.tolist()}
     segment = references.finish(writer.generation)
     return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0)
 

@@ -265,6 +265,16 @@ def test_columns_of_any_type_fit_together(empty, columns):
     assert Index.open(empty).search(VECTORS[:1], 3).rows.shape == (1, 3)
 
 
+@pytest.mark.parametrize("relabel", [True, False])
+def test_an_empty_label_is_none(empty, relabel):
+    from index.add import main
+
+    before = Index.open(empty).manifest
+    with pytest.raises(InputError, match=r"row 1 of what is to be added has no label \(1 in all\)"):
+        main(empty, some_rows(empty, "nameless", label=["a", ""]), relabel=relabel)
+    assert Index.open(empty).manifest == before
+
+
 def test_a_column_that_cannot_be_kept_is_named(empty):
     from index.add import main
 
@@ -466,13 +476,6 @@ def test_an_index_that_others_change_is_merged_as_it_was_opened(empty, tmp_path)
     assert batch.embeddings.labels == [*"abcabc"]
     np.testing.assert_array_equal(batch.embeddings.vectors, VECTORS[:6])
     assert batch.extras == [b"JPEG of %d" % row for row in range(6)]
-
-
-@pytest.mark.parametrize("options", [{}, {"relabel": True}])
-def test_an_empty_label_is_none(empty, options):
-    with pytest.raises(InputError, match="row 1 of what is to be added has no label"):
-        put(empty, [0, 1], ["a", ""], **options)
-    assert Index.open(empty).count == 0
 
 
 def test_the_vectors_of_another_index_are_read_a_few_at_a_time(tmp_path, random_vectors, add_vectors, monkeypatch):
