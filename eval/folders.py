@@ -8,7 +8,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from eval.errors import InputError
 from eval.files import MANIFEST, read_json, sha256
 
 Read = TypeVar("Read")
+Part = TypeVar("Part")
 
 FORMATS = {"embeddings": 1, "index": 1}
 """The version that is written and read of each kind of folder."""
@@ -104,6 +105,18 @@ def checksum(contents: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
+def known_part(kind: type[Part], contents: dict[str, Any]) -> Part:
+    """One of the dataclasses of an index's manifest.
+
+    Raises:
+        InputError: there is more in it than this version knows, which it could not keep.
+    """
+    new = {*contents} - {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    if new:
+        raise InputError(f"the index was made by a newer Fieldmark, with {min(new)!r} in its manifest; update this one")
+    return kind(**contents)
+
+
 def read_index(folder: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
     """Read the current generation of an index; start again where a file is gone because writers have been faster.
 
@@ -120,7 +133,7 @@ def read_index(folder: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
     for _ in range(TRIES):
         contents = read_manifest(folder, "index")
         try:
-            files = {name: File(**file) for name, file in contents["files"].items()}
+            files = {name: known_part(File, file) for name, file in contents["files"].items()}
             room = SMALL
             for name in sorted(files, key=lambda one: files[one].size):
                 room -= files[name].size

@@ -15,10 +15,10 @@ from eval.command import run
 from eval.errors import InputError, first_few
 from eval.images import BadImage, open_photo
 from eval.rows import taken
-from index.journal import read_journal
+from index.journal import JOURNAL, read_journal
 from index.manifest import Manifest
 from index.search import Index
-from index.store import kept_before
+from index.store import kept_before, kept_name
 
 AGREEMENT = 0.9999
 """The least cosine of a stored vector with one that the same embedder makes of the same photo now."""
@@ -71,14 +71,22 @@ def _damaged_files(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 def _damaged_before(index: Index) -> Iterator[str]:
     """The same of the generation before, of files that only that one has."""
+    found = []
     try:
         before = kept_before(index.folder, index.generation)
     except InputError as error:
-        yield str(error)
-        return
-    if before:
-        others = {name: file for name, file in before.files.items() if name not in index.manifest.files}
-        yield from _damaged_files(index.folder, replace(before, files=others))
+        found.append(str(error))
+    else:
+        if before:
+            others = {name: file for name, file in before.files.items() if name not in index.manifest.files}
+            found += _damaged_files(index.folder, replace(before, files=others))
+        elif index.generation > 1:
+            kept = index.folder / kept_name(index.generation - 1)
+            found.append(
+                f"{kept} is missing, so the last change cannot be undone; it is kept again from the next one on"
+            )
+    if Manifest.read(index.folder).generation == index.generation:  # otherwise another writer has removed them
+        yield from found
 
 
 def _vectors(index: Index) -> Iterator[str]:
@@ -130,7 +138,11 @@ def _journal(index: Index) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    if not entries or entries[-1]["generation"] != index.generation:
+    found = [entry.get("generation") if isinstance(entry, dict) else None for entry in entries]
+    told = [one for one in found if isinstance(one, int)]
+    if found != sorted({*told}):
+        yield f"{index.folder / JOURNAL} is damaged: the generations that it tells of do not follow each other"
+    elif not told or told[-1] != index.generation:
         yield f"the journal does not tell of generation {index.generation}"
 
 

@@ -120,8 +120,8 @@ def writing(folder: Path) -> Iterator[Writer]:
             content = _content(folder)
             yield Writer(folder, current(folder), content)
         finally:
-            if not (folder / MANIFEST).exists():  # nothing has been committed
-                (folder / LOCK).unlink(missing_ok=True)
+            if not (folder / MANIFEST).exists() and _is_lock_of(folder, file):  # nothing has been committed
+                (folder / LOCK).unlink()
 
 
 def _content(folder: Path) -> bytes | None:
@@ -140,10 +140,17 @@ def _locked(folder: Path) -> TextIO:
             file.seek(0)
             print(f"waiting for {file.read().strip() or 'another writer'} to finish with {folder}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat()):
-                return file
+        if _is_lock_of(folder, file):
+            return file
         file.close()
+
+
+def _is_lock_of(folder: Path, file: TextIO) -> bool:
+    """Whether an open file is still the one that other writers find; not where the folder was made again meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), (folder / LOCK).stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -218,6 +225,8 @@ def _remove_uncommitted(folder: Path) -> None:
     with suppress(InputError, OSError):
         now = current(folder)
         _remove_older(folder, now, kept_before(folder, now.generation) if now else None)
+        if now is None:
+            (folder / JOURNAL).unlink(missing_ok=True)
 
 
 def _remove_abandoned(staging_folder: Path) -> None:

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from eval.errors import InputError
-from eval.folders import FORMATS, File, checksum, read_manifest
+from eval.folders import FORMATS, File, checksum, known_part, read_manifest
 
 KIND = "index"
-
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -187,20 +184,8 @@ class Manifest:
     def from_json(cls, contents: dict[str, Any]) -> "Manifest":
         """The manifest in what ``eval.folders`` has read."""
         contents = {name: value for name, value in contents.items() if name not in {"format", "kind"}}
-        contents["segments"] = [_of(Segment, segment) for segment in contents["segments"]]
-        contents["milvus"] = _of(Collection, contents["milvus"]) if contents.get("milvus") else None
-        contents["search"] = _of(Search, contents["search"])
-        contents["files"] = {name: _of(File, file) for name, file in contents["files"].items()}
-        return _of(cls, contents)
-
-
-def _of(kind: type[Part], contents: dict[str, Any]) -> Part:
-    """One of the dataclasses of a manifest.
-
-    Raises:
-        InputError: there is more in it than this version knows, which it could not keep.
-    """
-    new = {*contents} - {one.name for one in fields(kind)}  # type: ignore[arg-type]
-    if new:
-        raise InputError(f"the index was made by a newer Fieldmark, with {min(new)!r} in its manifest; update this one")
-    return kind(**contents)
+        contents["segments"] = [known_part(Segment, segment) for segment in contents["segments"]]
+        contents["milvus"] = known_part(Collection, contents["milvus"]) if contents.get("milvus") else None
+        contents["search"] = known_part(Search, contents["search"])
+        contents["files"] = {name: known_part(File, file) for name, file in contents["files"].items()}
+        return known_part(cls, contents)

@@ -53,8 +53,8 @@ class Store:
     def open(cls, folder: Path) -> "Store":
         """Open the current generation; start again where a file is gone because writers have been faster.
 
-        Sizes, headers and the checksums of small files are verified; those of big files are not, as that takes
-        reading them.
+        Sizes, headers and the checksums of the smallest files are verified, 16 MB in all; those of others are not, as
+        that takes reading them.
 
         Raises:
             InputError: there is no index, or it is damaged or of a newer version.

@@ -191,3 +191,21 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_home_folder_of_nobody() -> None:
     with pytest.raises(InputError, match="a user who is not known"):
         files.at_home("~nobody-of-that-name/x")
+
+
+def test_what_a_file_system_cannot_flush_fully_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On macOS, in a folder of another machine."""
+    import fcntl
+
+    def unknown(*_: int) -> None:
+        raise OSError(45, "Operation not supported")
+
+    flushed: list[int] = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", unknown)
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    monkeypatch.setattr("sys.platform", "darwin")
+    files.sync(tmp_path)
+    monkeypatch.setattr(fcntl, "fcntl", lambda *_: None)
+    files.sync(tmp_path)
+    assert len(flushed) == 1

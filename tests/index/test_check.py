@@ -98,6 +98,29 @@ def test_a_thumbnail_that_is_none(tmp_path, random_vectors):
         main(folder)
 
 
+def test_nothing_that_undo_could_bring_back(copy, monkeypatch):
+    remove(copy, label="class-1")
+    (kept,) = copy.glob("manifest-*.json")
+    kept.unlink()
+    with pytest.raises(InputError, match=rf"{kept.name} is missing, so the last change cannot be undone"):
+        main(copy)
+    opened = Index.open(copy)
+    remove(copy, label="class-2")
+    monkeypatch.setattr(Index, "open", lambda _: opened)
+    main(copy)
+
+
+@pytest.mark.parametrize("line", [b"[1]", b"1", b'{"generation": 2}', b'{"generation": "1"}', b"{}"])
+def test_a_journal_with_another_line(copy, line):
+    remove(copy, label="class-1")
+    path = copy / "journal.jsonl"
+    first, second = path.read_bytes().splitlines()
+    main(copy)
+    path.write_bytes(line.ljust(len(first)) + b"\n" + second + b"\n")
+    with pytest.raises(InputError, match=r"journal\.jsonl is damaged: the generations that it tells of"):
+        main(copy)
+
+
 def test_a_journal_that_was_cut(copy):
     remove(copy, label="class-1")
     path = copy / "journal.jsonl"

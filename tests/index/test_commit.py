@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,6 +298,26 @@ def test_where_nothing_was_committed_nothing_is_left(tmp_path):
     with pytest.raises(ZeroDivisionError), staging(tmp_path / "a.index"), writing(tmp_path / "a.index"):
         1 / 0  # noqa: B018 - something fails
     assert not (tmp_path / "a.index").exists()
+
+
+def test_a_first_commit_that_fails_late_leaves_nothing(tmp_path, add_vectors, random_vectors, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commit_room, "write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        add_vectors(tmp_path / "new.index", random_vectors(5))
+    assert not (tmp_path / "new.index").exists()
+
+
+def test_the_lock_of_an_index_that_is_being_made_again_stays(folder):
+    with ExitStack() as other:
+        with pytest.raises(ZeroDivisionError), writing(folder):
+            shutil.rmtree(folder)
+            folder.mkdir()
+            other.enter_context(writing(folder))
+            1 / 0  # noqa: B018 - something fails
+        assert (folder / "index.lock").exists()
 
 
 def test_a_link_that_leads_to_nothing_is_no_place_for_an_index(tmp_path):

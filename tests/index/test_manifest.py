@@ -5,6 +5,7 @@ import pytest
 
 from eval.errors import InputError
 from eval.folders import checksum
+from index import Index
 from index.commit import writing
 from index.journal import Change
 from index.manifest import Manifest
@@ -66,6 +67,8 @@ def test_what_a_newer_version_has_put_in_says_to_update(folder, place):
     (folder / "manifest.json").write_text(json.dumps(contents))
     with pytest.raises(InputError, match="made by a newer Fieldmark, with 'colour' in its manifest; update this one"):
         Manifest.read(folder)
+    with pytest.raises(InputError, match="made by a newer Fieldmark, with 'colour' in its manifest; update this one"):
+        Index.open(folder)
 
 
 def test_what_is_too_long_to_be_read_is_not_indented(folder):
