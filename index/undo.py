@@ -5,13 +5,11 @@ from pathlib import Path
 
 from eval.command import run
 from eval.errors import InputError
-from eval.files import read_json
-from eval.folders import parse_manifest
 from index.changes import change_index, taken_back
 from index.journal import TAKEN_BACK, Change, command_of
-from index.manifest import KIND, Manifest
+from index.manifest import Manifest
 from index.search import Index
-from index.store import kept_name
+from index.store import kept_before
 
 
 def main(index: Path, *, dry_run: bool = False) -> Change:
@@ -26,10 +24,9 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
     """
 
     def before_last(opened: Index) -> tuple[Manifest, Change]:
-        kept = index / kept_name(opened.generation - 1)
-        if not kept.exists():
+        before = kept_before(index, opened.generation)
+        if before is None:
             raise InputError(f"{index} is at generation {opened.generation} and keeps no generation before it")
-        before = Manifest.from_json(parse_manifest(kept, read_json(kept), KIND))
         for name, file in before.files.items():
             file.check(index / name, limit=math.inf)
         generation = opened.generation

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from eval.embeddings import EmbeddingSet
+from index import Index
 from index.commit import staging, writing
 from index.journal import Change
 from index.manifest import Manifest, Search
@@ -176,6 +177,18 @@ def made(folder, seed=0, classes=CLASSES, photos=PHOTOS, spread=0.55, **columns)
             after = replace(writer.before, segments=[references.finish(writer.generation)])
             writer.commit(after, Change("test"), new_files)
     return first
+
+
+def under_another_label(folder, rows):
+    """The index to which some of its references have been added once more, under another label."""
+    from index.add import main as add
+
+    index, twins = Index.open(folder), folder.with_suffix(".twins")
+    table = index.table.take(pa.array(rows)).select(["id", "path", "trained_on", "class_trained_on"])
+    table = table.append_column("label", pa.array(["other"] * len(rows)))
+    EmbeddingSet(index.vectors(rows), table, "tiny").save(twins, made_from={}, images_root=None, left_out=[])
+    add(folder, str(twins), on_conflict="both")
+    return Index.open(folder)
 
 
 @pytest.fixture

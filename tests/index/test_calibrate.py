@@ -25,7 +25,7 @@ from index.remove import main as remove
 from index.segment import SegmentWriter
 from index.shares import of_neighbours
 from index.undo import main as undo
-from tests.index.conftest import CLASSES, PHOTOS, made, unit
+from tests.index.conftest import CLASSES, PHOTOS, made, under_another_label, unit
 
 
 @pytest.fixture
@@ -334,13 +334,8 @@ def test_a_large_class_leaves_room_for_others(tmp_path, monkeypatch):
 
 def test_a_photo_under_two_labels_is_hidden_with_its_twin(tmp_path):
     folder = made(tmp_path / "a.index")
-    index = Index.open(folder)
     rows = np.array([0, 100, 200])
-    table = index.table.take(pa.array(rows)).select(["id", "path", "trained_on", "class_trained_on"])
-    twins = table.append_column("label", pa.array(["other"] * len(rows)))
-    EmbeddingSet(index.vectors(rows), twins, "tiny").save(tmp_path / "t", made_from={}, images_root=None, left_out=[])
-    add(folder, str(tmp_path / "t"), on_conflict="both")
-    index = Index.open(folder)
+    index = under_another_label(folder, rows)
     codes = class_codes(index.labels, index.kept)[1]
     votes = hidden.of_neighbours(index, rows, codes, group_codes(index.table, shared_ids=True))
     assert votes.strangers.max() < 0.99

@@ -13,7 +13,7 @@ from index.calibrate import main as calibrate
 from index.calibration import class_codes, group_codes, split_scores, with_joined
 from index.copies import joined_groups, linked, look_alike
 from index.hidden import of_neighbours
-from tests.index.conftest import CLASSES, PHOTOS, commit_vectors, made, unit
+from tests.index.conftest import CLASSES, PHOTOS, commit_vectors, made, under_another_label, unit
 
 ROWS = CLASSES * PHOTOS
 
@@ -133,13 +133,8 @@ def test_scores_name_the_groups_that_are_one(tmp_path):
 def test_a_photo_under_two_labels_is_hidden_with_its_twin_whatever_their_groups(tmp_path):
     groups = pa.array([f"bird-{row // 2}" for row in range(ROWS)])
     folder = made(tmp_path / "a.index", group=groups)
-    index = Index.open(folder)
     rows = np.array([1, 101, 201])
-    table = index.table.take(pa.array(rows)).select(["id", "path", "trained_on", "class_trained_on"])
-    twins = table.append_column("label", pa.array(["other"] * len(rows)))
-    EmbeddingSet(index.vectors(rows), twins, "tiny").save(tmp_path / "t", made_from={}, images_root=None, left_out=[])
-    add(folder, str(tmp_path / "t"), on_conflict="both")
-    index = Index.open(folder)
+    index = under_another_label(folder, rows)
     codes = class_codes(index.labels, index.kept)[1]
     groups = group_codes(index.table, shared_ids=True)
     assert of_neighbours(index, rows, codes, groups).similarities.max() > 0.99
