@@ -1,6 +1,6 @@
 """What an index answers to a photo."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from eval.vote import Candidate
@@ -30,7 +30,7 @@ class Neighbour:
     row: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """The answer to one photo, with its evidence. What is not calibrated is None.
 
@@ -60,17 +60,17 @@ class Answer:
             similarity. All else is judged by similarity in any case.
     """
 
-    query: str | None
-    known: bool | None
-    label: str | None
-    probability: float | None
-    level: str | None
-    taxon: str | None
-    taxon_probability: float | None
-    candidates: list[Candidate]
-    label_set: list[str] | None
-    coverage: float | None
-    quality: list[str]
+    query: str | None = None
+    known: bool | None = None
+    label: str | None = None
+    probability: float | None = None
+    level: str | None = None
+    taxon: str | None = None
+    taxon_probability: float | None = None
+    candidates: list[Candidate] = field(default_factory=list)
+    label_set: list[str] | None = None
+    coverage: float | None = None
+    quality: list[str] = field(default_factory=list)
     neighbours: list[Neighbour]
     generation: int
     fingerprint: str

@@ -75,6 +75,6 @@ def compare_answers(
 
 def _answers(index: Index, vectors: NDArray[np.float32], ids: Sequence[str]) -> tuple[list[str], float | None]:
     """The most voted label of each photo, and the share of them that counts as known."""
-    answers = [index.judge(vector, own_ids={name}) for vector, name in zip(vectors, ids, strict=True)]
+    answers = index.judge_all(vectors, [{name} for name in ids])
     known = None if index.calibration is None or not answers else float(np.mean([bool(one.known) for one in answers]))
     return [answer.candidates[0].label for answer in answers], known

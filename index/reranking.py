@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eval.neighbours import Neighbours
 from eval.rerank import KReciprocal, Rerank, reranked, to_json
 from eval.rows import taken
-from index.answer import Answer
+from index.answer import Answer, Neighbour
 from index.search import Index
 from index.store import Store
 
@@ -38,22 +38,22 @@ class RerankedIndex(Index):
         """Open an index folder; see ``Index.open``."""
         return cls(Store.open(Path(folder)), rerank)
 
-    def judge(
+    def _judged(
         self,
-        vector: NDArray[np.floating],
-        k: int = 10,
-        query: str | None = None,
-        own_ids: Collection[str | None] = frozenset(),
+        neighbours: list[Neighbour],
+        unit: NDArray[np.float32],
+        length: float,
+        own_ids: Collection[str | None],
+        k: int,
     ) -> Answer:
-        """Answer a photo whose vector is known, as ``Index.judge`` does, and show the re-ranked references.
+        """The answer of ``Index``, which shows the re-ranked references.
 
         The photo itself, where it is among them, takes no part and stays first.
         """
-        answer = super().judge(vector, k, query, own_ids)
-        length = float(np.linalg.norm(vector.astype(np.float64)))
-        found = self._evidence((vector / length).astype(np.float32), k, own_ids)
-        neighbours = self._neighbours(found.rows[0], found.similarities[0] * min(length, 1.0), own_ids)
-        return replace(answer, neighbours=neighbours[:k], rerank=to_json(self.rerank))
+        answer = super()._judged(neighbours, unit, length, own_ids, k)
+        found = self._evidence(unit, k, own_ids)
+        shown = self._neighbours(found.rows[0], found.similarities[0] * length, own_ids)
+        return replace(answer, neighbours=shown[:k], rerank=to_json(self.rerank))
 
     def _evidence(self, unit: NDArray[np.float32], k: int, own_ids: Collection[str | None]) -> Neighbours:
         """The own photos and then ``k`` others, re-ranked: ``[1, K]``."""

@@ -18,22 +18,16 @@ from eval.embeddings import EmbeddingSet, unit_vectors
 from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
-from eval.quality import sharpness
 from eval.rows import taken
 from index.answer import Answer, Neighbour
 from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
+from index.remarks import remarks
 from index.searcher import Searcher
 from index.segment import check_dimension, check_same_embedder
 from index.store import Store
 from index.taxonomy import Taxonomy, taxonomy
-
-SMALLEST = 0.5
-"""The least share of the embedder's input that the shorter side of a photo should have."""
-
-BLURRED = 0.5
-"""How much less sharp than nearly all references a photo is that is called blurred: they may be of another camera."""
 
 
 class Index:
@@ -202,28 +196,40 @@ class Index:
         Raises:
             InputError: as for ``search``, or the photos cancel each other out.
         """
+        (answer,) = self.judge_all(vector[None], [own_ids], k)
+        return replace(answer, query=query)
+
+    def judge_all(
+        self, vectors: NDArray[np.floating], own_ids: Sequence[Collection[str | None]], k: int = 10
+    ) -> list[Answer]:
+        """Answer photos whose vectors ``[Q, D]`` are known, by one search; ``own_ids`` are of each. See ``judge``.
+
+        Raises:
+            InputError: as for ``judge``.
+        """
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
-        length = float(np.linalg.norm(vector.astype(np.float64)))
-        if not np.isfinite(length):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        if not np.isfinite(lengths).all():
             raise InputError("the vector holds values that are not finite; embed the photo anew")
-        if not length > 0:
+        if not (lengths > 0).all():
             raise InputError("the photos have nothing in common: their vectors cancel each other out")
-        unit = (vector / length).astype(np.float32)
-        found = self.search(unit[None], self._wanted(k) + self._most_rows(own_ids))
-        neighbours = self._neighbours(found.rows[0], found.similarities[0] * min(length, 1.0), own_ids)
+        units, lengths = (vectors / lengths).astype(np.float32), np.minimum(lengths, 1.0)
+        found = self.search(units, self._wanted(k) + max(map(self._most_rows, own_ids), default=0))
+        each = zip(found.rows, found.similarities * lengths, own_ids, strict=True)
+        near = [self._neighbours(*one) for one in each]
+        return [self._judged(*one, k) for one in zip(near, units, lengths[:, 0].tolist(), own_ids, strict=True)]
+
+    def _judged(
+        self,
+        neighbours: list[Neighbour],
+        unit: NDArray[np.float32],
+        length: float,
+        own_ids: Collection[str | None],
+        k: int,
+    ) -> Answer:
+        """The answer to a photo, or several of which the mean has a length, whose nearest references are known."""
         answer = Answer(
-            query=query,
-            known=None,
-            label=None,
-            probability=None,
-            level=None,
-            taxon=None,
-            taxon_probability=None,
-            candidates=[],
-            label_set=None,
-            coverage=None,
-            quality=[],
             neighbours=neighbours[:k],
             generation=self.generation,
             fingerprint=self.fingerprint,
@@ -234,7 +240,7 @@ class Index:
             return uncalibrated(answer, voters[:VOTERS])
         apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
         own = self._rows_of(own_ids) if apart and own_ids else []
-        return self._judge.judged(answer, voters, unit * np.float32(min(length, 1.0)), own)
+        return self._judge.judged(answer, voters, unit * np.float32(length), own)
 
     def _wanted(self, k: int) -> int:
         """How many neighbours an answer takes that shows ``k``, besides the photo itself."""
@@ -250,18 +256,8 @@ class Index:
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
-        named = f"{name}: " if name else ""
-        found = []
-        if min(image.size) < self.embedder.preprocessing.size * SMALLEST:
-            width, height = image.size
-            found.append(
-                f"{named}too small: {width} x {height} pixels, and the embedder looks at "
-                f"{self.embedder.preprocessing.size}"
-            )
         floor = None if self.calibration is None else self.calibration.least_sharp
-        if floor is not None and sharpness(image) < BLURRED * floor:
-            found.append(f"{named}too blurred: less than half as sharp as 99 % of the references")
-        return found
+        return remarks(name, image, self.embedder.preprocessing.size, floor)
 
     @cached_property
     def calibration(self) -> Calibration | None:

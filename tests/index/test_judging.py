@@ -15,6 +15,7 @@ from index.calibration import VOTERS, Calibration, class_codes, group_codes
 from index.manifest import Manifest
 from index.relabel import main as relabel
 from index.remove import main as remove
+from index.reranking import RerankedIndex
 from index.shares import Shares
 from tests.index.conftest import CLASSES, PHOTOS, made, unit, write_photo
 
@@ -167,6 +168,20 @@ def test_an_answer_is_what_leaving_out_and_counting_anew_gives(index, own, monke
         assert {*answer.label_set} == {name for name, one in zip(names, inside, strict=True) if one}
         sizes.append(len(answer.label_set))
     assert max(sizes) > 1
+
+
+@pytest.mark.parametrize("opening", [Index, RerankedIndex])
+def test_many_photos_are_answered_as_each_of_them_is(index, opening):
+    opened = opening.open(index.folder)
+    ids = opened.table["id"].to_pylist()
+    rows = np.array([3, 60, 150, 270])
+    vectors = opened.vectors(rows).astype(np.float64)
+    vectors = [*vectors, vectors[0] + vectors[1], vectors[:2].mean(axis=0)]
+    own = [{ids[3]}, set(), {ids[150], ids[151]}, {"another"}, set(), {*ids[3:30], ids[60]}]
+    answers = opened.judge_all(np.array(vectors), own, k=4)
+    assert answers == [opened.judge(vector, 4, own_ids=one) for vector, one in zip(vectors, own, strict=True)]
+    assert len({answer.label for answer in answers}) > 2
+    assert opened.judge_all(np.empty((0, 16)), []) == []
 
 
 def test_several_photos_of_one_subject_have_the_mean_of_their_similarities(index):
