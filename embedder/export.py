@@ -30,7 +30,7 @@ from embedder.preprocess import Preprocessing
 from embedder.runtime import FORMAT, METADATA_KEY, Embedder, open_session, trained_on_file
 from eval.command import run as run_command
 from eval.errors import InputError
-from eval.files import replacing
+from eval.files import real_path, replacing
 
 Views = Literal["whole", "whole,mirror"]
 
@@ -60,7 +60,7 @@ def main(run: Path, *, views: Views, out: Path, overwrite: bool = False) -> Path
         The file.
     """
     embedder = Embedder.open(run)
-    if out.suffix != ".onnx" or out.resolve() == embedder.path.resolve():
+    if out.suffix != ".onnx" or real_path(out) == real_path(embedder.path):
         raise InputError(f"{out} is no name for it; give one that ends in .onnx and is not the run's own file")
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists; give another --out, or --overwrite")

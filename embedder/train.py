@@ -20,7 +20,7 @@ from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
 from eval.command import run as run_command
 from eval.errors import InputError
-from eval.files import alone, at_home, replacing
+from eval.files import alone, at_home, real_path, replacing
 
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
@@ -128,7 +128,7 @@ def settled(config: Config) -> Config:
         print("nothing is trained, so the network ends with its pooled features (head: none)", file=sys.stderr)
         config = dataclasses.replace(config, model=bare)
     if config.data.root and at_home(config.data.root).exists():
-        root = str(at_home(config.data.root).resolve())
+        root = str(real_path(at_home(config.data.root)))
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=root))
     return config
 
@@ -197,7 +197,7 @@ def next_command(data: DataSettings, run: Path) -> list[str]:
 
 def default_name(data: DataSettings) -> str:
     """What to call a run: the data set, or the folder or table of photos."""
-    return data.name or (at_home(data.root).resolve().stem if data.root else "drawn_birds")
+    return data.name or (real_path(at_home(data.root)).stem if data.root else "drawn_birds")
 
 
 def _plain(value: Any) -> Any:

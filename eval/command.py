@@ -19,7 +19,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from eval.errors import InputError, unknown
 from eval.files import at_home
@@ -77,7 +77,9 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
     shown = {action.dest: [*action.option_strings, str(action.metavar)][0] for action in parser._actions}
     positional = [action.dest for action in parser._actions if not action.option_strings]
     try:
-        values = parser.instantiate(parser.parse_args(list(_plain(arguments, types, positional))))
+        values = parser.parse_args(list(_plain(arguments, types, positional)))
+        _check_groups(main, values)
+        values = parser.instantiate(values)
     except argparse.ArgumentError as error:
         raise _readable(str(error), types, shown) from None
     given: list[Any] = []
@@ -122,6 +124,14 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         else:
             parser.add_argument(name, nargs="?", metavar=name.upper(), default=parameter.default, **settings)
     return parser
+
+
+def _check_groups(main: Callable[..., Any], values: Namespace) -> None:
+    """Refuse a YAML file that has one value where a group of keys belongs: jsonargparse would fail on it."""
+    for name, kind in get_type_hints(main).items():
+        if name != "return" and dataclasses.is_dataclass(kind) and not isinstance(values[name], Namespace):
+            example = dataclasses.fields(kind)[0].name
+            raise InputError(f"{name} is {values[name]!r}, but it is a group of keys, such as {name}.{example}")
 
 
 def _at_home(value: Any) -> Any:

@@ -35,6 +35,11 @@ def at_home(path: Path | str) -> Path:
         raise InputError(f"{path} names the home folder of a user who is not known; write the path out") from None
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path with no link in it; links that go round in a circle, which ``resolve`` refuses, stay."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""

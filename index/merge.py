@@ -4,6 +4,7 @@ from pathlib import Path
 
 from eval.command import run
 from eval.errors import InputError
+from eval.files import real_path
 from index.add import add
 from index.duplicates import OnConflict
 from index.journal import Change
@@ -33,7 +34,7 @@ def main(
     Returns:
         What was done.
     """
-    if index.resolve() == other.resolve():
+    if real_path(index) == real_path(other):
         raise InputError(f"{index} cannot be merged with itself; name another index")
     opened, read = Index.open(index), Index.open(other)
     if read.fingerprint != opened.fingerprint:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from eval.errors import InputError
-from eval.files import at_home
+from eval.files import at_home, real_path
 from index.manifest import Collection
 
 ADDRESS, TOKEN = "FIELDMARK_MILVUS", "MILVUS_TOKEN"
@@ -33,7 +33,7 @@ def parse_address(text: str) -> str:
         InputError: it is neither, or holds a password.
     """
     if text.endswith(LITE):
-        path = at_home(text).resolve()
+        path = real_path(at_home(text))
         if not path.parent.is_dir():
             raise InputError(f"{path.parent} is no folder, so that {path.name} cannot be made there; make it first")
         return str(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from eval.command import run
 from eval.errors import InputError, first_few
-from eval.files import MANIFEST, already_made, new_folder, write_json
+from eval.files import MANIFEST, already_made, new_folder, real_path, write_json
 from index.calibration import VOTERS
 from index.findings import SAMPLE, THIN, Copies, Doubt, Findings, Misleading, Thin, find
 from index.references import References
@@ -73,7 +73,7 @@ def main(
         raise InputError(f"show is {show}; it must be at least 0")
     opened = Index.open(index)
     options = {"k": k, "near": near, "thin": thin, "sample": sample, "seed": seed}
-    made_from = {"index": str(index.resolve()), "generation": opened.generation, "created": opened.manifest.created}
+    made_from = {"index": str(real_path(index)), "generation": opened.generation, "created": opened.manifest.created}
     made = out is not None and already_made(out, KIND, made_from | options, overwrite, names=FILES)
     found = find(References.of(opened), k=k, near=near, thin=thin, sample=sample, seed=seed)
     counts, tables = _counts(opened, found), _tables(opened, found)

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eval.errors import InputError, close_names, unknown
+from eval.files import real_path
 from index.search import Index
 
 MOST_NAMED = 3
@@ -55,9 +56,9 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
     root = Path(index.manifest.images_root)
-    wanted = {str(Path(value).resolve()), str((root / value).resolve())}
+    wanted = {str(real_path(Path(value))), str(real_path(root / value))}
     below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
-    real = str(root.resolve())
+    real = str(real_path(root))
     # Strings, not paths: a million of these take minutes.
     paths = [path and os.path.normpath(f"{real}{os.sep}{path}") for path in index.table["path"].to_pylist()]
     return np.array([path is not None and (path in wanted or path.startswith(below)) for path in paths], bool)

@@ -17,7 +17,7 @@ from embedder.embed import Embedded, OnBadImage, embed_catalog
 from embedder.runtime import Embedder
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
-from eval.files import MANIFEST, at_home, read_json
+from eval.files import MANIFEST, at_home, read_json, real_path
 from eval.images import BadImage, open_image, thumbnail
 from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
@@ -250,7 +250,7 @@ def _mover(root: Path, place: Place) -> Callable[[str], str]:
 
     Where need be that is by way of ``..``; it is ``str`` where the path stays the same.
     """
-    here, there = root.resolve(), place.images_root.resolve()
+    here, there = real_path(root), real_path(place.images_root)
     if here == there:
         return str
     way = Path(os.path.relpath(here, there)).as_posix()

@@ -190,6 +190,13 @@ def test_a_config_that_is_missing_or_is_not_yaml(tmp_path: Path) -> None:
         parse(train, ["--config", str(tmp_path / "bad.yaml")])
 
 
+@pytest.mark.parametrize("value", ["3", "[1]", "null"])
+def test_a_value_in_a_file_where_a_group_belongs(tmp_path: Path, value: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"shape: {value}\n")
+    with pytest.raises(InputError, match=r"shape is .*, but it is a group of keys, such as shape\.sides"):
+        parse(train, ["--config", str(tmp_path / "c.yaml")])
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(None, 0), (InputError("no\nphotos"), 2), (OSError(28, "No space left"), 2), (KeyboardInterrupt(), 130)],

@@ -152,7 +152,8 @@ def test_vectors_of_another_network_are_found(built, other_embedder, tmp_path, p
         main(copy, deep=True)
 
 
-def test_selection(built, photos):
+def test_selection(built, photos, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     index = Index.open(built)
     ids, paths = index.table["id"].to_pylist(), index.table["path"].to_pylist()
     labels = index.labels.tolist()
@@ -171,6 +172,7 @@ def test_selection(built, photos):
         ({"path": "clas-2"}, "unknown path 'clas-2'; did you mean 'class-2' or 'class-"),
         ({"path": "class-2/60.png"}, "unknown path 'class-2/60.png'; did you mean 'class-2/.0.png' or 'class-2/"),
         ({"path": "x"}, "unknown path 'x'; index.query --json names the paths of the references"),
+        ({"path": str(tmp_path / "loop" / "x.png")}, "unknown path"),
         ({"id": ids[7][1:]}, f"unknown id '{ids[7][1:]}'; did you mean '{ids[7]}'"),
         ({"id": "123"}, "unknown id '123'; index.query --json names the ids of"),
         ({"label": "class-1", "id": ids[0]}, f"no reference has the label 'class-1' and the id '{ids[0]}'"),
