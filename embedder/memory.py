@@ -1,11 +1,11 @@
-"""The allocator setting that doubles the speed of a network on a Linux CPU."""
+"""The allocator settings that double the speed of a network, and of decoding photos, on a Linux CPU."""
 
 import ctypes
 import platform
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4  # from glibc's malloc.h
 _LARGEST = 2**31 - 1  # mallopt takes an int
-_TOP_PAD = 64 * 2**20
+_MIB = 2**20
 
 
 def keep_freed_memory() -> bool:
@@ -24,8 +24,25 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was set: only with glibc, which is on most Linux systems; elsewhere nothing happens.
     """
+    return _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _LARGEST, _M_TOP_PAD: 64 * _MIB})
+
+
+def keep_some_freed_memory() -> bool:
+    """Let the process keep up to 64 MiB of what it frees, for the next photo; see ``keep_freed_memory``.
+
+    A photo of 500 x 375 pixels takes 0.75 MB. glibc gives the top of the heap back as soon as two of them are free, so
+    that half of the time of decoding the next one goes into page faults. Blocks above 32 MiB, which is the most that
+    glibc allows here, still go back at once: whoever opens a huge photo does not keep its size.
+
+    Returns:
+        Whether it was set.
+    """
+    return _set({_M_MMAP_THRESHOLD: 32 * _MIB, _M_TRIM_THRESHOLD: 64 * _MIB})
+
+
+def _set(settings: dict[int, int]) -> bool:
+    """Tell glibc; whether it is there and has obeyed."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST), (_M_TOP_PAD, _TOP_PAD))
-    return all(mallopt(option, value) == 1 for option, value in settings)
+    return all(mallopt(option, value) == 1 for option, value in settings.items())

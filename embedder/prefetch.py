@@ -4,10 +4,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from eval.stages import waiting as waiting_for_threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Progress(Protocol):
+    """Whoever is told how far the work is, such as a bar."""
+
+    def update(self, photos: int, /) -> object:
+        """So many more photos are done."""
 
 
 def prefetched(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
@@ -28,11 +37,17 @@ def prefetched(function: Callable[[Item], Result], items: Iterable[Item], thread
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > ahead:
-                yield waiting.popleft().result()
+                yield _waited_for(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _waited_for(waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _waited_for(future: Future[Result]) -> Result:
+    """The result that a thread is at work on."""
+    with waiting_for_threads():
+        return future.result()
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.errors import InputError, unknown
+from eval.stages import stage
 
 Fit = Literal["crop", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+MARGIN = 2.9
+"""How many pixels a photo that is decoded at a reduced size has at least for each that is kept. These are then the same
+to one grey level, 98 of 100, or to three. For the usual 256, photos of 12 megapixels are decoded at a quarter."""
+
+LEAST = 512
+"""And at least so many in all, for a thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,14 @@ class Preprocessing:
         Returns:
             uint8 ``[S, S, 3]``.
         """
-        box = self._centre(*image.size) if self.fit == "crop" else None
-        return np.array(image.resize((self.size, self.size), FILTERS[self.interpolation], box=box))
+        with stage("preprocess"):
+            box = self._centre(*image.size) if self.fit == "crop" else None
+            return np.array(image.resize((self.size, self.size), FILTERS[self.interpolation], box=box))
+
+    @property
+    def enough(self) -> int:
+        """Pixels that the shorter side of a photo needs not exceed, whatever is kept of it."""
+        return max(LEAST, round(MARGIN * (self.size if self.fit == "squash" else self._shorter)))
 
     def stack(self, images: Iterable[Image.Image]) -> NDArray[np.uint8]:
         """Turn photos into one batch, uint8 ``[B, S, S, 3]``."""
@@ -81,8 +95,13 @@ class Preprocessing:
                 raise unknown("preprocessing key", key, known)
         return cls(**settings)
 
+    @property
+    def _shorter(self) -> int:
+        """The shorter side of a photo of which the centre is kept, in pixels of the size at which it is."""
+        return round(self.size / self.crop_share)
+
     def _centre(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The centre square in the photo's own pixels, so that one resize computes no pixel that a cut throws away."""
-        side = min(width, height) * self.size / round(self.size / self.crop_share)
+        side = min(width, height) * self.size / self._shorter
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side

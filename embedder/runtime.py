@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,22 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from embedder.memory import keep_some_freed_memory
 from embedder.prefetch import batched, prefetched
 from embedder.preprocess import Preprocessing
 from eval.cores import available_cores
 from eval.errors import InputError
 from eval.images import Box, open_image
+from eval.stages import stage
 
 EMBEDDER = "embedder.onnx"
 METADATA_KEY = "fieldmark"
 FORMAT = 1
 BATCH = 32
-"""Photos that the network sees at once: more is no faster on a CPU, and takes memory."""
+"""Photos that are worked on together: more is no faster, and takes memory."""
+
+AT_ONCE = 4
+"""Photos that a network on one core sees at once: their feature maps still fit into the core's cache."""
 
 Photo = Path | str | bytes | Image.Image
 """A file, the bytes of one, or an image that is open already."""
@@ -34,6 +40,7 @@ class Embedder:
 
     Attributes:
         path: the ``embedder.onnx`` file.
+        cores: how many the network works on in one call.
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
         preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
@@ -41,9 +48,10 @@ class Embedder:
         summary: how the network was trained.
     """
 
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession, metadata: dict[str, Any]) -> None:
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession, metadata: dict[str, Any], cores: int) -> None:
         """Use ``open`` instead."""
         self.path = path
+        self.cores = cores
         self.fingerprint: str = metadata["fingerprint"]
         self.dimension: int = metadata["dimension"]
         self.preprocessing = Preprocessing.from_json(metadata["preprocessing"])
@@ -52,15 +60,34 @@ class Embedder:
         self._session = session
 
     @classmethod
-    def open(cls, path: Path | str) -> "Embedder":
+    def open(cls, path: Path | str, cores: int | None = None) -> "Embedder":
         """Open a run folder or an ``embedder.onnx``.
+
+        Args:
+            path: of one of these.
+            cores: how many the network works on in one call; by default all that this process may use.
 
         Raises:
             InputError: there is no embedder, or it is damaged or of a newer version.
         """
-        file = _embedder_file(Path(path))
-        session = open_session(file)
-        return cls(file, session, _metadata(file, session))
+        keep_some_freed_memory()
+        file, cores = _embedder_file(Path(path)), cores or available_cores()
+        session = open_session(file, cores)
+        return cls(file, session, _metadata(file, session), cores)
+
+    @cached_property
+    def on_one_core(self) -> "Embedder":
+        """The same network on one core a call.
+
+        Threads that have photos of their own and a core each are faster than one that has all cores: none waits for
+        the others at the end of every layer, or while a photo is decoded.
+        """
+        if self.cores == 1:
+            return self
+        other = Embedder.open(self.path, cores=1)
+        if other.fingerprint != self.fingerprint:
+            raise InputError(f"{self.path} has been replaced meanwhile; run the command again")
+        return other
 
     @cached_property
     def trained_on(self) -> frozenset[str] | None:
@@ -97,9 +124,16 @@ class Embedder:
         """
         if isinstance(photos, Photo):
             raise InputError("embed takes several photos; put the one into a list")
-        pixels = prefetched(self.prepare, photos, threads=available_cores(), ahead=2 * BATCH)
-        vectors = [self.vectors(np.stack(batch)) for batch in batched(pixels, BATCH)]
-        return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
+        batches = batched(photos, BATCH)
+        first, rest = next(batches, []), next(batches, [])
+        if not rest:
+            return self.vectors(self._stacked(prefetched(self.prepare, first, threads=self.cores, ahead=BATCH)))
+
+        def embedded(batch: list[Photo]) -> NDArray[np.float32]:
+            return one_core.vectors(self._stacked(map(self.prepare, batch)))
+
+        one_core, batches = self.on_one_core, chain([first, rest], batches)
+        return np.concatenate([*prefetched(embedded, batches, threads=self.cores, ahead=self.cores)])
 
     def prepare(self, photo: Photo, box: Box | None = None) -> NDArray[np.uint8]:
         """Turn one photo, or the part of it in ``box``, into the pixels that the network sees, uint8 ``[S, S, 3]``.
@@ -107,7 +141,7 @@ class Embedder:
         Raises:
             BadImage: the photo cannot be read.
         """
-        return self.preprocessing(open_image(photo, box))
+        return self.preprocessing(open_image(photo, box, self.preprocessing.enough))
 
     def vectors(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn prepared photos, uint8 ``[B, S, S, 3]``, into vectors of unit length, float32 ``[B, D]``.
@@ -118,7 +152,15 @@ class Embedder:
         size = self.preprocessing.size
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
-        return self._session.run(["vector"], {"images": batch})[0]
+        at_once = AT_ONCE if self.cores == 1 else BATCH
+        parts = [batch[start : start + at_once] for start in range(0, len(batch), at_once)]
+        with stage("network"):
+            vectors = [self._session.run(["vector"], {"images": part})[0] for part in parts]
+        return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
+
+    def _stacked(self, pixels: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Prepared photos as one batch, which may be empty."""
+        return np.array([*pixels], np.uint8).reshape(-1, self.preprocessing.size, self.preprocessing.size, 3)
 
 
 def trained_on_file(embedder: Path) -> Path:
@@ -127,17 +169,18 @@ def trained_on_file(embedder: Path) -> Path:
     return embedder.with_name(f"trained_on{name}.npy")
 
 
-def open_session(file: Path) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on all cores that this process may use.
+def open_session(file: Path, cores: int | None = None) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on some cores, by default on all that this process may use.
 
     Raises:
         InputError: it is not an ONNX file, or damaged.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = available_cores()
+    options.intra_op_num_threads = cores or available_cores()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        with stage("open the network"):
+            return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors have no base class in common
         raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
 

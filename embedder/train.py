@@ -21,6 +21,7 @@ from embedder.runtime import EMBEDDER, Embedder
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import alone, at_home, real_path, replacing
+from eval.stages import profiled, stage
 
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
@@ -39,6 +40,7 @@ def main(
     seed: int = 0,
     run: Path | None = None,
     overwrite: bool = False,
+    profile: bool = False,
 ) -> Path:
     """Train an embedder and export it as embedder.onnx into the run folder.
 
@@ -51,10 +53,13 @@ def main(
         seed: same seed, same weights.
         run: the run folder; runs/NAME of the data where none is given.
         overwrite: delete what the run folder holds and start anew.
+        profile: print where the time went. A GPU works on while the next stages begin: what waits for it is said to
+            take its time.
     """
     config = Config(data, augment, model, loss, train, seed)
     folder = at_home(run) if run else Path("runs") / default_name(data)
-    fit(config, folder, overwrite=overwrite)
+    with profiled(profile):
+        fit(config, folder, overwrite=overwrite)
     print(f"next: {shlex.join(next_command(data, folder))}", file=sys.stderr)
     print(folder)
     return folder
@@ -89,7 +94,8 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
 
 def _train(config: Config, run: Path, overwrite: bool) -> None:
     """Write the settings into the run folder, and train there."""
-    from embedder.trainer import Trainer  # noqa: PLC0415 - torch, which --help and a finished run do without
+    with stage("import torch"):
+        from embedder.trainer import Trainer  # noqa: PLC0415 - torch, which --help and a finished run do without
 
     trainer = Trainer(config, run)
     if overwrite:

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
+from embedder.batches import report_left_out
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings, TrainSettings
@@ -28,7 +29,6 @@ from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import is_zero_shot, split
-from embedder.embed import report_left_out
 from embedder.export import export
 from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
@@ -43,6 +43,7 @@ from embedder.validation import validate
 from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.metrics import title
+from eval.stages import awaited, stage
 
 TRAINED_ON = "trained_on.npy"
 SELECTION = "map@r"
@@ -60,8 +61,10 @@ class Trainer:
         """
         self.config, self.folder = config, folder
         self.fabric = make_fabric(config.train)
-        self._load_photos()
-        self._build()
+        with stage("check the photos"):
+            self._load_photos()
+        with stage("build the network"):
+            self._build()
         self.step = 0
         self.seen: dict[str, Any] = {}
         self.best, self.best_epoch = -math.inf, 0
@@ -147,7 +150,8 @@ class Trainer:
         if self.step < self.steps and not self._is_stale():
             self._run_steps()
         self.log.close()
-        self._export()
+        with stage("export"):
+            self._export()
 
     def _run_steps(self) -> None:
         """Take every step that is left, unless the validation stops getting better or a signal comes."""
@@ -157,7 +161,7 @@ class Trainer:
             loader = iter(make_loader(self.dataset, batches, self.config.data.workers))
         saved = clock = time.perf_counter()
         with interrupts() as stop, tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True) as bar:
-            for images, labels, _ in loader:
+            for images, labels, _ in awaited("wait for photos", loader):
                 self._step(images, labels)
                 self.seen["seconds"] = self.seen.get("seconds", 0.0) + time.perf_counter() - clock
                 bar.update()
@@ -165,7 +169,8 @@ class Trainer:
                 if finished:
                     bar.set_postfix_str(self._finish_epoch())
                 if finished or stop.is_set() or time.perf_counter() - saved > 60 * train.checkpoint_minutes:
-                    self._save()
+                    with stage("save"):
+                        self._save()
                     saved = time.perf_counter()
                 if stop.is_set():
                     bar.close()
@@ -183,16 +188,19 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = share * group["peak"]
         self.network.train()
-        images, labels = self.fabric.to_device((images, labels))
-        vectors = self.forward(images).vector
-        result = self.loss(vectors, labels)
-        self.fabric.backward(result.value)
-        if self.config.train.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
-            self.average.update_parameters(self.network)
+        with stage("forward"):
+            images, labels = self.fabric.to_device((images, labels))
+            vectors = self.forward(images).vector
+            result = self.loss(vectors, labels)
+        with stage("backward"):
+            self.fabric.backward(result.value)
+        with stage("optimiser"):
+            if self.config.train.clip:
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.average:
+                self.average.update_parameters(self.network)
         self.step += 1
         values = {"loss": result.value.detach(), **result.parts}
         values |= batch_statistics(vectors.detach(), labels, self.loss.margin)
@@ -215,7 +223,8 @@ class Trainer:
                 f"the training has diverged in epoch {epoch} (loss {row['loss']}); lower train.learning_rate or "
                 "train.loss_rate and start anew with --overwrite"
             )
-        row |= validate(self.evaluated, self.validation, self.preprocessing)
+        with stage("validate"):
+            row |= validate(self.evaluated, self.validation, self.preprocessing)
         if (epoch > 0 or self.steps == 0) and row.get(SELECTION, math.inf) > self.best:
             self.best, self.best_epoch = (row.get(SELECTION, -math.inf), epoch)
             checkpoint.save(self.folder / BEST, {"network": self.evaluated.state_dict(), "epoch": epoch, "row": row})

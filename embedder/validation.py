@@ -41,7 +41,7 @@ def embed(network: Network, photos: Catalog, preprocessing: Preprocessing) -> np
     network.eval()
 
     def prepare(row: int) -> np.ndarray:
-        return preprocessing(open_image(photos.file(row), photos.box(row)))
+        return preprocessing(open_image(photos.file(row), photos.box(row), preprocessing.enough))
 
     pixels = prefetched(prepare, range(len(photos)), threads=available_cores(), ahead=2 * BATCH)
     batches = (torch.from_numpy(np.stack(batch)).to(network.mean.device) for batch in batched(pixels, BATCH))

@@ -101,16 +101,7 @@ class EmbeddingSet:
             images_root: the folder that paths are relative to; none where there is no such folder.
             left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
         """
-        manifest = {
-            "kind": "embeddings",
-            "format": FORMATS["embeddings"],
-            "fingerprint": self.fingerprint,
-            "count": len(self),
-            "dimension": self.vectors.shape[1],
-            "images_root": None if images_root is None else str(images_root),
-            "left_out": list(left_out),
-            "made_from": made_from,
-        }
+        manifest = _manifest(self.fingerprint, self.vectors.shape, made_from, images_root, left_out)
         with new_folder(folder) as beside:
             np.save(beside / VECTORS, self.vectors, allow_pickle=False)
             feather.write_feather(self.table, beside / TABLE, compression="uncompressed")
@@ -138,6 +129,34 @@ class EmbeddingSet:
         return self.table[name].cast(pa.string())
 
 
+def join(parts: Sequence[Path], folder: Path, *, made_from: dict[str, Any], images_root: Path | None) -> None:
+    """Write the sets of some embeddings folders as one, in their order, without having all vectors in memory.
+
+    Args:
+        parts: embeddings folders of one fingerprint, at least one, whose tables have the same columns.
+        folder: as for ``EmbeddingSet.save``, like the others.
+        made_from: what the whole was made from, in JSON values.
+        images_root: the folder that paths are relative to.
+
+    Raises:
+        InputError: one of the folders is damaged or of another embedder.
+    """
+    sets = [EmbeddingSet.load(part) for part in parts]
+    if others := [part for part, one in zip(parts, sets, strict=True) if one.fingerprint != sets[0].fingerprint]:
+        raise InputError(f"{others[0]} was made by another embedder than {parts[0]}; make it anew")
+    left_out = [photo for part in parts for photo in read_manifest(part, "embeddings")["left_out"]]
+    shape = (sum(map(len, sets)), sets[0].vectors.shape[1])
+    table = pa.concat_tables([one.table for one in sets]).unify_dictionaries()
+    with new_folder(folder) as beside:
+        with (beside / VECTORS).open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for one in sets:
+                one.vectors.tofile(file)
+        feather.write_feather(table, beside / TABLE, compression="uncompressed")
+        write_json(beside / MANIFEST, _manifest(sets[0].fingerprint, shape, made_from, images_root, left_out))
+
+
 def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str]]:
     """Number the labels of several sets alike.
 
@@ -157,6 +176,26 @@ def common_ids(*sets: EmbeddingSet) -> list[NDArray[np.int64]]:
     """The ids of several sets as numbers ``[N]``, the same for the same id."""
     numbers: NDArray[np.int64] = np.unique([name for one in sets for name in one.ids], return_inverse=True)[1]
     return np.split(numbers, np.cumsum([len(one) for one in sets])[:-1])
+
+
+def _manifest(
+    fingerprint: str,
+    shape: Sequence[int],
+    made_from: dict[str, Any],
+    images_root: Path | None,
+    left_out: Sequence[dict[str, str]],
+) -> dict[str, Any]:
+    """The manifest of an embeddings folder, whose vectors have the shape ``[N, D]``."""
+    return {
+        "kind": "embeddings",
+        "format": FORMATS["embeddings"],
+        "fingerprint": fingerprint,
+        "count": shape[0],
+        "dimension": shape[1],
+        "images_root": None if images_root is None else str(images_root),
+        "left_out": list(left_out),
+        "made_from": made_from,
+    }
 
 
 def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str, int]:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from embedder.batches import OnBadImage, report_left_out
 from embedder.data.splits import Part, Protocol
-from embedder.embed import OnBadImage, report_left_out
 from eval.command import run
 from eval.errors import InputError
 from index.calibrate import calibrated_if_possible

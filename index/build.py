@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from embedder.batches import OnBadImage, check_readable, report_left_out
 from embedder.data.splits import Part, Protocol
-from embedder.embed import OnBadImage, check_readable, open_inputs, report_left_out
+from embedder.embed import open_inputs
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.errors import InputError, counted

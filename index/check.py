@@ -158,7 +158,7 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
         try:
             if path is None:
                 raise BadImage(name, "has no path")
-            found, image = open_photo(root / path, box)
+            found, image = open_photo(root / path, box, index.embedder.preprocessing.enough)
         except BadImage:
             gone.append(path or name)
             continue

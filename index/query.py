@@ -17,7 +17,8 @@ from eval.contact_sheet import Row, Tile, contact_sheet
 from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.images import BadImage, open_image, thumbnail
-from eval.rerank import METHODS, Method, in_words
+from eval.rerank import METHODS, Method, Rerank, in_words
+from eval.stages import profiled, stage
 from index.answer import Answer, Neighbour
 from index.calibrate import describe
 from index.reranking import RerankedIndex
@@ -45,6 +46,7 @@ def main(
     rerank: Method = "none",
     json: bool = False,
     picture: Path | None = None,
+    profile: bool = False,
 ) -> list[Answer | BadImage]:
     """Answer photos with the class of the nearest references, and show these.
 
@@ -60,14 +62,27 @@ def main(
             those that share their surroundings with the photo.
         json: print a list with one object a photo.
         picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
+        profile: print where the time went.
 
     Returns:
         An answer for each photo, or why there is none.
     """
     queries = list(_expanded(photos))
     _check(queries, k, picture)
-    by = METHODS[rerank]
-    opened = RerankedIndex.open(index, by) if by else Index.open(index)
+    subjects = [_readable(queries)] if together else [[photo] for photo in queries]
+    with profiled(profile):
+        answers = _answered(index, subjects, k, METHODS[rerank], json, picture)
+    if all(isinstance(result, BadImage) for result in answers):
+        raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
+    return answers
+
+
+def _answered(
+    index: Path, subjects: list[list[Path]], k: int, by: Rerank | None, json: bool, picture: Path | None
+) -> list[Answer | BadImage]:
+    """Answer subjects, each of one photo or several, and print and draw what is wanted."""
+    with stage("open the index"):
+        opened = RerankedIndex.open(index, by) if by else Index.open(index)
     if json:
         if stale := _stale(opened):
             print(stale, file=sys.stderr)
@@ -75,7 +90,6 @@ def main(
         print(_heading(opened))
         if by:
             print(f"{in_words(by)}; answers are by similarity")
-    subjects = [_readable(queries)] if together else [[photo] for photo in queries]
     answers: list[Answer | BadImage] = []
     for subject in subjects:
         result = opened.query_together(subject, k) if len(subject) > 1 else _answer(opened, subject[0], k)
@@ -88,9 +102,8 @@ def main(
     if json:
         print(dumps([_to_json(subject[0], result) for subject, result in results], indent=2))
     if picture:
-        _draw(opened, results, picture)
-    if all(isinstance(result, BadImage) for result in answers):
-        raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
+        with stage("draw"):
+            _draw(opened, results, picture)
     return answers
 
 

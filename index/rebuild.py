@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from embedder.batches import Embedded, OnBadImage, embed_whole, report_left_out
 from embedder.data.catalog import Catalog, read_catalog
-from embedder.embed import Embedded, OnBadImage, embed_whole, report_left_out
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.embeddings import TRAINED_ON

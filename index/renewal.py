@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from embedder.batches import Embedded, OnBadImage, embed_catalog
 from embedder.data.catalog import RESERVED, Catalog, label_column
-from embedder.embed import Embedded, OnBadImage, embed_catalog
 from embedder.runtime import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError

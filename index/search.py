@@ -19,6 +19,7 @@ from eval.errors import InputError
 from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.rows import taken
+from eval.stages import stage
 from index.answer import Answer, Neighbour
 from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
@@ -149,7 +150,7 @@ class Index:
             BadImage: the photo cannot be read.
             InputError: ``k`` is below 1, or the index is empty.
         """
-        own_id, image = _opened(photo)
+        own_id, image = self._opened(photo)
         (vector,) = self.embedder.embed([image])
         return replace(self.judge(vector, k, _name(photo), {own_id}), quality=self._quality(_name(photo), image))
 
@@ -170,7 +171,7 @@ class Index:
         """
         if not photos:
             raise InputError("there are no photos to answer together; give one at least")
-        own_ids, images = zip(*map(_opened, photos), strict=True)
+        own_ids, images = zip(*map(self._opened, photos), strict=True)
         vector = self.embedder.embed(images).mean(axis=0, dtype=np.float64)
         names = [_name(photo) for photo in photos]
         query = None if None in names else ", ".join(map(str, names))
@@ -196,7 +197,8 @@ class Index:
         Raises:
             InputError: as for ``search``, or the photos cancel each other out.
         """
-        (answer,) = self.judge_all(vector[None], [own_ids], k)
+        with stage("answer"):
+            (answer,) = self.judge_all(vector[None], [own_ids], k)
         return replace(answer, query=query)
 
     def judge_all(
@@ -253,6 +255,13 @@ class Index:
     def _rows_of(self, ids: Collection[str | None]) -> list[int]:
         """The rows of the references that some ids name."""
         return [row for rows in self.known(ids).values() for row in rows.values()]
+
+    def _opened(self, photo: Photo) -> tuple[str | None, Image.Image]:
+        """What names a photo, and how it looks; no name for an open image, whose file is not known."""
+        enough = self.embedder.preprocessing.enough
+        if isinstance(photo, str | Path):
+            return open_photo(Path(photo), enough=enough)
+        return photo_id(photo) if isinstance(photo, bytes) else None, open_image(photo, enough=enough)
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
@@ -311,7 +320,8 @@ class Index:
             raise InputError(f"k is {k}; it must be at least 1")
         if self.count == 0:
             raise InputError(f"{self.folder} holds no references; add some with index.add")
-        return self._searcher.search(vectors, min(k, self.count), exact)
+        with stage("search"):
+            return self._searcher.search(vectors, min(k, self.count), exact)
 
     def thumbnail(self, row: int) -> bytes:
         """The JPEG of one reference, its longer side at most 256 pixels."""
@@ -337,10 +347,3 @@ class Index:
 def _name(photo: Photo) -> str | None:
     """What an answer calls a photo; None for one that came as bytes or as an image."""
     return str(photo) if isinstance(photo, str | Path) else None
-
-
-def _opened(photo: Photo) -> tuple[str | None, Image.Image]:
-    """What names a photo, and how it looks; no name for an open image, whose file is not known."""
-    if isinstance(photo, str | Path):
-        return open_photo(Path(photo))
-    return photo_id(photo) if isinstance(photo, bytes) else None, open_image(photo)

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from embedder import Embedder
+from embedder.batches import embed_catalog
 from embedder.data.catalog import read_catalog
-from embedder.embed import embed_catalog, main
+from embedder.embed import main
 from embedder.export import export
 from embedder.preprocess import Preprocessing
 from eval.embeddings import EmbeddingSet
@@ -200,6 +201,12 @@ def test_the_import_is_light():
 def test_the_command_is_light(photos, run_folder, tmp_path):
     command = f"main(Path({str(run_folder)!r}), {str(photos)!r}, out=Path({str(tmp_path / 'vectors')!r}))"
     assert loaded("from pathlib import Path", "from embedder.embed import main", command) == []
+
+
+def test_the_profile_names_each_stage(photos, run_folder, tmp_path, capsys):
+    main(run_folder, str(photos), out=tmp_path / "vectors", profile=True)
+    rows = [line.split("  ")[0] for line in capsys.readouterr().err.rpartition("stage ")[2].splitlines()[1:]]
+    assert {"list the photos", "read", "decode", "preprocess", "network", "write", "total"} <= {*rows}
 
 
 def test_the_command_line(photos, run_folder, tmp_path):

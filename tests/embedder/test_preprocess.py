@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from embedder.preprocess import Preprocessing
 from eval.errors import InputError
+from eval.images import open_image
 
 
 def noise(width, height, seed=0):
@@ -94,3 +97,29 @@ def test_json_and_back():
 def test_wrong_settings_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
         Preprocessing.from_json(settings)
+
+
+def photo_of(width, height, seed=0):
+    """As much detail as a camera's: smooth shapes of all sizes, and noise."""
+    draw = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3), np.float32)
+    for side in (3, 12, 48, 192):
+        coarse = Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        image += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32) / 4
+    image += draw.normal(0, 6, image.shape)
+    content = io.BytesIO()
+    Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("preprocessing", [Preprocessing(224), Preprocessing(160, fit="squash")])
+@pytest.mark.parametrize(("size", "scale"), [((4000, 3000), 4), ((3000, 4000), 4), ((1920, 1536), 2), ((640, 480), 1)])
+def test_a_photo_decoded_at_a_reduced_size_gives_the_same_pixels(preprocessing, size, scale):
+    content = photo_of(*size)
+    whole, small = open_image(content), open_image(content, enough=preprocessing.enough)
+    assert small.size == (size[0] // scale, size[1] // scale)
+    differences = np.abs(preprocessing(whole).astype(int) - preprocessing(small))
+    assert differences.max() <= (3 if scale > 1 else 0)
+    assert (differences > 1).mean() < 0.02
+    assert differences.mean() < 0.4
+    assert (differences.mean() > 0) == (scale > 1)

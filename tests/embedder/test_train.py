@@ -2,7 +2,7 @@ import csv
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import yaml
 from embedder import Embedder
 from embedder.config import Config, DataSettings, LossSettings
 from embedder.data.catalog import Catalog, ClassSplit, label_column
-from embedder.train import default_name, fit, next_command, settled
+from embedder.train import default_name, fit, main, next_command, settled
 from embedder.trainer import Trainer
 from eval.errors import InputError
 from eval.files import alone
@@ -53,6 +53,23 @@ def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, phot
     expected = {photo_id(path.read_bytes()) for path in photos.rglob("*.png") if path.parent.name not in held_out}
     assert trained_on == expected
     assert Embedder.open(whole).classes_trained_on == {f"kind{number}" for number in range(6)}
+
+
+def test_the_profile_names_each_stage(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {field.name: getattr(config, field.name) for field in fields(config)}
+    main(**{**settings, "train": replace(config.train, epochs=1)}, run=tmp_path / "run", profile=True)
+    rows = [line.split("  ")[0] for line in capsys.readouterr().err.rpartition("stage ")[2].splitlines()[1:]]
+    expected = {
+        "check the photos",
+        "wait for photos",
+        "forward",
+        "backward",
+        "optimiser",
+        "validate",
+        "export",
+        "total",
+    }
+    assert expected <= {*rows}
 
 
 def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) -> None:

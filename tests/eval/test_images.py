@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, features
 from embedder.data.drawing.bird import draw_bird
 from embedder.data.drawing.field_guide import SPECIES
 from eval import images
-from eval.images import BadImage, open_image, photo_id, picture_hash, thumbnail
+from eval.images import BadImage, open_image, open_photo, photo_id, picture_hash, thumbnail
 
 RED, GREEN, BLUE, WHITE = (220, 30, 40), (30, 160, 60), (40, 60, 200), (255, 255, 255)
 FORMATS = ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"] + [
@@ -255,7 +255,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="is a folder, not a photo"):
         open_image(tmp_path)
     for path in (tmp_path / "missing.jpg", tmp_path / "nul\0.jpg", tmp_path / ("long" * 1000)):
-        with pytest.raises(BadImage, match=r"does not exist|cannot be opened"):
+        with pytest.raises(BadImage, match=r"does not exist|cannot be read \(.+\)"):
             open_image(path)
 
 
@@ -347,3 +347,60 @@ def test_copies_look_the_same_and_others_do_not() -> None:
         assert (picture_hash(one) ^ picture_hash(copy)).bit_count() <= 3
     assert (picture_hash(one) ^ picture_hash(other)).bit_count() > 10
     assert picture_hash(Image.linear_gradient("L").rotate(90)) == 2**64 - 1 - picture_hash(Image.new("RGB", (9, 8)))
+
+
+def striped(width: int, height: int, name: str = "JPEG", **options: object) -> bytes:
+    """Red on the left, blue on the right, with the border at a quarter."""
+    image = Image.new("RGB", (width, height), BLUE)
+    image.paste(RED, (0, 0, width // 4, height))
+    return written(image, name, **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "enough", "scale"),
+    [
+        ((800, 400), 50, 8),
+        ((800, 400), 51, 4),
+        ((400, 800), 100, 4),
+        ((800, 400), 101, 2),
+        ((800, 400), 201, 1),
+        ((804, 404), 50, 4),  # an eighth would have a column and a row of half a pixel
+        ((801, 400), 50, 1),
+    ],
+)
+def test_a_jpeg_is_decoded_at_a_reduced_size_where_that_is_enough(
+    size: tuple[int, int], enough: int, scale: int, tmp_path: Path
+) -> None:
+    content = striped(*size)
+    (tmp_path / "photo.jpg").write_bytes(content)
+    for source in (content, tmp_path / "photo.jpg"):
+        image = open_image(source, enough=enough)
+        assert image.size == (size[0] // scale, size[1] // scale)
+        assert close([image.getpixel((1, 1)), image.getpixel((image.width - 2, 1))], [RED, BLUE], within=12)
+    name, image = open_photo(tmp_path / "photo.jpg", enough=enough)
+    assert (name, image.size) == (photo_id(content), (size[0] // scale, size[1] // scale))
+    assert open_image(content).size == size
+
+
+def test_only_jpeg_is_decoded_at_a_reduced_size() -> None:
+    for name in ("PNG", "WEBP", "GIF", "TIFF"):
+        assert open_image(striped(800, 400, name), enough=10).size == (800, 400)
+    assert open_image(Image.open(io.BytesIO(striped(800, 400))), enough=10).size == (800, 400)
+
+
+def test_a_box_is_the_same_part_of_a_photo_of_reduced_size() -> None:
+    content = striped(800, 400)
+    assert open_image(content, (192, 0, 400, 400), enough=100).size == (104, 200)  # the box itself has to be enough
+    left, right = open_image(content, (0, 0, 200, 400), 50), open_image(content, (200, 0, 400, 400), 50)
+    assert left.size == right.size == (50, 100)
+    assert close([left.getpixel((25, 50)), right.getpixel((25, 50))], [RED, BLUE], within=12)
+    with pytest.raises(BadImage, match="holds nothing of the 800 x 400 pixels"):
+        open_image(content, (900, 0, 1700, 800), enough=50)
+
+
+def test_a_turned_photo_of_reduced_size_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = open_image(striped(800, 400, exif=exif), enough=50)
+    assert image.size == (50, 100)
+    assert close([image.getpixel((25, 2)), image.getpixel((25, 97))], [RED, BLUE], within=12)

@@ -28,6 +28,14 @@ def test_people_get_the_answer_and_the_evidence(built, photos, capsys):
     assert "\n".join(lines).count("uncalibrated") == 1
 
 
+def test_the_profile_names_each_stage(built, photos, capsys):
+    main(built, photos / "class-1" / "05.png", profile=True)
+    rows = [line.split("  ")[0] for line in capsys.readouterr().err.splitlines()[1:]]
+    expected = ["open the index", "open the network", "read", "decode", "preprocess", "network", "search", "answer"]
+    assert [row for row in rows if row in expected] == expected
+    assert rows[-1] == "total"
+
+
 def test_json_keeps_the_order_and_tells_errors(built, photos, tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no photo")
     good = photos / "class-1" / "05.png"

@@ -1,0 +1,263 @@
+"""A catalog is embedded in parts: what is interrupted goes on where it was, and several processes share the work.
+
+``OUT.parts`` holds an embeddings folder for each ``PART`` photos, until there are all of them and ``OUT`` is made.
+Which process has made a part does not matter, so they may be of this machine (``jobs``), of others that see the same
+folder (``torchrun``), or of an earlier run.
+"""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
+from embedder.batches import Embedded, OnBadImage, check_readable, embed_catalog
+from embedder.data.catalog import Catalog
+from embedder.prefetch import Progress
+from embedder.runtime import BATCH, Embedder
+from eval.cores import available_cores
+from eval.embeddings import EmbeddingSet, join
+from eval.errors import InputError
+from eval.files import alone, already_made
+from eval.folders import read_manifest
+from eval.stages import stage
+
+PART = 64 * BATCH
+"""Photos of a part: so few that little is lost, so many that writing them takes no time."""
+
+LOOK = 0.2
+"""Seconds after which the progress of other processes is looked at again."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes does: every ``of``-th part, from the ``rank``-th on."""
+
+    rank: int = 0
+    of: int = 1
+
+    @classmethod
+    def of_this_process(cls) -> "Share":
+        """What ``torchrun`` says (RANK and WORLD_SIZE); everything where there is no word of it.
+
+        Raises:
+            InputError: it says something else than two numbers that fit.
+        """
+        rank, of = (os.environ.get(name, default) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+        if not (rank.isdecimal() and of.isdecimal() and int(rank) < int(of)):
+            raise InputError(f"RANK is {rank} and WORLD_SIZE {of}; they must be a number below the other one")
+        return cls(int(rank), int(of))
+
+    def among(self, jobs: int) -> list["Share"]:
+        """The shares of some processes that do this one together."""
+        return [Share(self.rank * jobs + job, self.of * jobs) for job in range(jobs)]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one embeddings folder.
+
+    Attributes:
+        out: the embeddings folder.
+        photos: how many photos there are.
+        made_from: what the embeddings folder is made from.
+        complete: stop at a photo that cannot be read, instead of leaving it out.
+        size: photos of a part.
+    """
+
+    out: Path
+    photos: int
+    made_from: dict[str, Any]
+    complete: bool = False
+    size: int = PART
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.out.with_name(f"{self.out.name}.parts")
+
+    @property
+    def paths(self) -> list[Path]:
+        """Their folders, in order."""
+        return [self.folder / f"{start // self.size:06d}" for start in range(0, self.photos, self.size)]
+
+    def missing(self, share: Share) -> list[int]:
+        """Those of a share that are still to be made.
+
+        Raises:
+            InputError: one was made from something else.
+        """
+        paths = self.paths
+
+        def made(number: int) -> bool:
+            made_from = self.of(number)
+            return already_made(paths[number], "embeddings", made_from, overwrite=False, complete=self.complete)
+
+        return [number for number in range(share.rank, len(paths), share.of) if not made(number)]
+
+    def of(self, number: int) -> dict[str, Any]:
+        """What a part is made from."""
+        return {**self.made_from, "part": number}
+
+    def rows(self, number: int) -> range:
+        """The photos of a part."""
+        return range(number * self.size, min((number + 1) * self.size, self.photos))
+
+    def joined(self, root: Path) -> bool:
+        """Make the embeddings folder if all parts are there; whether it is there now.
+
+        Raises:
+            InputError: no photo could be read.
+        """
+        with alone(self.folder):
+            if not self.missing(Share()):
+                left_out = [photo for path in self.paths for photo in read_manifest(path, "embeddings")["left_out"]]
+                if len(left_out) == self.photos:  # whoever mends them wants them to be tried again
+                    self.remove()
+                check_readable(left_out, self.photos, root)
+                join(self.paths, self.out, made_from=self.made_from, images_root=root)
+                self.remove()
+        with suppress(OSError):
+            self.folder.rmdir()
+        return already_made(self.out, "embeddings", self.made_from, overwrite=False)
+
+    def remove(self) -> None:
+        """Remove them all, and what was left of one by a process that was killed."""
+        for path in (*self.paths, *self.folder.glob(".*.part")):
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+
+def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int = 1) -> bool:
+    """Make an embeddings folder, of which parts may be there already, or this process's share of it.
+
+    Args:
+        embedder: makes the vectors.
+        catalog: the photos.
+        parts: what is to be made.
+        jobs: processes on this machine that share its cores.
+
+    Returns:
+        Whether the folder is there now; if not, other processes are still at work on their shares.
+
+    Raises:
+        BadImage: a photo cannot be read, and ``parts.complete``; parts that are done stay.
+        InputError: parts were made from something else, or no photo can be read.
+    """
+    share = Share.of_this_process()
+    mine = range(share.rank, len(parts.paths), share.of)
+    missing = sum(len(parts.rows(number)) for number in parts.missing(share))
+    total = sum(len(parts.rows(number)) for number in mine)
+    with tqdm(total=total, initial=total - missing, unit="photo") as progress:
+        if jobs == 1:
+            _make(embedder, catalog, parts, share, progress)
+        else:
+            _make_together(embedder, catalog, parts, share.among(jobs), progress)
+    with stage("join"):
+        return parts.joined(catalog.root)
+
+
+def _make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, progress: Progress) -> None:
+    """Make the missing parts of a share, each from batches that are not held up by its end."""
+    missing = parts.missing(share)
+    rows = [row for number in missing for row in parts.rows(number)]
+    on_bad_image: OnBadImage = "error" if parts.complete else "skip"
+    batches = embed_catalog(embedder, catalog.select(rows), on_bad_image, progress=progress)
+    for number in missing:
+        part = list(_first(batches, len(parts.rows(number))))
+        with stage("write"):
+            _save(part, embedder, catalog, parts, number)
+
+
+def _first(batches: Iterator[Embedded], photos: int) -> Iterator[Embedded]:
+    """The batches of the next photos."""
+    while photos > 0:
+        batch = next(batches)
+        photos -= len(batch.rows) + len(batch.left_out)
+        yield batch
+
+
+def _save(batches: Sequence[Embedded], embedder: Embedder, catalog: Catalog, parts: Parts, number: int) -> None:
+    """Write one part."""
+    vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
+    table = pa.concat_tables([batch.embeddings.table for batch in batches])
+    left_out = [photo for batch in batches for photo in batch.left_out]
+    EmbeddingSet(vectors, table, embedder.fingerprint).save(
+        parts.paths[number], made_from=parts.of(number), images_root=catalog.root, left_out=left_out
+    )
+
+
+class _Count:
+    """Progress that other processes make, and word to them that they may stop."""
+
+    def __init__(self, context: Any) -> None:
+        self._value = context.Value("q", 0)
+        self._stopped = context.Event()
+
+    def update(self, photos: int) -> None:
+        """So many more are done.
+
+        Raises:
+            InputError: nobody waits for more.
+        """
+        if self._stopped.is_set():
+            raise InputError("another process has failed")
+        with self._value.get_lock():
+            self._value.value += photos
+
+    def stop(self) -> None:
+        """Let the processes end at their next batch."""
+        self._stopped.set()
+
+    @property
+    def photos(self) -> int:
+        """How many are done."""
+        return int(self._value.value)
+
+
+_count: Progress
+
+
+def _take(count: _Count) -> None:
+    """Hold what a process counts in: it can only be handed over when that begins."""
+    global _count  # noqa: PLW0603
+    _count = count
+
+
+def _make_together(embedder: Embedder, catalog: Catalog, parts: Parts, shares: list[Share], progress: Progress) -> None:
+    """Make the missing parts of some shares, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    count, cores = _Count(context), max(1, available_cores() // len(shares))
+    with ProcessPoolExecutor(len(shares), context, initializer=_take, initargs=(count,)) as pool:
+        work = [pool.submit(_make_one, embedder.path, cores, catalog, parts, share) for share in shares]
+        _follow(work, count, progress)
+
+
+def _follow(work: list[Future[None]], count: _Count, progress: Progress) -> None:
+    """Wait for processes, and tell how far they are; where one fails, the others stop."""
+    told, waiting = 0, set(work)
+    try:
+        while waiting:
+            done, waiting = wait_for(waiting, timeout=LOOK)
+            progress.update(count.photos - told)
+            told = count.photos
+            for one in done:
+                one.result()
+    except BaseException:
+        count.stop()
+        raise
+
+
+def _make_one(file: Path, cores: int, catalog: Catalog, parts: Parts, share: Share) -> None:
+    """Make the missing parts of a share, in a process of its own."""
+    _make(Embedder.open(file, cores), catalog, parts, share, _count)
