@@ -3,6 +3,7 @@
 import hashlib
 import io
 import logging
+import stat
 import struct
 import warnings
 from functools import cache
@@ -68,7 +69,8 @@ def open_image(
             outside of it.
     """
     if isinstance(source, str | Path):
-        return _decode(_read(Path(source)), Path(source), box, enough)
+        path = Path(source)
+        return _decode(_read(path), path, box, enough)
     return _decode(source, None, box, enough)
 
 
@@ -110,14 +112,15 @@ def picture_hash(image: Image.Image) -> int:
 def _read(path: Path) -> bytes:
     """The bytes of a file, or why they cannot be had."""
     try:
-        if path.is_dir():
-            raise BadImage(path, "is a folder, not a photo")
-        if not path.is_file():
-            raise BadImage(path, "does not exist")
         with stage("read"):
-            return path.read_bytes()
+            mode = path.stat().st_mode
+            if stat.S_ISREG(mode):  # others may never end
+                return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise BadImage(path, "does not exist") from None
     except (OSError, MemoryError) as error:
         raise BadImage(path, f"cannot be read ({error})") from None
+    raise BadImage(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a file")
 
 
 def _decode(

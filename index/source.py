@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from embedder.batches import Embedded, OnBadImage, embed_catalog
 from embedder.data.catalog import TYPES, Catalog, label_codes, read_catalog
 from embedder.data.splits import Part, Protocol, part
+from embedder.prefetch import prefetched
+from embedder.preprocess import LEAST
 from embedder.runtime import Embedder
+from eval.cores import available_cores
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json, real_path
-from eval.images import BadImage, open_image, thumbnail
+from eval.images import BadImage, Box, open_image, thumbnail
 from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.renewal import known
@@ -28,7 +31,7 @@ from index.segment import check_same_embedder
 ADDED = {TRAINED_ON: pa.bool_(), CLASS_TRAINED_ON: pa.bool_(), PICTURE_HASH: pa.uint64()}
 """The types of the columns that embedding adds."""
 
-AT_ONCE = 4096
+AT_ONCE = 1024
 """References that are read at once where their vectors are there already."""
 
 
@@ -145,7 +148,7 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
         lambda some: other.vectors(rows[some]),
         root,
         on_conflict,
-        lambda row: other.thumbnail(int(rows[row])),
+        lambda some: [other.thumbnail(int(row)) for row in rows[some]],
     )
 
 
@@ -159,17 +162,14 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
     check_same_embedder(embeddings, place.fingerprint, place.dimension)
     root = read_json(folder / MANIFEST).get("images_root")
     there = root is not None and Path(root).is_dir() and "path" in embeddings.table.column_names
-    paths = embeddings.table["path"] if there else None
     boxes = embeddings.table["box"] if "box" in embeddings.table.column_names else None
 
-    def shown(row: int) -> bytes:
-        path = None if paths is None else paths[row].as_py()
-        if path is None:
-            return b""
-        try:
-            return thumbnail(open_image(Path(root, path), None if boxes is None else boxes[row].as_py()))
-        except BadImage:
-            return b""
+    def shown(rows: Rows) -> list[bytes]:
+        if not there:
+            return [b""] * len(rows)
+        paths = taken(embeddings.table["path"], rows).to_pylist()
+        chosen = [None] * len(rows) if boxes is None else taken(boxes, rows).to_pylist()
+        return [_shown(root, *one) for one in zip(paths, chosen, strict=True)]
 
     def vectors(rows: Rows) -> NDArray[np.float32]:
         run = len(rows) == rows[-1] - rows[0] + 1  # a slice is not copied
@@ -178,13 +178,24 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
     return _of_vectors(place, embeddings.table, vectors, Path(root or "."), on_conflict, shown)
 
 
+def _shown(root: str, path: str | None, box: Box | None) -> bytes:
+    """The thumbnail of a photo; none where it is not in its place any more, or cannot be read."""
+    file = None if path is None else os.path.join(root, path)  # noqa: PTH118 - a million of these are to be quick
+    if file is None or not os.path.isfile(file):  # noqa: PTH113
+        return b""
+    try:
+        return thumbnail(open_image(file, box, LEAST))
+    except BadImage:
+        return b""
+
+
 def _of_vectors(
     place: Place,
     table: pa.Table,
     vectors: Callable[[Rows], NDArray[np.float32]],
     root: Path,
     on_conflict: OnConflict,
-    shown: Callable[[int], bytes],
+    shown: Callable[[Rows], list[bytes]],
 ) -> Source:
     """References whose vectors are there already, and are read a few at a time."""
     table = _moved(table, _mover(root, place))
@@ -196,10 +207,12 @@ def _of_vectors(
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
         chosen = left[list(rows)]
-        for start in range(0, len(chosen), AT_ONCE):
-            some = chosen[start : start + AT_ONCE]
+        cores, done = available_cores(), 0
+        batches = [chosen[start : start + AT_ONCE] for start in range(0, len(chosen), AT_ONCE)]
+        for some, thumbnails in zip(batches, prefetched(shown, batches, cores, ahead=cores), strict=True):
             batch = EmbeddingSet(vectors(some), taken(table, some), place.fingerprint)
-            yield Embedded(batch, [shown(int(row)) for row in some], [], range(start, start + len(some)))
+            yield Embedded(batch, thumbnails, [], range(done, done + len(some)))
+            done += len(some)
 
     ids, labels, paths = (taken(table[name], left) for name in ("id", "label", "path"))
     return Source(ids, labels, paths, photos.copies, photos.conflicts, references)
