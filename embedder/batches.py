@@ -83,10 +83,9 @@ def embed_catalog(
     """
     cores = embedder.cores
     work = partial(_embedded, embedder.on_one_core, catalog, on_photo)
-    size = BATCH
-    while size > 1 and size * cores > len(catalog):  # few photos: a batch for each core
-        size //= 2
-    batches = batched(range(len(catalog)), size)
+    batches = batched(
+        range(len(catalog)), BATCH
+    )  # whatever the cores, so that the vectors are the same to the last bit
     with nullcontext(progress) if progress else tqdm(total=len(catalog), unit="photo") as bar:
         for photos, vectors in prefetched(work, batches, threads=cores, ahead=2 * cores):
             good = {row: photo for row, photo in photos.items() if isinstance(photo, _Photo)}

@@ -111,6 +111,8 @@ class LossSettings:
             multi-similarity); default takes the loss's own.
         memory: how many past vectors a pair or triplet loss compares with (cross-batch memory); 0 for none.
         memory_start: the step from which the memory is used.
+        prefixes: how many of a vector's first numbers are to be good vectors, too, such as [32,64,128]; embedder.export
+            --dimension can then cut them off.
     """
 
     name: str = "proxy-anchor"
@@ -119,6 +121,7 @@ class LossSettings:
     miner: str = "default"
     memory: int = 0
     memory_start: int = 500
+    prefixes: list[int] = field(default_factory=list)
 
 
 @dataclass

@@ -7,12 +7,10 @@ run: another embedder, with its own fingerprint.
 import copy
 import dataclasses
 import filecmp
-import hashlib
-import json
 import shutil
 import sys
+import tempfile
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +18,19 @@ import numpy as np
 import onnx
 import torch
 import yaml
-from google.protobuf.message import Message
 from torch import Tensor, nn
 
 from embedder import checkpoint
 from embedder.config import CONFIG, ModelSettings
+from embedder.cost import Cost, measure
+from embedder.data.catalog import Catalog, read_catalog
+from embedder.data.splits import Split
+from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
-from embedder.runtime import FORMAT, METADATA_KEY, Embedder, open_session, trained_on_file
+from embedder.run_folder import run_photos
+from embedder.runtime import Embedder, open_session, trained_on_file
+from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import real_path, replacing
@@ -40,26 +43,71 @@ OPSET = 18
 AGREEMENT = 0.9999
 """Least cosine between the network's vectors and those of the exported file."""
 
-REMARKS = ("doc_string", "metadata_props", "producer_name", "producer_version")
-"""Where the exporter writes stack traces, paths and versions."""
 
-
-def main(run: Path, *, views: Views, out: Path, overwrite: bool = False) -> Path:
-    """Export the network of a finished run once more, so that a vector is made from other views of the photo.
+def main(
+    run: Path,
+    *,
+    out: Path,
+    views: Views | None = None,
+    precision: Precision = "fp32",
+    dimension: int | None = None,
+    photos: str | None = None,
+    max_loss: float = 0.01,
+    overwrite: bool = False,
+) -> Path:
+    """Export the network of a finished run once more: with other views, smaller or faster.
 
     The new file is another embedder: its vectors are compared with its own only, so an index is built anew with it.
+    What it costs and saves is measured, on the photos that the run has held out.
 
     Args:
         run: a run folder.
+        out: the file, such as embedder-small.onnx; the list of the photos trained on is put beside it.
         views: whole for the photo as it is; whole,mirror for the mean of the vectors of the photo and of its mirror
-            image, which takes twice the time.
-        out: the file, such as embedder-mirror.onnx; the list of the photos trained on is put beside it.
+            image, which takes twice the time; by default those of the run.
+        precision: fp16 stores the weights in half of the bits; int8 computes in 8 bits, which is faster on most CPUs,
+            and looks at training photos to set its scales.
+        dimension: length of a vector: principal directions of the training photos' vectors; the first numbers where
+            the run was trained for that (loss.prefixes).
+        photos: labelled photos to measure on, that the network was not trained on, instead of those held out.
+        max_loss: how much lower recall@1 may be; nothing is written where it is lower.
         overwrite: replace the file that is there.
 
     Returns:
         The file.
     """
     embedder = Embedder.open(run)
+    wanted = tuple(views.split(",")) if views else embedder.views
+    smaller = precision != "fp32" or dimension is not None
+    if not (views or smaller):
+        raise InputError("nothing is to be changed; give --views, --precision or --dimension")
+    if dimension is not None and not 1 <= dimension < embedder.dimension:
+        raise InputError(
+            f"dimension is {dimension}; it must be at least 1 and below {embedder.dimension}, the run's own"
+        )
+    _check_place(embedder, out, overwrite)
+    held = run_photos(run) if smaller else None
+    measured_on = _measured_on(held, photos) if held else None
+    with tempfile.TemporaryDirectory() as work:
+        made = Path(work, out.name)
+        if wanted == embedder.views:
+            shutil.copy(embedder.path, made)
+        else:
+            export(trained_network(run, mirror="mirror" in wanted), embedder.preprocessing, made, embedder.summary)
+        if held:
+            reduce(made, precision, dimension, held.training)
+        if measured_on:
+            cost = measure(embedder, Embedder.open(made), measured_on)
+            print(cost)
+            _check_loss(cost, max_loss)
+        _put(made, out, trained_on_file(embedder.path))
+    print(f"fingerprint: {Embedder.open(out).fingerprint}", file=sys.stderr)
+    print(out)
+    return out
+
+
+def _check_place(embedder: Embedder, out: Path, overwrite: bool) -> None:
+    """Refuse to write over what is not to be written over."""
     if out.suffix != ".onnx" or real_path(out) == real_path(embedder.path):
         raise InputError(f"{out} is no name for it; give one that ends in .onnx and is not the run's own file")
     if out.exists() and not overwrite:
@@ -67,14 +115,34 @@ def main(run: Path, *, views: Views, out: Path, overwrite: bool = False) -> Path
     photos, beside = trained_on_file(embedder.path), trained_on_file(out)
     if beside.exists() and not overwrite and not (photos.exists() and filecmp.cmp(photos, beside, shallow=False)):
         raise InputError(f"{beside} exists and is the list of another embedder; give another --out, or --overwrite")
-    network = trained_network(run, mirror="mirror" in views)
+
+
+def _put(made: Path, out: Path, trained_on: Path) -> None:
+    """Bring an embedder to its place, with the list of the photos that it was trained on."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    if photos.exists():
-        shutil.copy(photos, beside)
-    name = export(network, embedder.preprocessing, out, embedder.summary)
-    print(f"fingerprint: {name}", file=sys.stderr)
-    print(out)
-    return out
+    if trained_on.exists():
+        shutil.copy(trained_on, trained_on_file(out))
+    with replacing(out) as beside:
+        shutil.copy(made, beside)
+
+
+def _measured_on(held: Split, photos: str | None) -> Catalog:
+    """The photos that the cost is measured on."""
+    if photos is not None:
+        chosen = read_catalog(photos)
+        chosen.check_labelled("measuring recall@1")
+        return chosen
+    if not len(held.validation):
+        raise InputError("the run has held out no photos to measure on; give some that it was not trained on, --photos")
+    return held.validation
+
+
+def _check_loss(cost: Cost, most: float) -> None:
+    """Refuse an embedder that is worse by more than is accepted."""
+    if -cost.difference.mean > most:
+        raise InputError(
+            f"recall@1 falls by {-cost.difference.mean:.3f}, more than --max-loss {most:g}; nothing is written"
+        )
 
 
 def trained_network(run: Path, mirror: bool) -> Network:
@@ -134,38 +202,11 @@ def export(network: nn.Module, preprocessing: Preprocessing, path: Path, summary
     with torch.no_grad():
         vectors, features = (output.numpy() for output in frozen(torch.from_numpy(images)))
     model = _translate(frozen, images)
-    _strip(model)
-    name = fingerprint(model, preprocessing, views)
-    metadata = {
-        "format": FORMAT,
-        "preprocessing": preprocessing.to_json(),
-        "views": views,
-        "dimension": vectors.shape[1],
-        "fingerprint": name,
-        "summary": summary,
-    }
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
     with replacing(path) as beside:
-        beside.write_bytes(model.SerializeToString())
+        name = write(model, preprocessing, views, vectors.shape[1], summary, beside)
         _check(beside, images, vectors, features)
         _check(beside, images[:1], vectors[:1], features[:1])
     return name
-
-
-def fingerprint(model: onnx.ModelProto, preprocessing: Preprocessing, views: Sequence[str]) -> str:
-    """Name what a vector depends on: SHA-256 over weights, graph, preprocessing and views, as hexadecimal digits.
-
-    The names that the exporter gave to weights and to values between nodes do not count, nor do its remarks.
-    """
-    graph = onnx.GraphProto()
-    graph.CopyFrom(model.graph)
-    _strip(graph)
-    _number(graph)
-    digest = hashlib.sha256(graph.SerializeToString(deterministic=True))
-    operators = sorted((opset.domain, opset.version) for opset in model.opset_import)
-    rest = {"operators": operators, "preprocessing": preprocessing.to_json(), "views": list(views)}
-    digest.update(json.dumps(rest, sort_keys=True).encode())
-    return digest.hexdigest()
 
 
 def _translate(network: nn.Module, images: np.ndarray) -> onnx.ModelProto:
@@ -184,30 +225,6 @@ def _translate(network: nn.Module, images: np.ndarray) -> onnx.ModelProto:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     return program.model_proto
-
-
-def _strip(message: Message) -> None:
-    """Clear the exporter's remarks everywhere in a message."""
-    for name in REMARKS:
-        if name in message.DESCRIPTOR.fields_by_name:
-            message.ClearField(name)
-    for field, value in message.ListFields():
-        if field.message_type:
-            for child in [value] if isinstance(value, Message) else value:
-                _strip(child)
-
-
-def _number(graph: onnx.GraphProto) -> None:
-    """Give weights and values between nodes numbers in order of their use as names, and nodes none."""
-    names = {value.name: value.name for value in (*graph.input, *graph.output)} | {"": ""}
-    for node in graph.node:
-        node.name = ""
-        for values in (node.input, node.output):
-            values[:] = [names.setdefault(value, str(len(names))) for value in values]
-    for weight in graph.initializer:
-        weight.name = names[weight.name]
-    graph.initializer.sort(key=lambda weight: weight.name)
-    del graph.value_info[:]
 
 
 def _examples(size: int) -> np.ndarray:

@@ -166,7 +166,8 @@ def check_same(config: Config, run: Path) -> None:
     """
     if not any((run / name).exists() for name in PROGRESS):
         return
-    before = _flat(yaml.safe_load((run / CONFIG).read_text(encoding="utf-8")))
+    settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    before = _flat(_plain(dataclasses.asdict(Config()))) | _flat(settings)  # a run may be older than a setting
     now = _flat(_plain(dataclasses.asdict(config)))
     differences = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"

@@ -32,10 +32,10 @@ from embedder.data.splits import is_zero_shot, split
 from embedder.export import export
 from embedder.interrupt import deaf, interrupts
 from embedder.log import Row, RunLog
-from embedder.losses import build_loss
 from embedder.memory import keep_freed_memory
 from embedder.model.backbone import pretraining
 from embedder.model.network import Network, build_network, parameter_groups
+from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.randomness import keyed_generator
 from embedder.runtime import EMBEDDER
@@ -100,7 +100,8 @@ class Trainer:
         for size in {config.data.size, config.data.test_size or config.data.size}:
             self.network.check_size(size)
         self.preprocessing = make_preprocessing(config.data, self.network)
-        self.loss = build_loss(config.loss, len(self.photos.classes), self.network.dimension).to(self.fabric.device)
+        self.loss = build_prefix_loss(config.loss, len(self.photos.classes), self.network.dimension)
+        self.loss.to(self.fabric.device)
         groups = parameter_groups(self.network, train.learning_rate, train.head_rate, train.weight_decay)
         rate = train.learning_rate * (self.loss.rate if train.loss_rate is None else train.loss_rate)
         groups.append({"params": list(self.loss.parameters()), "lr": rate, "weight_decay": 0.0})
@@ -212,9 +213,8 @@ class Trainer:
         """Log the epoch's means and the validation, keep the weights if they are the best; say it in a few words."""
         epoch = self.step // self.sampler.steps
         row: Row = {"epoch": epoch, "step": self.step}
-        seconds = float(self.seen.pop("seconds", 0.0))
-        row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items()}
-        if seconds:
+        row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items() if name != "seconds"}
+        if seconds := float(self.seen.get("seconds", 0.0)):
             row["seconds"] = seconds
             row["images_per_second"] = self.sampler.steps * self.sampler.batch_size / seconds
         self.seen = {}
@@ -294,7 +294,7 @@ class Trainer:
             "backbone": model.backbone,
             "pretraining": pretraining(model.backbone, model.weights),
             "pooling": model.pooling,
-            "loss": self.config.loss.name if self.step else None,
+            **({"loss": self.config.loss.name, "prefixes": self.config.loss.prefixes} if self.step else {"loss": None}),
             "data": self.photos.name,
             "catalog": self.catalog_digest,
             "protocol": self.protocol,

@@ -56,8 +56,12 @@ def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
     except (InputError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        told = f"error: {' '.join(str(error).split())}"
+    else:
+        return
+    # Said here, because what was under way ends with the error, and a progress bar then has its last word.
+    print(told, file=sys.stderr)
+    sys.exit(USER_ERROR)
 
 
 def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], dict[str, Any]]:

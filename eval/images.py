@@ -1,5 +1,6 @@
 """Opening any photo safely as upright RGB; what names it; its thumbnail; what it looks like in 64 bits."""
 
+import errno
 import hashlib
 import io
 import logging
@@ -119,7 +120,8 @@ def _read(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise BadImage(path, "does not exist") from None
     except (OSError, MemoryError) as error:
-        raise BadImage(path, f"cannot be read ({error})") from None
+        is_loop = isinstance(error, OSError) and error.errno == errno.ELOOP
+        raise BadImage(path, "does not exist" if is_loop else f"cannot be read ({error})") from None
     raise BadImage(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a file")
 
 

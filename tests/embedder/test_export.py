@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -7,9 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
-from embedder.export import export, fingerprint, main
+from embedder.cost import measure
+from embedder.export import export, main
+from embedder.graph import fingerprint
 from embedder.preprocess import Preprocessing
+from embedder.run_folder import run_photos
 from embedder.runtime import Embedder
+from embedder.train import fit
 from eval.errors import InputError
 
 
@@ -211,3 +216,104 @@ def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
     with pytest.raises(InputError, match=r"has no config\.yaml, which the network is made from"):
         main(run_folder, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
     assert (tmp_path / "mirror.onnx").read_bytes() == b"something"
+
+
+@pytest.mark.parametrize(
+    ("options", "dimension", "smaller"),
+    [
+        ({"precision": "fp16"}, 16, False),
+        ({"precision": "int8"}, 16, True),
+        ({"dimension": 5}, 5, False),
+        ({"precision": "int8", "dimension": 5, "views": "whole,mirror"}, 5, True),
+    ],
+)
+def test_a_smaller_embedder_and_what_it_costs(whole, tmp_path, capsys, options, dimension, smaller):
+    run, out = Embedder.open(whole), tmp_path / "embedder-small.onnx"
+    assert main(whole, out=out, max_loss=1, **options) == out
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:-1]] == [
+        "recall@1",
+        "photos/s, network",
+        "bytes a reference",
+        "file, MB",
+    ]
+    assert lines[3].split()[3:] == ["64", str(4 * dimension)]
+    made = Embedder.open(out)
+    assert made.fingerprint != run.fingerprint
+    assert made.fingerprint in said.err
+    assert made.dimension == dimension
+    assert made.vectors(photos(5, run.preprocessing.size)).shape == (5, dimension)
+    assert made.views == ("whole", "mirror") if "views" in options else run.views
+    assert made.trained_on == run.trained_on
+    assert made.summary["precision"] == options["precision"] if "precision" in options else True
+    assert made.summary.get("shortened_by") == ("principal directions" if "dimension" in options else None)
+    assert made.summary["loss"] == run.summary["loss"]
+    if smaller:
+        assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
+
+
+def test_the_cost_is_what_the_two_embedders_give(whole, tmp_path):
+    held = run_photos(whole).validation
+    main(whole, out=tmp_path / "small.onnx", dimension=2, max_loss=1)
+    cost = measure(Embedder.open(whole), Embedder.open(tmp_path / "small.onnx"), held)
+    for found, folder in ((cost.recall_before, whole), (cost.recall_after, tmp_path / "small.onnx")):
+        vectors = Embedder.open(folder).embed([held.file(row) for row in range(len(held))])
+        cosines = vectors @ vectors.T - 2 * np.eye(len(vectors))
+        labels = np.array(held.labels)
+        assert found == pytest.approx((labels[cosines.argmax(axis=1)] == labels).mean())
+    assert cost.difference.mean == pytest.approx(cost.recall_after - cost.recall_before)
+    assert cost.queries == len(held) == 12
+    assert min(cost.speed_before, cost.speed_after) > 0
+    assert cost.file_after == (tmp_path / "small.onnx").stat().st_size
+
+
+def test_the_first_numbers_where_the_run_was_trained_for_that(config, tmp_path):
+    run = fit(
+        replace(config, loss=replace(config.loss, prefixes=[4, 8]), train=replace(config.train, epochs=1)),
+        tmp_path / "run",
+    )
+    whole, out = Embedder.open(run), tmp_path / "short.onnx"
+    main(run, out=out, dimension=4, max_loss=1)
+    images = photos(5, whole.preprocessing.size)
+    expected = whole.vectors(images)[:, :4]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(Embedder.open(out).vectors(images), expected, atol=1e-6)
+    assert Embedder.open(out).summary["shortened_by"] == "prefix"
+    assert "first 4" in (run / "log.csv").read_text().splitlines()[0]
+
+
+def test_what_costs_too_much_is_not_written(whole, tmp_path):
+    with pytest.raises(
+        InputError, match=r"recall@1 falls by 0\.[1-9]\d+, more than --max-loss 0\.01; nothing is written"
+    ):
+        main(whole, out=tmp_path / "small.onnx", dimension=1)
+    assert not any(tmp_path.iterdir())
+
+
+def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, capsys):
+    (tmp_path / "some.csv").write_text(
+        "path,label\n" + "".join(f"{photos}/kind{label}/{n}.png,{label}\n" for label in range(3) for n in range(5))
+    )
+    main(whole, out=tmp_path / "small.onnx", precision="fp16", photos=str(tmp_path / "some.csv"))
+    assert "15 photos" in capsys.readouterr().out
+    run = fit(
+        replace(config, data=replace(config.data, validation="none"), train=replace(config.train, epochs=0)),
+        tmp_path / "run",
+    )
+    with pytest.raises(InputError, match="has held out no photos to measure on; give some"):
+        main(run, out=tmp_path / "other.onnx", precision="fp16")
+    main(run, out=tmp_path / "other.onnx", precision="fp16", photos=str(tmp_path / "some.csv"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "nothing is to be changed; give --views, --precision or --dimension"),
+        ({"dimension": 0}, "dimension is 0; it must be at least 1 and below 16"),
+        ({"dimension": 16}, "dimension is 16; it must be at least 1 and below 16"),
+    ],
+)
+def test_what_makes_nothing_smaller(whole, tmp_path, options, said):
+    with pytest.raises(InputError, match=said):
+        main(whole, out=tmp_path / "small.onnx", **options)

@@ -1,0 +1,84 @@
+import logging
+
+import numpy as np
+import onnx
+import pytest
+
+from embedder import Embedder
+from embedder.runtime import open_session
+from embedder.smaller import halved, principal_directions, projected, quantised
+from eval.errors import InputError
+
+
+def images(count, size=16, seed=0):
+    """Slopes and noise."""
+    draw = np.random.default_rng(seed)
+    slope = np.linspace(0, 200, size)[:, None, None] * draw.random((count, 1, 1, 3))
+    return (slope + draw.integers(0, 56, (count, size, size, 3))).astype(np.uint8)
+
+
+@pytest.fixture
+def model(run_folder):
+    return onnx.load(run_folder / "embedder.onnx")
+
+
+def vectors(model, tmp_path, batch):
+    onnx.save(model, tmp_path / "made.onnx")
+    return open_session(tmp_path / "made.onnx").run(["vector"], {"images": batch})[0]
+
+
+def test_the_directions_keep_most_of_the_products_between_vectors():
+    draw = np.random.default_rng(0)
+    given = draw.normal(size=(200, 3)) @ draw.normal(size=(3, 10)) + 0.01 * draw.normal(size=(200, 10)) + 0.3
+    given = (given / np.linalg.norm(given, axis=1, keepdims=True)).astype(np.float32)
+    directions = principal_directions(given, 4)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(4), atol=1e-6)
+    lost = np.linalg.norm(given @ given.T - (given @ directions) @ (given @ directions).T)
+    assert lost < 0.5
+    for _ in range(20):
+        others = np.linalg.qr(draw.normal(size=(10, 4)))[0]
+        assert np.linalg.norm(given @ given.T - (given @ others) @ (given @ others).T) > lost
+    with pytest.raises(InputError, match="200 training photos are too few for 201 directions"):
+        principal_directions(np.tile(given, 30)[:, :300], 201)
+
+
+def test_projected_vectors_are_what_numpy_gives(model, run_folder, tmp_path):
+    batch = images(5)
+    directions = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 3)))[0].astype(np.float32)
+    before = model.SerializeToString()
+    expected = Embedder.open(run_folder).vectors(batch) @ directions
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors(projected(model, directions), tmp_path, batch), expected, atol=1e-5)
+    assert model.SerializeToString() == before
+
+
+def test_halved_weights_are_half_as_large_and_computed_with_as_before(model, run_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("embedder.smaller.LARGE", 1)
+    made = halved(model)
+    types = {weight.data_type for weight in made.graph.initializer}
+    assert onnx.TensorProto.FLOAT not in types
+    assert onnx.TensorProto.FLOAT16 in types
+    found, expected = vectors(made, tmp_path, images(5)), Embedder.open(run_folder).vectors(images(5))
+    assert found.dtype == np.float32
+    assert ((found * expected).sum(axis=1) > 0.9999).all()
+    assert np.abs(found - expected).max() > 0
+
+
+def test_small_weights_stay(model):
+    assert halved(model).SerializeToString() == model.SerializeToString()
+
+
+def test_a_quantised_network_computes_in_8_bits_and_nearly_the_same(model, run_folder, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        made = quantised(model, [images(8, seed=seed) for seed in range(4)])
+    assert not caplog.records
+    kinds = {node.op_type for node in made.graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    weights = [weight for weight in made.graph.initializer if weight.data_type == onnx.TensorProto.INT8]
+    assert max(len(weight.dims) for weight in weights) == 4
+    found, expected = vectors(made, tmp_path, images(20, seed=9)), Embedder.open(run_folder).vectors(images(20, seed=9))
+    cosines = (found * expected).sum(axis=1)
+    assert (cosines > 0.98).all()
+    assert (cosines < 0.999999).any()
+    logging.getLogger().warning("others may still warn")
+    assert caplog.records
