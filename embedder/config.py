@@ -29,6 +29,8 @@ class DataSettings:
         crop_share: share of the resized shorter side that the centre crop keeps.
         on_bad_image: leave unreadable photos out with a count, or stop.
         workers: processes that load photos beside the training; any number gives the same weights.
+        cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
+            to decode them in every epoch.
     """
 
     name: str | None = None
@@ -41,6 +43,7 @@ class DataSettings:
     crop_share: float = 0.875
     on_bad_image: Literal["skip", "error"] = "skip"
     workers: int = 1
+    cache: str | None = None
 
 
 @dataclass

@@ -26,7 +26,7 @@ from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings, TrainSettings
 from embedder.data.catalog import read_source
 from embedder.data.loading import make_loader
-from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
+from embedder.data.photos import EpochBatches, check_photos, load_training_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import is_zero_shot, split
 from embedder.export import export
@@ -75,7 +75,7 @@ class Trainer:
         catalog = read_source(data.name, data.root)
         self.protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
         parts = split(catalog, data.protocol, data.validation, self.config.seed)
-        self.photos, self.ids, left_out = check_photos(parts.training, data.on_bad_image)
+        self.photos, self.ids, left_out, self.dataset = load_training_photos(parts.training, self.config)
         self.validation, held_out_ids, also_left_out = check_photos(parts.validation, data.on_bad_image)
         report_left_out([*left_out, *also_left_out])
         if not len(self.validation) and data.validation == "auto" and self.config.train.epochs:
@@ -94,7 +94,6 @@ class Trainer:
         self.sampler = ClassBalancedSampler(self.photos.codes, train.batch_size, train.photos_per_class, config.seed)
         self.steps = train.epochs * self.sampler.steps
         self._check_settings()
-        self.dataset = TrainingPhotos(self.photos, self.ids, config.augment, config.data.size, config.seed)
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
         for size in {config.data.size, config.data.test_size or config.data.size}:

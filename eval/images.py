@@ -85,6 +85,15 @@ def open_photo(file: Path, box: Box | None = None, enough: int | None = None) ->
     return photo_id(content, box), _decode(content, file, box, enough)
 
 
+def read_id(file: Path, box: Box | None = None) -> str:
+    """The id of a photo that is not decoded.
+
+    Raises:
+        BadImage: its file cannot be read.
+    """
+    return photo_id(_read(file), box)
+
+
 def photo_id(content: bytes, box: Box | None = None) -> str:
     """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits."""
     place = b"" if box is None else struct.pack("<4d", *box)

@@ -14,7 +14,11 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 
 
 def training_view(
-    image: Image.Image, settings: AugmentSettings, size: int, generator: np.random.Generator
+    image: Image.Image,
+    settings: AugmentSettings,
+    size: int,
+    generator: np.random.Generator,
+    shape: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """A random crop of a photo, perhaps mirrored, its colours changed, perhaps with a rectangle painted over.
 
@@ -25,13 +29,17 @@ def training_view(
         settings: what may happen, and how strongly.
         size: side of the view in pixels.
         generator: where all randomness comes from.
+        shape: width and height that the photo had before it was squashed to what it is.
 
     Returns:
         The view: uint8 [size, size, 3].
     """
     crop, mirror, colour, order, erase = np.split(generator.random(18), [4, 5, 9, 13])
-    left, top, width, height = _rectangle(crop, settings.crop_share, settings.crop_aspect, image.size)
-    box = (left, top, left + width, top + height)
+    shape = shape or image.size
+    left, top, width, height = _rectangle(crop, settings.crop_share, settings.crop_aspect, shape)
+    across, down = image.width / shape[0], image.height / shape[1]
+    right, bottom = min(across * (left + width), image.width), min(down * (top + height), image.height)
+    box = (across * left, down * top, right, bottom)
     view = image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
     if mirror[0] < settings.mirror:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,27 +1,41 @@
 """A catalog as a PyTorch data set, and finding out which of its photos can be read."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from embedder.augment.views import check_settings, training_view
-from embedder.config import AugmentSettings
+from embedder.config import AugmentSettings, Config
 from embedder.data.catalog import Catalog
 from embedder.data.sampler import ClassBalancedSampler
+from embedder.data.squares import Squares, make_squares, square_side
 from embedder.prefetch import prefetched
+from embedder.preprocess import MARGIN
 from embedder.randomness import keyed_generator
 from eval.cores import available_cores
 from eval.errors import InputError
+from eval.files import at_home
 from eval.images import BadImage, open_image, open_photo
 
 Key = tuple[int, int, int]
 """Epoch, row and view: what a training photo is asked for by."""
+
+OnBadImage = Literal["skip", "error"]
+
+BAR: dict[str, Any] = {
+    "desc": "checking photos",
+    "unit": "photo",
+    "delay": 2,
+    "file": sys.stderr,
+    "dynamic_ncols": True,
+}
 
 
 class LostPhoto(InputError):  # noqa: N818 (it is the photo that is lost)
@@ -39,7 +53,15 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
     the same pixels.
     """
 
-    def __init__(self, catalog: Catalog, ids: list[str], augment: AugmentSettings, size: int, seed: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        ids: list[str],
+        augment: AugmentSettings,
+        size: int,
+        seed: int,
+        squares: Squares | None = None,
+    ) -> None:
         """Check the settings.
 
         Args:
@@ -48,6 +70,7 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
             augment: what may happen to a photo.
             size: S, the side of a view in pixels.
             seed: of what happens.
+            squares: the photos, where they have been decoded already.
 
         Raises:
             InputError: ``augment`` describes no view.
@@ -55,7 +78,8 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
         check_settings(augment)
         self._files = [str(catalog.file(row)) for row in range(len(catalog))]
         self._boxes, self._codes, self._ids = catalog.boxes, catalog.codes, ids
-        self._augment, self._size, self._seed = augment, size, seed
+        self._augment, self._size, self._seed, self._squares = augment, size, seed, squares
+        self._enough = round(MARGIN * square_side(size, augment.crop_share))
 
     def __len__(self) -> int:
         return len(self._files)
@@ -67,13 +91,17 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
             LostPhoto: the photo cannot be read any more.
         """
         epoch, row, view = key
+        image, shape = self._squares[row] if self._squares else (self._decoded(row), None)
+        generator = keyed_generator("view", self._seed, epoch, self._ids[row], view)
+        pixels = training_view(image, self._augment, self._size, generator, shape)
+        return torch.from_numpy(pixels), int(self._codes[row]), row
+
+    def _decoded(self, row: int) -> Image.Image:
+        """One photo from its file."""
         try:
-            image = open_image(self._files[row], self._boxes[row])
+            return open_image(self._files[row], self._boxes[row], self._enough)
         except BadImage as error:
             raise LostPhoto(f"{error}; it could be read when training began") from None
-        generator = keyed_generator("view", self._seed, epoch, self._ids[row], view)
-        pixels = training_view(image, self._augment, self._size, generator)
-        return torch.from_numpy(pixels), int(self._codes[row]), row
 
 
 @dataclass(frozen=True)
@@ -103,7 +131,7 @@ class EpochBatches:
 
 
 def check_photos(
-    catalog: Catalog, on_bad_image: Literal["skip", "error"] = "skip"
+    catalog: Catalog, on_bad_image: OnBadImage = "skip"
 ) -> tuple[Catalog, list[str], list[dict[str, str]]]:
     """Decode every photo once, before training.
 
@@ -119,11 +147,45 @@ def check_photos(
     """
     threads = available_cores()
     outcomes = prefetched(lambda row: _identify(catalog, row), range(len(catalog)), threads, ahead=8 * threads)
-    bar = tqdm(outcomes, "checking photos", len(catalog), unit="photo", delay=2, file=sys.stderr, dynamic_ncols=True)
+    return _readable(catalog, tqdm(outcomes, total=len(catalog), **BAR), on_bad_image)
+
+
+def load_training_photos(
+    catalog: Catalog, config: Config
+) -> tuple[Catalog, list[str], list[dict[str, str]], TrainingPhotos]:
+    """Decode every photo once before training, and keep what comes of it where ``data.cache`` says so.
+
+    Args:
+        catalog: the photos.
+        config: the run's settings.
+
+    Returns:
+        As of ``check_photos``, and the views of the readable photos.
+
+    Raises:
+        InputError: as for ``check_photos``, or ``augment`` describes no view.
+    """
+    data, augment, squares = config.data, config.augment, None
+    if data.cache is None:
+        photos, ids, left_out = check_photos(catalog, data.on_bad_image)
+    else:
+        check_settings(augment)
+        side = square_side(data.size, augment.crop_share)
+        with tqdm(total=len(catalog), **BAR) as bar:
+            squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update)
+        photos, ids, left_out = _readable(catalog, outcomes, data.on_bad_image)
+        squares = squares.select(np.array([isinstance(outcome, str) for outcome in outcomes], bool))
+    return photos, ids, left_out, TrainingPhotos(photos, ids, augment, data.size, config.seed, squares)
+
+
+def _readable(
+    catalog: Catalog, outcomes: Iterable[str | BadImage], on_bad_image: OnBadImage
+) -> tuple[Catalog, list[str], list[dict[str, str]]]:
+    """What ``check_photos`` returns, given the id of each photo, or why it cannot be read."""
     ids: list[str] = []
     left_out: list[dict[str, str]] = []
     readable = np.ones(len(catalog), dtype=bool)
-    for row, outcome in enumerate(bar):
+    for row, outcome in enumerate(outcomes):
         if isinstance(outcome, str):
             ids.append(outcome)
         else:

@@ -1,0 +1,135 @@
+"""Training photos decoded once: each a square of pixels, in one file that is mapped into memory."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedder.data.catalog import Catalog
+from embedder.prefetch import Result, batched, prefetched
+from embedder.preprocess import MARGIN
+from eval.cores import available_cores
+from eval.files import MANIFEST, new_folder, read_json, write_json
+from eval.images import BadImage, open_image, read_id
+
+PIXELS, SIZES = "pixels.npy", "sizes.npy"
+ROUND_TO = 8
+AT_ONCE = 32
+
+
+def square_side(size: int, crop_share: tuple[float, float]) -> int:
+    """The side C of squares for views of ``size``: a crop of the mean share has as many pixels as a view."""
+    return ROUND_TO * math.ceil(size / math.sqrt(sum(crop_share) / 2) / ROUND_TO)
+
+
+class Squares:
+    """The photos of a catalog as squares of C x C pixels, whatever their shape was.
+
+    Attributes:
+        folder: where they lie.
+        rows: ``[N]``, which of its squares are the photos.
+        sizes: ``[N, 2]``, width and height that the photos had.
+    """
+
+    def __init__(self, folder: Path, rows: NDArray[np.int64], sizes: NDArray[np.int32]) -> None:
+        self.folder, self.rows, self.sizes = folder, rows, sizes
+
+    def __getstate__(self) -> dict[str, object]:
+        """What other processes are told; they map the file themselves."""
+        return {name: value for name, value in self.__dict__.items() if name != "_pixels"}
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, tuple[int, int]]:
+        """The square of one photo, and the width and height that the photo had."""
+        width, height = self.sizes[row].tolist()
+        return Image.fromarray(self._pixels[self.rows[row]]), (width, height)
+
+    def select(self, kept: NDArray[np.bool_]) -> "Squares":
+        """Some of the photos."""
+        return Squares(self.folder, self.rows[kept], self.sizes[kept])
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """All squares ``[M, C, C, 3]``."""
+        pixels: NDArray[np.uint8] = np.load(self.folder / PIXELS, mmap_mode="r")
+        return pixels
+
+
+def make_squares(
+    catalog: Catalog, side: int, folder: Path, progress: Callable[[int], object]
+) -> tuple[Squares, list[str | BadImage]]:
+    """Decode every photo of a catalog once, or find that this has been done.
+
+    The squares are named by the contents of the photos: what has changed is decoded anew, and several trainings share
+    what they have in common.
+
+    Args:
+        catalog: the photos.
+        side: C, the side of a square.
+        folder: where squares are kept, in a folder of their own.
+        progress: told how many more photos have been looked at.
+
+    Returns:
+        The squares, and for each photo its id, or why it cannot be read.
+    """
+    names = [*_in_threads(partial(_name, catalog), len(catalog), lambda _: None)]
+    listed = [name if isinstance(name, str) else name.reason for name in names]
+    place = folder / hashlib.sha256(json.dumps([side, listed]).encode()).hexdigest()[:16]
+    if (place / MANIFEST).is_file():
+        progress(len(catalog))
+    else:
+        _decode(catalog, names, side, place, progress)
+    unreadable = {int(row): reason for row, reason in read_json(place / MANIFEST)["left_out"].items()}
+    outcomes = [
+        BadImage(catalog.file(row), unreadable[row]) if row in unreadable else name for row, name in enumerate(names)
+    ]
+    return Squares(place, np.arange(len(names)), np.load(place / SIZES)), outcomes
+
+
+def _decode(
+    catalog: Catalog, names: list[str | BadImage], side: int, place: Path, progress: Callable[[int], object]
+) -> None:
+    """Fill a folder with the squares of some photos."""
+    sizes = np.zeros((len(names), 2), np.int32)
+    left_out: dict[int, str] = {}
+    with new_folder(place) as beside:
+        pixels = np.lib.format.open_memmap(beside / PIXELS, "w+", np.uint8, (len(names), side, side, 3))
+
+        def fill(row: int) -> None:
+            try:
+                if isinstance(name := names[row], BadImage):
+                    raise name
+                image = open_image(catalog.file(row), catalog.box(row), round(MARGIN * side))
+            except BadImage as error:
+                left_out[row] = error.reason
+                return
+            sizes[row] = image.size
+            pixels[row] = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+        for _ in _in_threads(fill, len(names), progress):
+            pass
+        pixels.flush()
+        np.save(beside / SIZES, sizes)
+        write_json(beside / MANIFEST, {"kind": "squares", "side": side, "left_out": left_out})
+
+
+def _in_threads(function: Callable[[int], Result], count: int, progress: Callable[[int], object]) -> Iterator[Result]:
+    """``function`` of each row, in order, worked on by all cores."""
+    cores = available_cores()
+    batches = batched(range(count), AT_ONCE)
+    for results in prefetched(lambda rows: [*map(function, rows)], batches, cores, ahead=4 * cores):
+        progress(len(results))
+        yield from results
+
+
+def _name(catalog: Catalog, row: int) -> str | BadImage:
+    """The id of one photo, or why its file cannot be read."""
+    try:
+        return read_id(catalog.file(row), catalog.box(row))
+    except BadImage as error:
+        return error

@@ -1,0 +1,124 @@
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedder.config import AugmentSettings, Config, DataSettings
+from embedder.data.catalog import read_catalog
+from embedder.data.photos import TrainingPhotos, check_photos, load_training_photos
+from embedder.data.squares import Squares, make_squares, square_side
+from eval import images
+from eval.errors import InputError
+from eval.images import BadImage, open_image
+
+SIZE = 32
+SIDE = 40  # 32 / sqrt(0.7), rounded up to a multiple of 8
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Smooth photos of several shapes, one that is no photo and one that is empty."""
+    place = tmp_path / "photos" / "wren"
+    place.mkdir(parents=True)
+    for number, (width, height) in enumerate(((90, 60), (60, 90), (64, 64), (200, 50), (61, 67))):
+        across, down = np.meshgrid(np.linspace(30, 220, width), np.linspace(30, 220, height))
+        pixels = np.stack([across, down, 250 - (across + down) / 2], axis=-1) * (1 - number / 10)
+        Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+    (place / "2b.png").write_text("none")
+    (place / "empty.png").touch()
+    return place.parent
+
+
+def config(folder, cache, **data):
+    return Config(data=DataSettings(root=str(folder), size=SIZE, cache=cache and str(cache), **data))
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "side"), [(32, (0.4, 1.0), 40), (128, (0.4, 1.0), 160), (64, (1.0, 1.0), 64)]
+)
+def test_the_side_of_a_square(size, share, side):
+    assert square_side(size, share) == side
+
+
+def test_squares_are_the_photos_squashed(folder, tmp_path):
+    catalog, told = read_catalog(folder), []
+    squares, outcomes = make_squares(catalog, SIDE, tmp_path / "cache", told.append)
+    assert sum(told) == len(catalog) == 7
+    _, ids, left_out = check_photos(catalog)
+    assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ids
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, BadImage)]
+    assert (
+        reasons
+        == [photo["reason"] for photo in left_out]
+        == ["not an image that can be read (no photo format that is known)", "is empty"]
+    )
+    for row, outcome in enumerate(outcomes):
+        if isinstance(outcome, str):
+            square, shape = squares[row]
+            whole = open_image(catalog.file(row))
+            assert shape == whole.size
+            expected = whole.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
+            assert np.array_equal(np.asarray(square), np.asarray(expected))
+
+
+def test_what_has_been_decoded_is_not_decoded_again(folder, tmp_path, monkeypatch):
+    catalog = read_catalog(folder)
+    first, before = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "_decode", lambda *_: pytest.fail("decoded again"))
+        second, after = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    assert second.folder == first.folder
+    assert [str(outcome) for outcome in after] == [str(outcome) for outcome in before]
+    assert np.array_equal(np.asarray(second[1][0]), np.asarray(first[1][0]))
+    other, _ = make_squares(catalog, SIDE + 8, tmp_path / "cache", lambda _: None)
+    assert other.folder != first.folder
+
+
+def test_a_photo_that_has_changed_is_decoded_anew(folder, tmp_path):
+    catalog = read_catalog(folder)
+    first, _ = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    Image.new("RGB", (50, 50), "red").save(folder / "wren" / "0.png")
+    second, _ = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    assert second[0][0].getpixel((5, 5)) == (255, 0, 0) != first[0][0].getpixel((5, 5))
+
+
+def test_views_of_squares_are_those_of_the_photos(folder, tmp_path):
+    settings = AugmentSettings(brightness=0.0, contrast=0.0, saturation=0.0)
+    views = []
+    for cache in (None, tmp_path / "cache"):
+        made = config(folder, cache)
+        made.augment = settings
+        photos, ids, left_out, dataset = load_training_photos(read_catalog(folder), made)
+        assert (len(photos), len(ids), len(left_out), len(dataset)) == (5, 5, 2, 5)
+        views.append(np.stack([dataset[epoch, row, 0][0] for row in range(5) for epoch in range(6)]).astype(int))
+    differences = np.abs(views[0] - views[1])
+    assert differences.mean() < 1.0
+    assert np.quantile(differences, 0.99) <= 6
+    assert differences.max() > 0
+
+
+def test_other_processes_map_the_file_themselves(folder, tmp_path):
+    squares, outcomes = make_squares(read_catalog(folder), SIDE, tmp_path / "cache", lambda _: None)
+    kept = np.array([isinstance(outcome, str) for outcome in outcomes])
+    chosen = squares.select(kept)
+    before = np.asarray(chosen[4][0])
+    content = pickle.dumps(chosen)
+    assert len(content) < 2000
+    again = pickle.loads(content)
+    assert isinstance(again, Squares)
+    assert np.array_equal(np.asarray(again[4][0]), before)
+    assert again[4][1] == (61, 67)
+
+
+def test_a_photo_may_be_gone_once_it_is_decoded(folder, tmp_path):
+    _, _, _, dataset = load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache"))
+    for path in (folder / "wren").iterdir():
+        path.unlink()
+    assert dataset[0, 2, 0][0].shape == (SIZE, SIZE, 3)
+    assert isinstance(dataset, TrainingPhotos)
+
+
+def test_bad_photos_may_be_refused(folder, tmp_path):
+    with pytest.raises(InputError, match=r"2 of 7 photos in .* cannot be read"):
+        load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache", on_bad_image="error"))
