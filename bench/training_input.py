@@ -3,7 +3,7 @@
     python bench/training_input.py PHOTOS [--size 224] [--batch 32] [--steps 20] [--rounds 3] [--frozen-stages 0]
 
 PHOTOS is a folder of photos, of which JPEGs of 500 x 375 pixels are pieced together as in bench/embedding.py. The step
-is the trainer's own, the loader too, with one worker; random tensors are made once and used again and again. Each way
+is the trainer's own, the loader too; random tensors are made once and used again and again. Each way
 runs in a process of its own, the ways take turns, and the first steps of each are not counted.
 """
 
@@ -89,7 +89,7 @@ def images_per_second(options: argparse.Namespace) -> float:
             while True:
                 yield images, labels, None
 
-        loaded = random_batches() if options.way == "random tensors" else make_loader(trainer.dataset, batches, 1)
+        loaded = random_batches() if options.way == "random tensors" else make_loader(trainer.dataset, batches)
         start = 0.0
         for step, (images, labels, _) in enumerate(loaded):
             if step == WARM_UP:

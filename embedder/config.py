@@ -28,7 +28,7 @@ class DataSettings:
         fit: crop cuts the centre square after the shorter side is resized; squash resizes the whole photo to a square.
         crop_share: share of the resized shorter side that the centre crop keeps.
         on_bad_image: leave unreadable photos out with a count, or stop.
-        workers: processes that load photos beside the training; any number gives the same weights.
+        workers: threads that load photos; 0 for one a core. Any number gives the same weights.
         cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
             to decode them in every epoch.
     """
@@ -42,7 +42,7 @@ class DataSettings:
     fit: Literal["crop", "squash"] = "crop"
     crop_share: float = 0.875
     on_bad_image: Literal["skip", "error"] = "skip"
-    workers: int = 1
+    workers: int = 0
     cache: str | None = None
 
 

@@ -31,20 +31,3 @@ def interrupts() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM for a moment; processes that are started meanwhile ignore them as long as they live.
-
-    A terminal sends Ctrl-C to a program and all its helpers at once; only the program itself is to decide.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

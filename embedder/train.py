@@ -68,9 +68,6 @@ def main(
 def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """Train by ``config`` in the folder ``run``, from where it was stopped if it was.
 
-    Photos are loaded by processes of their own: a script that calls this needs ``if __name__ == "__main__":`` around
-    its work, or ``config.data.workers = 0``.
-
     Returns:
         The run folder, with ``embedder.onnx`` in it.
 

@@ -25,12 +25,12 @@ from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings, TrainSettings
 from embedder.data.catalog import read_source
-from embedder.data.loading import make_loader
+from embedder.data.loading import BESIDE_GPU, make_loader
 from embedder.data.photos import EpochBatches, check_photos, load_training_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.data.splits import is_zero_shot, split
 from embedder.export import export
-from embedder.interrupt import deaf, interrupts
+from embedder.interrupt import interrupts
 from embedder.log import Row, RunLog
 from embedder.memory import keep_freed_memory
 from embedder.model.backbone import pretraining
@@ -157,8 +157,8 @@ class Trainer:
         """Take every step that is left, unless the validation stops getting better or a signal comes."""
         train = self.config.train
         batches = EpochBatches(self.sampler, self.step, self.steps)
-        with deaf():
-            loader = iter(make_loader(self.dataset, batches, self.config.data.workers))
+        ahead = 0 if self.fabric.device.type == "cpu" else BESIDE_GPU
+        loader = make_loader(self.dataset, batches, self.config.data.workers, ahead)
         saved = clock = time.perf_counter()
         with interrupts() as stop, tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True) as bar:
             for images, labels, _ in awaited("wait for photos", loader):

@@ -1,4 +1,4 @@
-"""A catalog as a PyTorch data set, and finding out which of its photos can be read."""
+"""Random views of a catalog's photos, and finding out which of them can be read."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from embedder.augment.views import check_settings, training_view
@@ -41,16 +40,16 @@ BAR: dict[str, Any] = {
 class LostPhoto(InputError):  # noqa: N818 (it is the photo that is lost)
     """A photo that could be read when training began, and cannot any more."""
 
-    def __init__(self, message: str) -> None:
-        # A loader's worker hands an error on as the text of its traceback, whose last line is the message.
-        super().__init__(message.rsplit(f"{LostPhoto.__name__}: ", 1)[-1].strip())
 
+class TrainingPhotos:
+    """Random views of photos.
 
-class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
-    """Random views of photos: item (epoch, row, view) is (uint8 [S, S, 3], class code, row).
-
-    What happens to a photo depends on the seed, the epoch, its id and the view alone, so any number of workers gives
+    What happens to a photo depends on the seed, the epoch, its id and the view alone, so any number of threads gives
     the same pixels.
+
+    Attributes:
+        size: S, the side of a view in pixels.
+        codes: ``[N]``, the class of each photo, from 0.
     """
 
     def __init__(
@@ -77,15 +76,16 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
         """
         check_settings(augment)
         self._files = [str(catalog.file(row)) for row in range(len(catalog))]
-        self._boxes, self._codes, self._ids = catalog.boxes, catalog.codes, ids
-        self._augment, self._size, self._seed, self._squares = augment, size, seed, squares
+        self._boxes, self._ids = catalog.boxes, ids
+        self.size, self.codes = size, catalog.codes
+        self._augment, self._seed, self._squares = augment, seed, squares
         self._enough = round(MARGIN * square_side(size, augment.crop_share))
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, key: Key) -> tuple[torch.Tensor, int, int]:
-        """One view.
+    def view(self, key: Key) -> NDArray[np.uint8]:
+        """One view, uint8 ``[S, S, 3]``.
 
         Raises:
             LostPhoto: the photo cannot be read any more.
@@ -93,8 +93,7 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
         epoch, row, view = key
         image, shape = self._squares[row] if self._squares else (self._decoded(row), None)
         generator = keyed_generator("view", self._seed, epoch, self._ids[row], view)
-        pixels = training_view(image, self._augment, self._size, generator, shape)
-        return torch.from_numpy(pixels), int(self._codes[row]), row
+        return training_view(image, self._augment, self.size, generator, shape)
 
     def _decoded(self, row: int) -> Image.Image:
         """One photo from its file."""
@@ -106,7 +105,7 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, int, int]]):
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """A DataLoader's ``batch_sampler``: the keys of the batches from one step of a run to another.
+    """The keys of the batches from one step of a run to another.
 
     Attributes:
         sampler: what makes an epoch's batches.

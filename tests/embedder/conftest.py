@@ -67,7 +67,7 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def config(photos: Path) -> Config:
     return Config(
-        data=DataSettings(root=str(photos), validation="classes", size=32, workers=0),
+        data=DataSettings(root=str(photos), validation="classes", size=32),
         augment=AugmentSettings(),
         model=ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=16, dropout=0.2),
         loss=LossSettings("triplet+arcface", memory=0),

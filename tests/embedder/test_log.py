@@ -1,4 +1,5 @@
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def test_a_resumed_log_goes_on_without_gap_or_repetition(tmp_path: Path) -> None
     first.step(5, {"loss": 3.0})
     first.step(12, {"loss": 9.0})
     first.close()
+    time.sleep(1.1)  # event files are read in the order of their names, which begin with the second
     again = RunLog(tmp_path, [ROWS[0]], 5)
     again.epoch(ROWS[1])
     again.close()

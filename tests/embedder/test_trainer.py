@@ -83,7 +83,7 @@ def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Pat
 
 @pytest.mark.parametrize(("number", "after", "delay"), [("INT", "log.csv", 0.5), ("TERM", "last.ckpt", 0.0)])
 def test_ctrl_c_saves_and_says_how_to_go_on(whole: Path, tmp_path: Path, number: str, after: str, delay: float) -> None:
-    """As a terminal does it: the signal goes to the command and to all its workers; then the command is given again."""
+    """As a terminal does it: the signal goes to the command and all that it has started; then it is given again."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "embedder.train", "--config", str(whole / "config.yaml"), "--run", str(run)]
     command += ["--train.checkpoint_minutes", "0"]
