@@ -27,6 +27,10 @@ from eval.stages import stage
 OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]
 
+PIECE = 8
+"""Photos that a core takes from their files to their vectors in one go. Always as many, whatever the cores, so that the
+vectors are the same to the last bit; and few, because at the end the other cores wait for the last one."""
+
 NAMED = 5
 """How many of the photos that were left out are named on standard error."""
 
@@ -83,11 +87,11 @@ def embed_catalog(
     """
     cores = embedder.cores
     work = partial(_embedded, embedder.on_one_core, catalog, on_photo)
-    batches = batched(
-        range(len(catalog)), BATCH
-    )  # whatever the cores, so that the vectors are the same to the last bit
+    pieces = prefetched(work, batched(range(len(catalog)), PIECE), threads=cores, ahead=2 * BATCH // PIECE + 2 * cores)
     with nullcontext(progress) if progress else tqdm(total=len(catalog), unit="photo") as bar:
-        for photos, vectors in prefetched(work, batches, threads=cores, ahead=2 * cores):
+        for some in batched(pieces, BATCH // PIECE):
+            photos = {row: photo for piece, _ in some for row, photo in piece.items()}
+            vectors = np.concatenate([found for _, found in some])
             good = {row: photo for row, photo in photos.items() if isinstance(photo, _Photo)}
             bad = {row: photo for row, photo in photos.items() if isinstance(photo, BadImage)}
             if bad and on_bad_image == "error":

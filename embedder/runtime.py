@@ -26,7 +26,7 @@ FORMAT = 1
 BATCH = 32
 """Photos that are worked on together: more is no faster, and takes memory."""
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Photos that a network on one core sees at once: their feature maps still fit into the core's cache."""
 
 Photo = Path | str | bytes | Image.Image

@@ -72,7 +72,7 @@ def test_what_is_interrupted_goes_on_where_it_was(whole, embedder, photos, tmp_p
     vectors = Embedder.vectors
 
     def interrupted(self, batch):
-        if len(batch) == 30:  # the second one, of which two photos cannot be read
+        if len(batch) == 6:  # in the second part, two photos of eight cannot be read
             raise KeyboardInterrupt
         return vectors(self, batch)
 
