@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,10 @@ from embedder.runtime import BATCH, Embedder
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST
-from eval.images import BadImage, open_photo, picture_hash
+from eval.images import BadImage, OnBadImage, open_photo, picture_hash
 from eval.rows import taken
 from eval.stages import stage
 
-OnBadImage = Literal["skip", "error"]
 OnPhoto = Callable[[Image.Image], Any]
 
 PIECE = 8
@@ -115,11 +114,16 @@ def embed_whole(
         InputError: none of them could.
     """
     batches = list(embed_catalog(embedder, catalog, on_bad_image))
-    left_out = [photo for batch in batches for photo in batch.left_out]
-    check_readable(left_out, len(catalog), catalog.root)
+    check_readable([photo for batch in batches for photo in batch.left_out], len(catalog), catalog.root)
+    return gathered(batches)
+
+
+def gathered(batches: Sequence[Embedded]) -> tuple[EmbeddingSet, list[dict[str, str]]]:
+    """Batches, at least one, as one set, and the photos that they leave out."""
     vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
     table = pa.concat_tables([batch.embeddings.table for batch in batches])
-    return EmbeddingSet(vectors, table, embedder.fingerprint), left_out
+    left_out = [photo for batch in batches for photo in batch.left_out]
+    return EmbeddingSet(vectors, table, batches[0].embeddings.fingerprint), left_out
 
 
 def check_readable(left_out: Sequence[dict[str, str]], photos: int, root: Path) -> None:

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, Literal
 
 from eval.errors import InputError
+from eval.images import OnBadImage
 
 CONFIG = "config.yaml"
 
@@ -41,7 +42,7 @@ class DataSettings:
     test_size: int | None = None
     fit: Literal["crop", "squash"] = "crop"
     crop_share: float = 0.875
-    on_bad_image: Literal["skip", "error"] = "skip"
+    on_bad_image: OnBadImage = "skip"
     workers: int = 0
     cache: str | None = None
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from embedder.batches import OnBadImage, report_left_out
+from embedder.batches import report_left_out
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.parts import Parts, Share, embed_in_parts
@@ -14,6 +14,7 @@ from eval.embeddings import FILES
 from eval.errors import InputError
 from eval.files import already_made
 from eval.folders import read_manifest
+from eval.images import OnBadImage
 from eval.stages import profiled, stage
 
 

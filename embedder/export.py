@@ -1,7 +1,7 @@
 """A network becomes ``embedder.onnx``: one file that turns pixels into vectors anywhere, and names itself.
 
-Training ends with it. ``python -m embedder.export RUN --views VIEWS --out FILE`` writes another such file of a finished
-run: another embedder, with its own fingerprint.
+Training ends with it. ``python -m embedder.export RUN --out FILE`` writes another such file of a finished run, with
+other views, smaller or faster: another embedder, with its own fingerprint.
 """
 
 import copy
@@ -17,18 +17,17 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import torch
-import yaml
 from torch import Tensor, nn
 
 from embedder import checkpoint
-from embedder.config import CONFIG, ModelSettings
+from embedder.config import ModelSettings
 from embedder.cost import Cost, measure
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Split
 from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
-from embedder.run_folder import run_photos
+from embedder.run_folder import run_file, run_photos, run_settings
 from embedder.runtime import Embedder, open_session, trained_on_file
 from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
@@ -155,13 +154,10 @@ def trained_network(run: Path, mirror: bool) -> Network:
     Raises:
         InputError: the folder lacks what the network is made from.
     """
-    for name in (CONFIG, checkpoint.BEST):
-        if not (run / name).is_file():
-            raise InputError(f"{run} has no {name}, which the network is made from; give the run folder of a training")
-    settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))["model"]
+    settings, best = run_settings(run)["model"], run_file(run, checkpoint.BEST)
     # All weights come from the checkpoint, so that the pretrained ones need not be had again.
     network = build_network(dataclasses.replace(ModelSettings(**settings), weights="random", mirror=mirror))
-    network.load_state_dict(checkpoint.load(run / checkpoint.BEST)["network"])
+    network.load_state_dict(checkpoint.load(best)["network"])
     return network.eval()
 
 

@@ -8,7 +8,7 @@ folder (``torchrun``), or of an earlier run.
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
@@ -16,19 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from tqdm import tqdm
 
-from embedder.batches import Embedded, OnBadImage, check_readable, embed_catalog
+from embedder.batches import Embedded, check_readable, embed_catalog, gathered
 from embedder.data.catalog import Catalog
 from embedder.prefetch import Progress
 from embedder.runtime import BATCH, Embedder
 from eval.cores import available_cores
-from eval.embeddings import EmbeddingSet, join
+from eval.embeddings import join
 from eval.errors import InputError
 from eval.files import alone, already_made
 from eval.folders import read_manifest
+from eval.images import OnBadImage
 from eval.stages import stage
 
 PART = 64 * BATCH
@@ -56,6 +55,10 @@ class Share:
         if not (rank.isdecimal() and of.isdecimal() and int(rank) < int(of)):
             raise InputError(f"RANK is {rank} and WORLD_SIZE {of}; they must be a number below the other one")
         return cls(int(rank), int(of))
+
+    def numbers(self, parts: int) -> range:
+        """Which of so many parts."""
+        return range(self.rank, parts, self.of)
 
     def among(self, jobs: int) -> list["Share"]:
         """The shares of some processes that do this one together."""
@@ -102,7 +105,7 @@ class Parts:
             made_from = self.of(number)
             return already_made(paths[number], "embeddings", made_from, overwrite=False, complete=self.complete)
 
-        return [number for number in range(share.rank, len(paths), share.of) if not made(number)]
+        return [number for number in share.numbers(len(paths)) if not made(number)]
 
     def of(self, number: int) -> dict[str, Any]:
         """What a part is made from."""
@@ -155,9 +158,8 @@ def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int
         InputError: parts were made from something else, or no photo can be read.
     """
     share = Share.of_this_process()
-    mine = range(share.rank, len(parts.paths), share.of)
     missing = sum(len(parts.rows(number)) for number in parts.missing(share))
-    total = sum(len(parts.rows(number)) for number in mine)
+    total = sum(len(parts.rows(number)) for number in share.numbers(len(parts.paths)))
     with tqdm(total=total, initial=total - missing, unit="photo") as progress:
         if jobs == 1:
             _make(embedder, catalog, parts, share, progress)
@@ -174,9 +176,11 @@ def _make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, prog
     on_bad_image: OnBadImage = "error" if parts.complete else "skip"
     batches = embed_catalog(embedder, catalog.select(rows), on_bad_image, progress=progress)
     for number in missing:
-        part = list(_first(batches, len(parts.rows(number))))
+        embeddings, left_out = gathered([*_first(batches, len(parts.rows(number)))])
         with stage("write"):
-            _save(part, embedder, catalog, parts, number)
+            embeddings.save(
+                parts.paths[number], made_from=parts.of(number), images_root=catalog.root, left_out=left_out
+            )
 
 
 def _first(batches: Iterator[Embedded], photos: int) -> Iterator[Embedded]:
@@ -185,16 +189,6 @@ def _first(batches: Iterator[Embedded], photos: int) -> Iterator[Embedded]:
         batch = next(batches)
         photos -= len(batch.rows) + len(batch.left_out)
         yield batch
-
-
-def _save(batches: Sequence[Embedded], embedder: Embedder, catalog: Catalog, parts: Parts, number: int) -> None:
-    """Write one part."""
-    vectors = np.concatenate([batch.embeddings.vectors for batch in batches])
-    table = pa.concat_tables([batch.embeddings.table for batch in batches])
-    left_out = [photo for batch in batches for photo in batch.left_out]
-    EmbeddingSet(vectors, table, embedder.fingerprint).save(
-        parts.paths[number], made_from=parts.of(number), images_root=catalog.root, left_out=left_out
-    )
 
 
 class _Count:

@@ -101,11 +101,7 @@ class EmbeddingSet:
             images_root: the folder that paths are relative to; none where there is no such folder.
             left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
         """
-        manifest = _manifest(self.fingerprint, self.vectors.shape, made_from, images_root, left_out)
-        with new_folder(folder) as beside:
-            np.save(beside / VECTORS, self.vectors, allow_pickle=False)
-            feather.write_feather(self.table, beside / TABLE, compression="uncompressed")
-            write_json(beside / MANIFEST, manifest)
+        _write(folder, [self], self.table, made_from, images_root, left_out)
 
     @classmethod
     def load(cls, folder: Path) -> "EmbeddingSet":
@@ -145,16 +141,8 @@ def join(parts: Sequence[Path], folder: Path, *, made_from: dict[str, Any], imag
     if others := [part for part, one in zip(parts, sets, strict=True) if one.fingerprint != sets[0].fingerprint]:
         raise InputError(f"{others[0]} was made by another embedder than {parts[0]}; make it anew")
     left_out = [photo for part in parts for photo in read_manifest(part, "embeddings")["left_out"]]
-    shape = (sum(map(len, sets)), sets[0].vectors.shape[1])
     table = pa.concat_tables([one.table for one in sets]).unify_dictionaries()
-    with new_folder(folder) as beside:
-        with (beside / VECTORS).open("wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for one in sets:
-                one.vectors.tofile(file)
-        feather.write_feather(table, beside / TABLE, compression="uncompressed")
-        write_json(beside / MANIFEST, _manifest(sets[0].fingerprint, shape, made_from, images_root, left_out))
+    _write(folder, sets, table, made_from, images_root, left_out)
 
 
 def common_codes(*sets: EmbeddingSet) -> tuple[list[NDArray[np.int64]], list[str]]:
@@ -178,24 +166,34 @@ def common_ids(*sets: EmbeddingSet) -> list[NDArray[np.int64]]:
     return np.split(numbers, np.cumsum([len(one) for one in sets])[:-1])
 
 
-def _manifest(
-    fingerprint: str,
-    shape: Sequence[int],
+def _write(
+    folder: Path,
+    sets: Sequence[EmbeddingSet],
+    table: pa.Table,
     made_from: dict[str, Any],
     images_root: Path | None,
     left_out: Sequence[dict[str, str]],
-) -> dict[str, Any]:
-    """The manifest of an embeddings folder, whose vectors have the shape ``[N, D]``."""
-    return {
+) -> None:
+    """Write an embeddings folder with the vectors of some sets, one after another, and their table."""
+    shape = (table.num_rows, sets[0].vectors.shape[1])
+    manifest = {
         "kind": "embeddings",
         "format": FORMATS["embeddings"],
-        "fingerprint": fingerprint,
+        "fingerprint": sets[0].fingerprint,
         "count": shape[0],
         "dimension": shape[1],
         "images_root": None if images_root is None else str(images_root),
         "left_out": list(left_out),
         "made_from": made_from,
     }
+    with new_folder(folder) as beside:
+        with (beside / VECTORS).open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for one in sets:
+                one.vectors.tofile(file)
+        feather.write_feather(table, beside / TABLE, compression="uncompressed")
+        write_json(beside / MANIFEST, manifest)
 
 
 def _read_embeddings(folder: Path, manifest: dict[str, Any]) -> tuple[NDArray[np.float32], pa.Table, str, int]:

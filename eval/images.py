@@ -9,6 +9,7 @@ import struct
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,6 +19,9 @@ from eval.stages import stage
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the upright photo."""
+
+OnBadImage = Literal["skip", "error"]
+"""Leave photos out that cannot be used, or stop at the first."""
 
 MAX_PIXELS = 150_000_000
 """Larger photos are refused before they are decoded: each of these pixels costs several bytes at once."""

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from embedder.batches import OnBadImage, report_left_out
+from embedder.batches import report_left_out
 from embedder.data.splits import Part, Protocol
 from eval.command import run
 from eval.errors import InputError
+from eval.images import OnBadImage
 from index.calibrate import calibrated_if_possible
 from index.changes import added, relabelled, removed
 from index.commit import Writer, staging, writing

@@ -1,7 +1,11 @@
 """What an index answers to a photo."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eval.vote import Candidate
 
@@ -28,6 +32,23 @@ class Neighbour:
     similarity: float
     same_photo: bool
     row: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an index is asked about one photo, or several of one subject.
+
+    Attributes:
+        unit: ``[D]``, the vector, or the direction of the mean of several.
+        length: of that mean, at most 1.
+        own_ids: name the photos, to know them among the references.
+        k: neighbours to show.
+    """
+
+    unit: NDArray[np.float32]
+    length: float
+    own_ids: Collection[str | None]
+    k: int
 
 
 @dataclass(frozen=True, kw_only=True)

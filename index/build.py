@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from embedder.batches import OnBadImage, check_readable, report_left_out
+from embedder.batches import check_readable, report_left_out
 from embedder.data.splits import Part, Protocol
 from embedder.embed import open_inputs
 from embedder.runtime import Embedder
@@ -16,6 +16,7 @@ from eval.command import run
 from eval.errors import InputError, counted
 from eval.files import already_made, at_home
 from eval.folders import checksum, read_manifest
+from eval.images import OnBadImage
 from index.calibrate import calibrated_if_possible
 from index.calibration import By
 from index.collection import milvus_index

@@ -30,11 +30,11 @@ def look_alike(pictures: NDArray[np.uint64], pictured: Mask, pairs: Numbers) -> 
 
 def linked(pairs: Numbers) -> tuple[Numbers, Numbers]:
     """What is in some pairs ``[2, P]``: each number once, ascending, and the connected component that it is of."""
-    members, ends = np.unique(pairs, return_inverse=True)
-    ends = ends.reshape(2, -1)
     from scipy.sparse import coo_array  # noqa: PLC0415 - answering a photo does without
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
+    members, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(2, -1)
     links = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), shape=(len(members), len(members)))
     return members, connected_components(links, directed=False)[1].astype(np.int64)
 

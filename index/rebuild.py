@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from embedder.batches import Embedded, OnBadImage, embed_whole, report_left_out
+from embedder.batches import Embedded, embed_whole, report_left_out
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.embeddings import TRAINED_ON
 from eval.errors import InputError
+from eval.images import OnBadImage
 from eval.rows import taken
 from index.build import copy_embedder
 from index.calibrate import calibrated_if_possible

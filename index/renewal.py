@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from embedder.batches import Embedded, OnBadImage, embed_catalog
+from embedder.batches import Embedded, embed_catalog
 from embedder.data.catalog import RESERVED, Catalog, label_column
 from embedder.runtime import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.images import thumbnail
+from eval.images import OnBadImage, thumbnail
 from eval.rows import taken
 from index.search import Index
 from index.segment import SegmentWriter

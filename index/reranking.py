@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from eval.neighbours import Neighbours
 from eval.rerank import KReciprocal, Rerank, reranked, to_json
 from eval.rows import taken
-from index.answer import Answer, Neighbour
+from index.answer import Answer, Asked, Neighbour
 from index.search import Index
 from index.store import Store
 
@@ -38,22 +38,15 @@ class RerankedIndex(Index):
         """Open an index folder; see ``Index.open``."""
         return cls(Store.open(Path(folder)), rerank)
 
-    def _judged(
-        self,
-        neighbours: list[Neighbour],
-        unit: NDArray[np.float32],
-        length: float,
-        own_ids: Collection[str | None],
-        k: int,
-    ) -> Answer:
+    def _judged(self, neighbours: list[Neighbour], asked: Asked) -> Answer:
         """The answer of ``Index``, which shows the re-ranked references.
 
         The photo itself, where it is among them, takes no part and stays first.
         """
-        answer = super()._judged(neighbours, unit, length, own_ids, k)
-        found = self._evidence(unit, k, own_ids)
-        shown = self._neighbours(found.rows[0], found.similarities[0] * length, own_ids)
-        return replace(answer, neighbours=shown[:k], rerank=to_json(self.rerank))
+        answer = super()._judged(neighbours, asked)
+        found = self._evidence(asked.unit, asked.k, asked.own_ids)
+        shown = self._neighbours(found.rows[0], found.similarities[0] * asked.length, asked.own_ids)
+        return replace(answer, neighbours=shown[: asked.k], rerank=to_json(self.rerank))
 
     def _evidence(self, unit: NDArray[np.float32], k: int, own_ids: Collection[str | None]) -> Neighbours:
         """The own photos and then ``k`` others, re-ranked: ``[1, K]``."""

@@ -20,7 +20,7 @@ from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.rows import taken
 from eval.stages import stage
-from index.answer import Answer, Neighbour
+from index.answer import Answer, Asked, Neighbour
 from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
@@ -218,21 +218,15 @@ class Index:
             raise InputError("the photos have nothing in common: their vectors cancel each other out")
         units, lengths = (vectors / lengths).astype(np.float32), np.minimum(lengths, 1.0)
         found = self.search(units, self._wanted(k) + max(map(self._most_rows, own_ids), default=0))
-        each = zip(found.rows, found.similarities * lengths, own_ids, strict=True)
-        near = [self._neighbours(*one) for one in each]
-        return [self._judged(*one, k) for one in zip(near, units, lengths[:, 0].tolist(), own_ids, strict=True)]
+        each = zip(units, lengths[:, 0].tolist(), own_ids, strict=True)
+        asked = [Asked(*one, k) for one in each]
+        near = map(self._neighbours, found.rows, found.similarities * lengths, own_ids)
+        return list(map(self._judged, near, asked))
 
-    def _judged(
-        self,
-        neighbours: list[Neighbour],
-        unit: NDArray[np.float32],
-        length: float,
-        own_ids: Collection[str | None],
-        k: int,
-    ) -> Answer:
-        """The answer to a photo, or several of which the mean has a length, whose nearest references are known."""
+    def _judged(self, neighbours: list[Neighbour], asked: Asked) -> Answer:
+        """The answer to what is asked, of which the nearest references are known."""
         answer = Answer(
-            neighbours=neighbours[:k],
+            neighbours=neighbours[: asked.k],
             generation=self.generation,
             fingerprint=self.fingerprint,
             calibration_stale=None if self.calibration is None else self.calibration.is_stale(self.manifest),
@@ -241,8 +235,8 @@ class Index:
         if self._judge is None:
             return uncalibrated(answer, voters[:VOTERS])
         apart = self._judge.calibration.by != "neighbours" and not voters[0].same_photo
-        own = self._rows_of(own_ids) if apart and own_ids else []
-        return self._judge.judged(answer, voters, unit * np.float32(length), own)
+        own = self._rows_of(asked.own_ids) if apart and asked.own_ids else []
+        return self._judge.judged(answer, voters, asked.unit * np.float32(asked.length), own)
 
     def _wanted(self, k: int) -> int:
         """How many neighbours an answer takes that shows ``k``, besides the photo itself."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from embedder.batches import Embedded, OnBadImage, embed_catalog
+from embedder.batches import Embedded, embed_catalog
 from embedder.data.catalog import TYPES, Catalog, label_codes, read_catalog
 from embedder.data.splits import Part, Protocol, part
 from embedder.prefetch import prefetched
@@ -21,7 +21,7 @@ from eval.cores import available_cores
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json, real_path
-from eval.images import BadImage, Box, open_image, thumbnail
+from eval.images import BadImage, Box, OnBadImage, open_image, thumbnail
 from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.renewal import known

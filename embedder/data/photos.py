@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,10 @@ from embedder.randomness import keyed_generator
 from eval.cores import available_cores
 from eval.errors import InputError
 from eval.files import at_home
-from eval.images import BadImage, open_image, open_photo
+from eval.images import BadImage, OnBadImage, open_image, open_photo
 
 Key = tuple[int, int, int]
 """Epoch, row and view: what a training photo is asked for by."""
-
-OnBadImage = Literal["skip", "error"]
 
 BAR: dict[str, Any] = {
     "desc": "checking photos",
