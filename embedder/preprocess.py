@@ -4,15 +4,22 @@ It travels inside ``embedder.onnx``, so that it cannot drift away from the weigh
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval.cores import available_cores
 from eval.errors import InputError, unknown
 from eval.stages import stage
+
+STRIP = 1 << 16
+"""Pixels of a photo that are worth a thread of their own."""
 
 Fit = Literal["crop", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -56,18 +63,30 @@ class Preprocessing:
             if name not in known:
                 raise unknown(kind, name, known)
 
-    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+    def __call__(self, image: Image.Image, cores: int = 1) -> NDArray[np.uint8]:
         """Turn one photo into pixels.
 
         Args:
             image: an RGB photo of any size and aspect.
+            cores: how many work on it, each on a strip. The pixels are the same to one grey level.
 
         Returns:
             uint8 ``[S, S, 3]``.
         """
         with stage("preprocess"):
-            box = self._centre(*image.size) if self.fit == "crop" else None
-            return np.array(image.resize((self.size, self.size), FILTERS[self.interpolation], box=box))
+            left, top, right, bottom = self._centre(*image.size) if self.fit == "crop" else (0, 0, *image.size)
+            strips = min(cores, 1 + image.width * image.height // STRIP)
+            edges = [self.size * strip // strips for strip in range(strips + 1)]
+            height = (bottom - top) / self.size
+
+            def resized(first: int, last: int) -> NDArray[np.uint8]:
+                box = (left, top + first * height, right, bottom if last == self.size else top + last * height)
+                return np.array(image.resize((self.size, last - first), FILTERS[self.interpolation], box=box))
+
+            if strips == 1:
+                return resized(0, self.size)
+            others = [_helpers().submit(resized, *ends) for ends in pairwise(edges[1:])]
+            return np.concatenate([resized(*edges[:2]), *(other.result() for other in others)])
 
     @property
     def enough(self) -> int:
@@ -105,3 +124,9 @@ class Preprocessing:
         side = min(width, height) * self.size / self._shorter
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """The threads that all strips but the first are resized in; they wait for the next photo."""
+    return ThreadPoolExecutor(available_cores(), "strips")

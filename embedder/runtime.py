@@ -126,6 +126,9 @@ class Embedder:
             raise InputError("embed takes several photos; put the one into a list")
         batches = batched(photos, BATCH)
         first, rest = next(batches, []), next(batches, [])
+        if len(first) == 1:
+            image = open_image(first[0], enough=self.preprocessing.enough)
+            return self.vectors(self.preprocessing(image, self.cores)[None])
         if not rest:
             return self.vectors(self._stacked(prefetched(self.prepare, first, threads=self.cores, ahead=BATCH)))
 
@@ -177,6 +180,7 @@ def open_session(file: Path, cores: int | None = None) -> onnxruntime.InferenceS
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores or available_cores()
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     try:
         with stage("open the network"):

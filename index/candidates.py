@@ -1,8 +1,6 @@
 """The search file: a FAISS structure that proposes candidates for the nearest references, mapped into memory."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from eval.folders import damaged
 from index.manifest import Search
+from index.scan import on_one_core
 
 NEIGHBOURS = 10
 """How many the structure's parameters are tuned to find; for more it proposes proportionally more."""
@@ -46,7 +45,7 @@ class SearchFile:
         if (self._structure.ntotal, self._structure.d) != (search.count, dimension):
             raise damaged(path, f"it does not hold {search.count} vectors of dimension {dimension}")
         self._path, self._parameters = path, search.parameters
-        # As for ``index.segment.MappedSegment``.
+        # As for ``index.scan.Scan``.
         self._numpy_search = getattr(self._structure, "search_numpy", self._structure.search)
         self._kept = np.ones(search.rows + 1, bool)  # the last one stands for -1: nothing was found
         self._kept[deleted[deleted < search.rows]] = False
@@ -88,20 +87,6 @@ class SearchFile:
         """Which queries have fewer than ``k`` references, or less than half, among the rows that were proposed."""
         left = self._kept[rows].sum(axis=1)
         return (left < k) | (2 * left < (rows >= 0).sum(axis=1))
-
-
-@contextmanager
-def on_one_core(alone: bool) -> Iterator[None]:
-    """Keep FAISS from waiting for other cores, where there is no work for them.
-
-    It would do so for a single query too, which on a busy machine takes a hundred times as long as the query.
-    """
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1 if alone else before)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def set_parameters(structure: faiss.Index, parameters: dict[str, int]) -> None:

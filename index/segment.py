@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +15,9 @@ from pyarrow import feather
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.folders import damaged, flat_header, map_table, map_vectors
+from eval.folders import flat_header, map_table, map_vectors
 from index.manifest import Manifest, Segment
-from index.vectors import Found, nearest_with_ties
+from index.scan import Scan
 
 
 class SegmentWriter:
@@ -186,50 +185,14 @@ class MappedSegment(MappedReferences):
 
     def __init__(self, folder: Path, segment: Segment, dimension: int, start: int, deleted: NDArray[np.int64]) -> None:
         super().__init__(folder, segment, start)
-        self._path = path = folder / segment.vectors
+        path = folder / segment.vectors
         self.vectors = map_vectors(path, segment.count, dimension).view(np.ndarray)
-        try:
-            self._flat = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            path.stat()  # where the file has just been removed, that is what is wrong
-            raise damaged(path, str(error)) from None
-        self._deleted = deleted[(deleted >= start) & (deleted < start + segment.count)] - start
-        # faiss.contrib.torch_utils, which metric-learning libraries import, replaces search by one without parameters
-        # for every index of the process, and keeps the original under this name.
-        self._numpy_search = getattr(self._flat, "search_numpy", self._flat.search)
-        self._searched: dict[int, tuple[int, faiss.SearchParameters | None]] = {}
+        self._scan = Scan(path, self.vectors, deleted[(deleted >= start) & (deleted < start + segment.count)] - start)
 
     def candidates(self, queries: NDArray[np.float32], k: int, first: int = 0) -> NDArray[np.int64]:
-        """Rows that hold the k nearest references of each query, with all that may tie for the last place.
-
-        Args:
-            queries: of unit length, float32 ``[Q, D]``.
-            k: neighbours a query.
-            first: the row of the index from which on references are searched.
-
-        Returns:
-            Rows ``[Q, C]``, C at least the smaller of k and the references there are, nearest first; -1 where
-            another query has more that may tie.
-        """
-        count, parameters = self._from(first)
-
-        def search(some: NDArray[np.float32], wanted: int) -> Found:
-            similarities, rows = self._numpy_search(some, wanted, params=parameters)
-            if (rows < 0).any():
-                raise damaged(self._path, "it holds values that are not numbers")
-            return similarities, self.start + rows
-
-        return nearest_with_ties(search, queries, k, count)
-
-    def _from(self, first: int) -> tuple[int, faiss.SearchParameters | None]:
-        """How many references there are from a row of the index on, and what lets FAISS search only those."""
-        before = min(max(0, first - self.start), len(self.table))
-        if before not in self._searched:
-            kept = np.ones(len(self.table), bool)
-            kept[:before] = False
-            kept[self._deleted] = False
-            self._searched[before] = (int(kept.sum()), None if kept.all() else _only(kept))
-        return self._searched[before]
+        """Rows ``[Q, C]`` of the index, as those of the segment; see ``index.scan.Scan.candidates``."""
+        rows = self._scan.candidates(queries, k, max(0, first - self.start))
+        return np.where(rows < 0, -1, self.start + rows)
 
 
 @dataclass(frozen=True)
@@ -299,13 +262,6 @@ def check_dimension(vectors: NDArray[np.float32], dimension: int) -> None:
     """
     if vectors.shape[1] != dimension:
         raise InputError(f"the vectors have dimension {vectors.shape[1]}, those of the index {dimension}")
-
-
-def _only(kept: NDArray[np.bool_]) -> faiss.SearchParameters:
-    """Let FAISS search only some of the rows."""
-    # FAISS's type hints show the constructors of C++, not those that its Python wrapper puts in their place.
-    selector = faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))  # type: ignore[call-arg, arg-type]
-    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
 
 
 def _map(path: Path) -> mmap.mmap | bytes:

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.errors import InputError
-from index.candidates import NEIGHBOURS, effort, on_one_core, set_parameters
+from index.candidates import NEIGHBOURS, effort, set_parameters
 from index.collection import served
 from index.kinds import POINTS_A_CENTROID, choose, reason, report, structure
 from index.manifest import Manifest, Search
+from index.scan import on_one_core
 from index.search import Index
 from index.segment import check_vectors
 from index.store import Store

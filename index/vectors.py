@@ -53,7 +53,11 @@ class Proposals(Protocol):
 
 
 def nearest_with_ties(
-    search: Callable[[NDArray[np.float32], int], Found], queries: NDArray[np.float32], k: int, count: int
+    search: Callable[[NDArray[np.float32], int], Found],
+    queries: NDArray[np.float32],
+    k: int,
+    count: int,
+    error: float = 0.0,
 ) -> Rows:
     """Ask for more and more, until nothing that is left out may be one of the k nearest.
 
@@ -61,15 +65,16 @@ def nearest_with_ties(
     last candidate must be worse than the k-th by more than the rounding. Queries of which it is are not asked again.
 
     Args:
-        search: finds so many references of each of some queries.
+        search: finds so many references of each of some queries, nearest first.
         queries: of unit length, float32 ``[Q, D]``.
         k: neighbours a query.
         count: how many references there are.
+        error: by how much the similarities of ``search`` may differ from those of the vectors, besides the rounding.
 
     Returns:
-        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 where another query has more.
+        Rows ``[Q, C]``, C at least the smaller of k and ``count``; -1 in place of what cannot be one of the k nearest.
     """
-    rounding = slack(queries.shape[1])
+    doubt = np.float32(slack(queries.shape[1]) + 2 * error)
     k = min(k, count)
     found = np.full((len(queries), k), -1)
     asked, wanted = np.arange(len(queries)), 0
@@ -77,6 +82,6 @@ def nearest_with_ties(
         wanted = min(4 * wanted or k + SPARE, count)
         similarities, rows = search(queries[asked], wanted)
         found = np.pad(found, ((0, 0), (0, wanted - found.shape[1])), constant_values=-1)
-        found[asked] = rows
-        asked = asked[~(similarities[:, -1] < similarities[:, k - 1] - rounding)]
+        found[asked] = np.where(similarities < similarities[:, k - 1, None] - doubt, -1, rows)
+        asked = asked[found[asked, -1] >= 0]
     return found

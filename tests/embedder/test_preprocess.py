@@ -123,3 +123,14 @@ def test_a_photo_decoded_at_a_reduced_size_gives_the_same_pixels(preprocessing, 
     assert (differences > 1).mean() < 0.02
     assert differences.mean() < 0.4
     assert (differences.mean() > 0) == (scale > 1)
+
+
+@pytest.mark.parametrize("cores", [2, 3, 16])
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+@pytest.mark.parametrize("size", [(500, 375), (333, 1201), (70_000, 1), (1, 70_000), (3000, 2000)])
+def test_strips_make_the_pixels_of_the_whole(fit, size, cores):
+    preprocessing = Preprocessing(224, fit=fit)
+    image = noise(*size)
+    differences = np.abs(preprocessing(image, cores).astype(int) - preprocessing(image))
+    assert differences.max() <= 1
+    assert (differences > 0).mean() < 1e-3
