@@ -61,7 +61,7 @@ def test_values_that_are_not_numbers_are_told_before_and_after(tmp_path, random_
     vectors[4, 2] = np.nan
     scanned = scan(tmp_path, vectors)
     for _ in range(2 * ALONE):
-        with pytest.raises(InputError, match="damaged.*not numbers"):
+        with pytest.raises(InputError, match=r"damaged.*not numbers"):
             scanned.candidates(random_vectors(1), 20)
 
 
