@@ -1,0 +1,72 @@
+"""Do the fast path's vectors agree with the training network's?
+
+    python bench/agreement.py RUN [RUN ...] [--photos PHOTOS]
+
+Of each run, all photos of its data (or of PHOTOS) become vectors in both ways: by ``python -m embedder.embed``, and by
+the network in torch, photos being decoded at their full size. The least cosine and the recall@1 of both are printed;
+the difference is to stay within 0.1 points.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from embedder import Embedder
+from embedder.data.catalog import Catalog, read_catalog
+from embedder.embed import main as embed
+from embedder.export import trained_network
+from embedder.preprocess import Preprocessing
+from embedder.run_folder import run_settings
+from embedder.runtime import BATCH
+from eval.embeddings import EmbeddingSet
+from eval.evaluation import evaluate
+from eval.images import open_image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--photos")
+    options = parser.parse_args()
+    print("| run | photos | least cosine | recall@1, torch | recall@1, fast | difference, points |")
+    print("|---|---|---|---|---|---|")
+    for run in options.runs:
+        data = run_settings(run)["data"]
+        source = options.photos or f"{data['name']}:{data['root']}"
+        photos = read_catalog(source)
+        with tempfile.TemporaryDirectory() as work:
+            fast = EmbeddingSet.load(embed(run, source, out=Path(work, "vectors"), on_bad_image="error"))
+        slow = in_torch(run, photos, Embedder.open(run).preprocessing)
+        place = {path: row for row, path in enumerate(fast.table["path"].to_pylist())}
+        vectors = fast.vectors[[place[path] for path in photos.paths]]
+        least = (vectors.astype(np.float64) * slow).sum(axis=1).min()
+        before, after = recall_at_1(slow, photos), recall_at_1(vectors, photos)
+        print(
+            f"| {run.name} | {len(photos)} | {least:.6f} | {before:.4f} | {after:.4f} | {100 * (after - before):+.3f} |"
+        )
+
+
+@torch.inference_mode()
+def in_torch(run: Path, photos: Catalog, preprocessing: Preprocessing) -> np.ndarray:
+    """Vectors ``[N, D]`` of photos at their full size, by the network of a run."""
+    network = trained_network(run, mirror="mirror" in Embedder.open(run).views)
+    vectors = []
+    for start in range(0, len(photos), BATCH):
+        rows = range(start, min(start + BATCH, len(photos)))
+        pixels = preprocessing.stack(open_image(photos.file(row), photos.box(row)) for row in rows)
+        vectors.append(network(torch.from_numpy(pixels)).vector.numpy())
+    return np.concatenate(vectors)
+
+
+def recall_at_1(vectors: np.ndarray, photos: Catalog) -> float:
+    """The share of photos whose nearest other one is of their class."""
+    table = pa.table({"id": list(map(str, range(len(photos)))), "label": photos.labels, "path": photos.paths})
+    return evaluate(EmbeddingSet(vectors, table, "")).means()["recall@1"]
+
+
+if __name__ == "__main__":
+    main()
