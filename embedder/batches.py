@@ -15,8 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from embedder.data.catalog import Catalog
+from embedder.gpu import on_gpu
 from embedder.prefetch import Progress, batched, prefetched
-from embedder.runtime import BATCH, Embedder
+from embedder.runtime import BATCH, GPU_BATCH, Embedder
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST
@@ -71,7 +72,8 @@ def embed_catalog(
 ) -> Iterator[Embedded]:
     """Embed a catalog batch by batch.
 
-    Each core takes photos from their files to their vectors, a bounded number ahead, so that memory stays flat.
+    Each core takes photos from their files to their vectors, a bounded number ahead, so that memory stays flat. Where a
+    GPU makes the vectors (see ``embedder.gpu``), the cores take photos to their pixels, ahead of it.
 
     Args:
         embedder: makes the vectors.
@@ -84,13 +86,19 @@ def embed_catalog(
     Raises:
         BadImage: a photo cannot be read, and ``on_bad_image`` is ``error``.
     """
-    cores = embedder.cores
-    work = partial(_embedded, embedder.on_one_core, catalog, on_photo)
-    pieces = prefetched(work, batched(range(len(catalog)), PIECE), threads=cores, ahead=2 * BATCH // PIECE + 2 * cores)
+    cores, gpu = embedder.cores, on_gpu(embedder, catalog)
+    work = (
+        partial(_prepared, gpu, catalog, on_photo)
+        if gpu
+        else partial(_embedded, embedder.on_one_core, catalog, on_photo)
+    )
+    batch = GPU_BATCH if gpu else BATCH
+    pieces = prefetched(work, batched(range(len(catalog)), PIECE), threads=cores, ahead=2 * batch // PIECE + 2 * cores)
     with nullcontext(progress) if progress else tqdm(total=len(catalog), unit="photo") as bar:
-        for some in batched(pieces, BATCH // PIECE):
+        for some in batched(pieces, batch // PIECE):
             photos = {row: photo for piece, _ in some for row, photo in piece.items()}
-            vectors = np.concatenate([found for _, found in some])
+            found = np.concatenate([found for _, found in some])
+            vectors = gpu.vectors(found) if gpu else found
             good = {row: photo for row, photo in photos.items() if isinstance(photo, _Photo)}
             bad = {row: photo for row, photo in photos.items() if isinstance(photo, BadImage)}
             if bad and on_bad_image == "error":
@@ -163,6 +171,14 @@ def _embedded(
     embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, rows: list[int]
 ) -> tuple[dict[int, _Photo | BadImage], NDArray[np.float32]]:
     """What is known of some photos, or why they cannot be read, and the vectors of those that can."""
+    photos, pixels = _prepared(embedder, catalog, on_photo, rows)
+    return photos, embedder.vectors(pixels)
+
+
+def _prepared(
+    embedder: Embedder, catalog: Catalog, on_photo: OnPhoto | None, rows: list[int]
+) -> tuple[dict[int, _Photo | BadImage], NDArray[np.uint8]]:
+    """The same with the pixels of those that can be read."""
     photos: dict[int, _Photo | BadImage] = {}
     pixels = np.empty((len(rows), *[embedder.preprocessing.size] * 2, 3), np.uint8)
     readable = 0
@@ -176,7 +192,7 @@ def _embedded(
             photos[row] = _Photo(name, picture_hash(image), on_photo(image) if on_photo else None)
         pixels[readable] = embedder.preprocessing(image)
         readable += 1
-    return photos, embedder.vectors(pixels[:readable])
+    return photos, pixels[:readable]
 
 
 def _table(embedder: Embedder, catalog: Catalog, photos: dict[int, _Photo]) -> pa.Table:

@@ -28,7 +28,7 @@ from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
 from embedder.run_folder import run_file, run_photos, run_settings
-from embedder.runtime import Embedder, open_session, trained_on_file
+from embedder.runtime import AGREEMENT, Embedder, open_session, trained_on_file
 from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
 from eval.errors import InputError
@@ -38,9 +38,6 @@ Views = Literal["whole", "whole,mirror"]
 
 OPSET = 18
 """Pinned: other operators would be another graph, and so another fingerprint for the same weights."""
-
-AGREEMENT = 0.9999
-"""Least cosine between the network's vectors and those of the exported file."""
 
 
 def main(

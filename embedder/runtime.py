@@ -1,6 +1,7 @@
 """From photos to vectors without torch: Pillow, NumPy and ONNX Runtime."""
 
 import json
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import chain
@@ -26,8 +27,17 @@ FORMAT = 1
 BATCH = 32
 """Photos that are worked on together: more is no faster, and takes memory."""
 
+CPU = "CPUExecutionProvider"
+"""What ONNX Runtime calls it."""
+
+GPU_BATCH = 256
+"""Photos that a GPU is given at once."""
+
 AT_ONCE = 2
 """Photos that a network on one core sees at once: their feature maps still fit into the core's cache."""
+
+AGREEMENT = 0.9999
+"""The least cosine of two vectors of one photo that are taken for the same, whatever has made them."""
 
 Photo = Path | str | bytes | Image.Image
 """A file, the bytes of one, or an image that is open already."""
@@ -40,7 +50,8 @@ class Embedder:
 
     Attributes:
         path: the ``embedder.onnx`` file.
-        cores: how many the network works on in one call.
+        cores: how many work on photos in one call, and on the network too unless a GPU does.
+        at_once: photos that the network is shown at once.
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
         preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
@@ -52,6 +63,8 @@ class Embedder:
         """Use ``open`` instead."""
         self.path = path
         self.cores = cores
+        on_cpu = session.get_providers()[0] == CPU
+        self.at_once = (AT_ONCE if cores == 1 else BATCH) if on_cpu else GPU_BATCH
         self.fingerprint: str = metadata["fingerprint"]
         self.dimension: int = metadata["dimension"]
         self.preprocessing = Preprocessing.from_json(metadata["preprocessing"])
@@ -60,19 +73,20 @@ class Embedder:
         self._session = session
 
     @classmethod
-    def open(cls, path: Path | str, cores: int | None = None) -> "Embedder":
+    def open(cls, path: Path | str, cores: int | None = None, *, provider: str = CPU) -> "Embedder":
         """Open a run folder or an ``embedder.onnx``.
 
         Args:
             path: of one of these.
             cores: how many the network works on in one call; by default all that this process may use.
+            provider: what ONNX Runtime runs the network on; see ``embedder.gpu``.
 
         Raises:
-            InputError: there is no embedder, or it is damaged or of a newer version.
+            InputError: there is no embedder, or it is damaged or of a newer version; or there is no such provider.
         """
         keep_some_freed_memory()
         file, cores = _embedder_file(Path(path)), cores or available_cores()
-        session = open_session(file, cores)
+        session = open_session(file, cores, provider)
         return cls(file, session, _metadata(file, session), cores)
 
     @cached_property
@@ -155,8 +169,7 @@ class Embedder:
         size = self.preprocessing.size
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
-        at_once = AT_ONCE if self.cores == 1 else BATCH
-        parts = [batch[start : start + at_once] for start in range(0, len(batch), at_once)]
+        parts = [batch[start : start + self.at_once] for start in range(0, len(batch), self.at_once)]
         with stage("network"):
             vectors = [self._session.run(["vector"], {"images": part})[0] for part in parts]
         return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
@@ -172,21 +185,29 @@ def trained_on_file(embedder: Path) -> Path:
     return embedder.with_name(f"trained_on{name}.npy")
 
 
-def open_session(file: Path, cores: int | None = None) -> onnxruntime.InferenceSession:
-    """Open an ONNX file on some cores, by default on all that this process may use.
+def open_session(file: Path, cores: int | None = None, provider: str = CPU) -> onnxruntime.InferenceSession:
+    """Open an ONNX file on some cores, by default on all that this process may use, or on a GPU.
+
+    On a machine with several GPUs, ``torchrun`` gives each process its own (LOCAL_RANK).
 
     Raises:
-        InputError: it is not an ONNX file, or damaged.
+        InputError: it is not an ONNX file, or damaged; or the GPU cannot be used.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores or available_cores()
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    if provider != CPU:
+        onnxruntime.preload_dlls()  # of CUDA, from the packages that pip has installed
+    settings = {} if provider == CPU else {"device_id": os.environ.get("LOCAL_RANK", "0")}
     try:
         with stage("open the network"):
-            return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(file, options, providers=[(provider, settings), CPU])
     except Exception as error:  # ONNX Runtime's own errors have no base class in common
         raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
+    if session.get_providers()[0] != provider:
+        raise InputError(f"ONNX Runtime cannot start its {provider}; see what it has printed above")
+    return session
 
 
 def _embedder_file(path: Path) -> Path:

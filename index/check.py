@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from embedder.runtime import AGREEMENT
 from eval.command import run
 from eval.errors import InputError, first_few
 from eval.images import BadImage, open_photo
@@ -19,9 +20,6 @@ from index.journal import JOURNAL, read_journal
 from index.manifest import Manifest
 from index.search import Index
 from index.store import kept_before, kept_name
-
-AGREEMENT = 0.9999
-"""The least cosine of a stored vector with one that the same embedder makes of the same photo now."""
 
 VECTORS_AT_ONCE = 1 << 16
 
