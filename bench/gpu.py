@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from embedder import Embedder, checkpoint
-from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.batches import embed_whole
+from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.catalog import read_catalog
 from embedder.data.splits import part
 from embedder.gpu import WORTH_IT, on_gpu
