@@ -197,12 +197,13 @@ def open_session(file: Path, cores: int | None = None, provider: str = CPU) -> o
     options.intra_op_num_threads = cores or available_cores()
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    providers: list[Any] = [CPU]
     if provider != CPU:
         onnxruntime.preload_dlls()  # of CUDA, from the packages that pip has installed
-    settings = {} if provider == CPU else {"device_id": os.environ.get("LOCAL_RANK", "0")}
+        providers.insert(0, (provider, {"device_id": os.environ.get("LOCAL_RANK", "0")}))
     try:
         with stage("open the network"):
-            session = onnxruntime.InferenceSession(file, options, providers=[(provider, settings), CPU])
+            session = onnxruntime.InferenceSession(file, options, providers=providers)
     except Exception as error:  # ONNX Runtime's own errors have no base class in common
         raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
     if session.get_providers()[0] != provider:

@@ -14,6 +14,7 @@ from embedder.data.catalog import read_catalog
 from embedder.embed import main
 from embedder.export import export
 from embedder.preprocess import Preprocessing
+from eval import images
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage, open_image, photo_id, picture_hash
@@ -95,6 +96,49 @@ def test_only_the_first_of_many_unreadable_photos_are_named(photos, run_folder, 
     assert "cannot be read: 23" in told
     assert told.count(".jpg: ") == 5
     assert f"and 18 more, listed in {tmp_path / 'vectors' / 'manifest.json'}" in told
+
+
+def test_photos_of_every_bad_kind_are_told_and_the_odd_ones_embedded(run_folder, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    noise().save(folder / "good.jpg")
+    noise(1, 1).save(folder / "pixel.png")
+    noise(10_000, 1).save(folder / "wide.png")
+    whole = (folder / "good.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("1", (30_000, 30_000)).save(folder / "bomb.png")
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    images._formats.cache_clear()
+    out = main(run_folder, str(folder), out=tmp_path / "vectors")
+    images._formats.cache_clear()
+    assert EmbeddingSet.load(out).table["path"].to_pylist() == ["good.jpg", "pixel.png", "wide.png"]
+    told = capsys.readouterr().err
+    assert "left out, because they cannot be read: 3" in told
+    assert "bomb.png: has more than 150 million pixels, too many to decode safely; make it smaller" in told
+    assert "cut.jpg: not an image that can be read (" in told
+    assert "phone.heic: HEIC photos need one more package: pip install 'fieldmark[heif]'" in told
+
+
+def test_a_photo_that_is_replaced_meanwhile_is_all_of_it_as_it_was(run_folder, tmp_path, monkeypatch):
+    path = tmp_path / "photos" / "one.png"
+    path.parent.mkdir()
+    noise(seed=1).save(path)
+    before = path.read_bytes()
+    noise(seed=2).save(tmp_path / "other.png")
+    read = images._read
+
+    def replaced_when_read(file):
+        content = read(file)
+        shutil.copy(tmp_path / "other.png", file)
+        return content
+
+    monkeypatch.setattr(images, "_read", replaced_when_read)
+    embedder = Embedder.open(run_folder)
+    (batch,) = embed_catalog(embedder, read_catalog(path.parent))
+    assert batch.embeddings.ids == [photo_id(before)]
+    assert batch.embeddings.table["picture_hash"].to_pylist() == [picture_hash(open_image(before))]
+    np.testing.assert_allclose(batch.embeddings.vectors, embedder.embed([before]), atol=1e-6)
 
 
 def test_an_unreadable_photo_can_stop_the_work(photos, run_folder, tmp_path):
