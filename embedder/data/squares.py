@@ -40,10 +40,6 @@ class Squares:
     def __init__(self, folder: Path, rows: NDArray[np.int64], sizes: NDArray[np.int32]) -> None:
         self.folder, self.rows, self.sizes = folder, rows, sizes
 
-    def __getstate__(self) -> dict[str, object]:
-        """What other processes are told; they map the file themselves."""
-        return {name: value for name, value in self.__dict__.items() if name != "_pixels"}
-
     def __getitem__(self, row: int) -> tuple[Image.Image, tuple[int, int]]:
         """The square of one photo, and the width and height that the photo had."""
         width, height = self.sizes[row].tolist()
