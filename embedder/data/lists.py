@@ -1,0 +1,108 @@
+"""The lists that data sets come with: numbered lines, tables of numbers, MATLAB files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.errors import InputError
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a text.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is damaged: {error}; unpack the data set anew") from None
+
+
+def numbered(file: Path, first: int = 1, separator: str = " ") -> list[str]:
+    """The values of a list with one line ``<number><separator><value>`` each, counting from ``first``.
+
+    Raises:
+        InputError: a line is another one.
+    """
+    values = []
+    for index, line in enumerate(lines(file)):
+        number, _, value = (part.strip() for part in line.partition(separator))
+        if number != str(first + index) or not value:
+            expected = f"{first + index}{separator.rstrip()} VALUE"
+            raise InputError(f"{file}, line {index + 1}: expected {expected!r} and found {line!r}")
+        values.append(value)
+    return values
+
+
+def meant(file: Path, values: Sequence[str], meaning: Mapping[str, str]) -> list[str]:
+    """What each value of a list stands for.
+
+    Raises:
+        InputError: one stands for nothing.
+    """
+    for index, value in enumerate(values, 1):
+        if value not in meaning:
+            known = ", ".join(list(meaning)[:3]) + (", ..." if len(meaning) > 3 else "")
+            raise InputError(f"{file}, line {index}: {value!r} is none of {known}")
+    return [meaning[value] for value in values]
+
+
+def numbers(file: Path, count: int, columns: int) -> NDArray[np.float64]:
+    """A list of nothing but finite numbers ``[count, columns]``.
+
+    Raises:
+        InputError: it holds something else, or more or fewer of them.
+    """
+    try:
+        found = np.loadtxt(file, ndmin=2)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
+    if found.shape != (count, columns) or not np.isfinite(found).all():
+        raise InputError(
+            f"{file} has {len(found)} lines of {found.shape[1]} values; {count} lines of {columns} numbers are due"
+        )
+    return found
+
+
+def check_ids(file: Path, found: NDArray[np.float64], due: NDArray[np.int64]) -> None:
+    """Refuse lines in another order than that of the photos and parts.
+
+    Raises:
+        InputError: names the first line that is another.
+    """
+    if (wrong := np.flatnonzero(found != due)).size:
+        line = int(wrong[0])
+        raise InputError(f"{file}, line {line + 1}: expected the number {due[line]} and found {found[line]:g}")
+
+
+def corners(file: Path, boxes: NDArray[np.float64]) -> list[list[float]]:
+    """Left, top, right, bottom of boxes ``[N, 4]`` that are given as left, top, width, height, one a line.
+
+    Raises:
+        InputError: a box has no area.
+    """
+    left, top, width, height = boxes.T
+    if (flat := np.flatnonzero((width <= 0) | (height <= 0))).size:
+        raise InputError(f"{file}, line {flat[0] + 1}: the box has no area")
+    return np.stack([left, top, left + width, top + height], axis=1).tolist()
+
+
+def matlab(file: Path, *names: str) -> list[NDArray[Any]]:
+    """Variables of a MATLAB file, arrays of one element as such.
+
+    Raises:
+        InputError: it is none, or does not hold them.
+    """
+    from scipy.io import loadmat  # noqa: PLC0415 - takes a quarter of a second
+
+    try:
+        found = loadmat(file, squeeze_me=True)
+        return [np.atleast_1d(found[name]) for name in names]
+    except KeyError as error:
+        raise InputError(f"{file} does not hold {error}; unpack the data set anew") from None
+    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+        raise InputError(f"{file} is no MATLAB file, or damaged ({error}); unpack the data set anew") from None
