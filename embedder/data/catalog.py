@@ -20,12 +20,21 @@ from eval.images import Box
 from eval.rows import taken
 
 READERS = {
+    "aircraft": "embedder.data.aircraft",
     "birds100": "embedder.data.birds100",
+    "cars196": "embedder.data.cars196",
     "cars98": "embedder.data.cars98",
     "cifar10": "embedder.data.cifar10",
     "cub200": "embedder.data.cub200",
+    "dogs": "embedder.data.dogs",
     "drawn_birds": "embedder.data.drawn_birds",
+    "flowers102": "embedder.data.flowers102",
     "folder": "embedder.data.folder",
+    "inat2018": "embedder.data.inat2018",
+    "inat2021": "embedder.data.inat2021",
+    "inshop": "embedder.data.inshop",
+    "nabirds": "embedder.data.nabirds",
+    "sop": "embedder.data.sop",
     "table": "embedder.data.table",
 }
 DATA_SETS = [name for name in READERS if name not in {"folder", "table"}]
@@ -36,6 +45,10 @@ RESERVED = {"id", TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH, "thumbnail_offset"
 
 ROOTLESS = {"drawn_birds"}
 """Readers with a default place."""
+
+ROLE = "role"
+"""The column that says of a test photo whether it is a ``query`` or of the ``gallery``, where a data set parts them."""
+
 TYPES = {
     "path": pa.string(),
     "label": pa.dictionary(pa.int32(), pa.string()),

@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 from eval.errors import InputError
 
 
-def lines(file: Path) -> list[str]:
-    """The lines of a text.
+def text(file: Path) -> str:
+    """A text.
 
     Raises:
         InputError: it is none.
     """
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is damaged: {error}; unpack the data set anew") from None
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a text; see ``text``."""
+    return text(file).splitlines()
 
 
 def numbered(file: Path, first: int = 1, separator: str = " ") -> list[str]:
@@ -98,11 +103,43 @@ def matlab(file: Path, *names: str) -> list[NDArray[Any]]:
         InputError: it is none, or does not hold them.
     """
     from scipy.io import loadmat  # noqa: PLC0415 - takes a quarter of a second
+    from scipy.io import matlab as formats  # noqa: PLC0415
 
     try:
         found = loadmat(file, squeeze_me=True)
         return [np.atleast_1d(found[name]) for name in names]
     except KeyError as error:
         raise InputError(f"{file} does not hold {error}; unpack the data set anew") from None
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+    except (ValueError, TypeError, OSError, NotImplementedError, formats.MatReadError) as error:
         raise InputError(f"{file} is no MATLAB file, or damaged ({error}); unpack the data set anew") from None
+
+
+def keyed(file: Path) -> dict[str, str]:
+    """A list with one line ``<key> <value>`` each, in its order.
+
+    Raises:
+        InputError: a line has no value, or a key is there twice.
+    """
+    found: dict[str, str] = {}
+    for index, line in enumerate(lines(file), 1):
+        key, _, value = line.strip().partition(" ")
+        if not value.strip():
+            raise InputError(f"{file}, line {index}: expected 'KEY VALUE' and found {line!r}")
+        if key in found:
+            raise InputError(f"{file}, line {index}: {key!r} is listed twice; unpack the data set anew")
+        found[key] = value.strip()
+    return found
+
+
+def meant_of(files: Sequence[Path], keys: Sequence[str]) -> list[str]:
+    """What lists of lines ``<key> <value>`` say together of each of some keys.
+
+    Raises:
+        InputError: as for ``keyed``, or a key is in none of them.
+    """
+    values: dict[str, str] = {}
+    for file in files:
+        values |= keyed(file)
+    if missing := next((key for key in keys if key not in values), None):
+        raise InputError(f"{files[0]} says nothing of {missing}; unpack the data set anew")
+    return [values[key] for key in keys]

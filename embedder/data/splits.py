@@ -6,12 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from embedder.data.catalog import Catalog
+from embedder.data.catalog import ROLE, Catalog
 from eval.errors import InputError
 
 Protocol = Literal["auto", "zero-shot", "closed-set"]
 Validation = Literal["auto", "classes", "photos", "none"]
-Part = Literal["all", "train", "test", "validation"]
+Part = Literal["all", "train", "test", "validation", "query", "gallery"]
+
+ROLES = ("query", "gallery")
 
 HELD_OUT_CLASSES, HELD_OUT_PHOTOS = 0.3, 0.2
 """Shares of the training classes, or of each class's training photos, that are held out for choices."""
@@ -78,7 +80,8 @@ def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
 
     Args:
         catalog: photos.
-        which: ``train`` are all training photos, validation classes included; ``validation`` are those classes.
+        which: ``train`` are all training photos, validation classes included; ``validation`` are those classes;
+            ``query`` and ``gallery`` are test photos of which the first are searched for among the second.
         protocol: as for ``split``.
 
     Raises:
@@ -92,12 +95,26 @@ def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
             f"{catalog.root} has no validation part of its own: under the closed-set protocol each training run holds "
             "out photos by its seed; take --split test, or --protocol zero-shot for held-out classes"
         )
+    if which in ROLES:
+        return _of_role(catalog, which)
     trainable, test = _sides(catalog, protocol)
     masks = {"train": trainable, "test": test}
     mask = masks[which] if which in masks else _held_out_classes(catalog, protocol, trainable)
     if not mask.any():
         raise InputError(
             f"{catalog.root} has no {which} photos; a folder marks them by {which}/CLASS/, a table by a column 'split'"
+        )
+    return catalog.select(mask)
+
+
+def _of_role(catalog: Catalog, role: str) -> Catalog:
+    """The test photos that a data set searches for, or among."""
+    roles = catalog.table[ROLE].to_pylist() if ROLE in catalog.table.column_names else []
+    mask = np.array([one == role for one in roles], dtype=bool)
+    if not mask.any():
+        raise InputError(
+            f"{catalog.root} has no {role} photos: its test photos are searched for among each other (--split test); a "
+            f"table tells them apart by a column {ROLE!r} of {' and '.join(ROLES)}"
         )
     return catalog.select(mask)
 

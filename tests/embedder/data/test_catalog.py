@@ -154,8 +154,8 @@ def test_drawn_birds_need_no_root(spec, monkeypatch):
     [
         ("birds10:/nowhere", "unknown data set 'birds10'; did you mean 'birds100'"),
         ("C:/nowhere", "C:/nowhere does not exist; give a folder of photos"),
-        ("nowhere", "nowhere does not exist; give a folder of photos.* NAME:ROOT .* cifar10, cub200, drawn_birds$"),
-        ("xyz:/nowhere", "unknown data set 'xyz'; known: birds100, cars98, cifar10, cub200, drawn_birds$"),
+        ("nowhere", "nowhere does not exist; give a folder of photos.* NAME:ROOT .* cub200, .*nabirds, sop$"),
+        ("xyz:/nowhere", "unknown data set 'xyz'; known: aircraft, .*drawn_birds, .*, sop$"),
         ("cars98", "cars98 needs the place where it lies: cars98:ROOT"),
         ("cars98:", "cars98 needs the place where it lies: cars98:ROOT"),
         ("cars98:/nowhere", "/nowhere does not exist; cars98 is laid out as"),
