@@ -18,7 +18,7 @@ class DataSettings:
     """Which photos, at which size, under which protocol.
 
     Attributes:
-        name: a reader's name (drawn_birds, birds100, cars98, cifar10); none for a plain folder or a table.
+        name: a reader's name, such as drawn_birds or cub200; none for a plain folder or a table.
         root: the folder, .csv or .parquet file; none with no name means drawn birds in the cache folder.
         protocol: zero-shot tests on classes never trained on, closed-set on the official test photos of the same
             classes; auto takes what the source declares.

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import ceil
 from statistics import median
 from typing import Any
 
@@ -20,8 +21,8 @@ from eval.errors import InputError
 ROUNDS = 3
 """How often the speeds are measured, in turns."""
 
-TIMED = 8 * BATCH
-"""Photos in a round."""
+TIMED = 8
+"""Batches in a round, at least; as many for each core."""
 
 BYTES_A_NUMBER = 4
 
@@ -115,7 +116,7 @@ def _speeds(*embedders: Embedder) -> list[float]:
 
 def _speed(embedder: Embedder, pixels: NDArray[np.uint8]) -> float:
     """Photos a second."""
-    batches = [pixels] * (TIMED // BATCH)
+    batches = [pixels] * (embedder.cores * ceil(TIMED / embedder.cores))
     start = time.perf_counter()
     work = prefetched(partial(Embedder.vectors, embedder.on_one_core), batches, embedder.cores, len(batches))
     count = sum(map(len, work))

@@ -43,7 +43,7 @@ def main(
         protocol: what divides them; auto takes what the source declares.
         on_bad_image: leave unreadable photos out with a count, or stop.
         jobs: processes that share the cores of this machine; one already uses all of them.
-        overwrite: make the embeddings folder anew.
+        overwrite: make the embeddings folder anew; what an interrupted command has made of it is not made again.
         profile: print where the time went.
 
     Returns:
@@ -61,7 +61,7 @@ def main(
             print(f"{out} is made already", file=sys.stderr)
         else:
             if overwrite:
-                parts.remove()
+                parts.remove_others()
             if embed_in_parts(model, catalog, parts, jobs):
                 report_left_out(read_manifest(out, "embeddings")["left_out"], out)
             else:

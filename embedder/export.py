@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import real_path, replacing
+from eval.images import BadImage, read_id
 
 Views = Literal["whole", "whole,mirror"]
 
@@ -54,7 +56,8 @@ def main(
     """Export the network of a finished run once more: with other views, smaller or faster.
 
     The new file is another embedder: its vectors are compared with its own only, so an index is built anew with it.
-    What it costs and saves is measured, on the photos that the run has held out.
+    What a smaller or faster one costs and saves is measured, on the photos that the run has held out; other views are
+    measured on the photos that are given.
 
     Args:
         run: a run folder.
@@ -83,7 +86,7 @@ def main(
         )
     _check_place(embedder, out, overwrite)
     held = run_photos(run) if smaller else None
-    measured_on = _measured_on(held, photos) if held else None
+    measured_on = _measured_on(embedder, held, photos)
     with tempfile.TemporaryDirectory() as work:
         made = Path(work, out.name)
         if wanted == embedder.views:
@@ -122,15 +125,29 @@ def _put(made: Path, out: Path, trained_on: Path) -> None:
         shutil.copy(made, beside)
 
 
-def _measured_on(held: Split, photos: str | None) -> Catalog:
-    """The photos that the cost is measured on."""
+def _measured_on(embedder: Embedder, held: Split | None, photos: str | None) -> Catalog | None:
+    """The photos that the cost is measured on; none for other views, where none are given."""
     if photos is not None:
         chosen = read_catalog(photos)
         chosen.check_labelled("measuring recall@1")
+        if seen := _trained_on(embedder, chosen):
+            print(
+                f"the run was trained on {seen} of the {len(chosen)} photos in {photos}: on those the cost says little",
+                file=sys.stderr,
+            )
         return chosen
-    if not len(held.validation):
+    if held is not None and not len(held.validation):
         raise InputError("the run has held out no photos to measure on; give some that it was not trained on, --photos")
-    return held.validation
+    return held.validation if held else None
+
+
+def _trained_on(embedder: Embedder, photos: Catalog) -> int:
+    """On how many photos an embedder was trained."""
+    known, count = embedder.trained_on or frozenset(), 0
+    for row in range(len(photos)):
+        with suppress(BadImage):
+            count += read_id(photos.file(row), photos.box(row)) in known
+    return count
 
 
 def _check_loss(cost: Cost, most: float) -> None:

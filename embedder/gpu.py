@@ -5,9 +5,11 @@ not. So before it makes any, it shows that it agrees with the CPU on photos of t
 """
 
 import sys
+from contextlib import suppress
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from embedder.data.catalog import Catalog
 from embedder.runtime import AGREEMENT, Embedder
@@ -41,7 +43,7 @@ def on_gpu(embedder: Embedder, catalog: Catalog) -> Embedder | None:
     try:
         other = Embedder.open(embedder.path, provider=PROVIDER)
         least = agreement(embedder, other, catalog)
-    except InputError as error:
+    except Exception as error:  # ONNX Runtime's own errors have no base class in common
         print(f"the GPU is not used: {error}", file=sys.stderr)
         return None
     if not least >= AGREEMENT:
@@ -55,16 +57,17 @@ def on_gpu(embedder: Embedder, catalog: Catalog) -> Embedder | None:
 def agreement(first: Embedder, second: Embedder, catalog: Catalog) -> float:
     """The least cosine between two embedders' vectors of a photo, over ``CHECKED`` photos from all of a catalog.
 
-    Those that cannot be read are passed over; 1 where none can.
+    Raises:
+        InputError: fewer of its photos can be read.
     """
-    pixels = []
-    for row in range(0, len(catalog), max(1, len(catalog) // CHECKED)):
-        try:
+    pixels: list[NDArray[np.uint8]] = []
+    for row in np.random.default_rng(0).permutation(len(catalog)).tolist():
+        with suppress(BadImage):
             pixels.append(first.prepare(catalog.file(row), catalog.box(row)))
-        except BadImage:
-            continue
-    if not pixels:
-        return 1.0
+        if len(pixels) == CHECKED:
+            break
+    else:
+        raise InputError(f"only {len(pixels)} photos can be read, and {CHECKED} are compared before it is")
     with stage("compare with the CPU"):
         batch = np.stack(pixels)
         return float((first.vectors(batch) * second.vectors(batch)).sum(axis=1).min())

@@ -11,19 +11,21 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from tqdm import tqdm
 
 from embedder.batches import Embedded, check_readable, embed_catalog, gathered
-from embedder.data.catalog import Catalog
+from embedder.data.catalog import Catalog, label_codes
 from embedder.prefetch import Progress
 from embedder.runtime import BATCH, Embedder
 from eval.cores import available_cores
-from eval.embeddings import join
+from eval.embeddings import EmbeddingSet, join
 from eval.errors import InputError
 from eval.files import alone, already_made
 from eval.folders import read_manifest
@@ -61,8 +63,8 @@ class Share:
         return range(self.rank, parts, self.of)
 
     def among(self, jobs: int) -> list["Share"]:
-        """The shares of some processes that do this one together."""
-        return [Share(self.rank * jobs + job, self.of * jobs) for job in range(jobs)]
+        """The shares of some processes that do this one together, however many do the others."""
+        return [Share(self.rank + self.of * job, self.of * jobs) for job in range(jobs)]
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Parts:
 
     def of(self, number: int) -> dict[str, Any]:
         """What a part is made from."""
-        return {**self.made_from, "part": number}
+        return {**self.made_from, "part": number, "part_size": self.size}
 
     def rows(self, number: int) -> range:
         """The photos of a part."""
@@ -134,11 +136,18 @@ class Parts:
         return already_made(self.out, "embeddings", self.made_from, overwrite=False)
 
     def remove(self) -> None:
-        """Remove them all, and what was left of one by a process that was killed."""
-        for path in (*self.paths, *self.folder.glob(".*.part")):
+        """Remove them all, those of more photos too, and what was left of one by a process that was killed."""
+        for path in (*self.folder.glob("[0-9]" * 6), *self.folder.glob(".*.part"), *self.folder.glob(".*.old")):
             shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()
+
+    def remove_others(self) -> None:
+        """Remove what was made from something else."""
+        try:
+            self.missing(Share())
+        except InputError:
+            self.remove()
 
 
 def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int = 1) -> bool:
@@ -177,10 +186,18 @@ def _make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, prog
     batches = embed_catalog(embedder, catalog.select(rows), on_bad_image, progress=progress)
     for number in missing:
         embeddings, left_out = gathered([*_first(batches, len(parts.rows(number)))])
+        embeddings = _with_all_classes(embeddings, catalog)
         with stage("write"):
             embeddings.save(
                 parts.paths[number], made_from=parts.of(number), images_root=catalog.root, left_out=left_out
             )
+
+
+def _with_all_classes(embeddings: EmbeddingSet, catalog: Catalog) -> EmbeddingSet:
+    """The same, its labels in the order of all classes: joined in whatever parts, they are then in the same order."""
+    place = embeddings.table.column_names.index("label")
+    label = label_codes(embeddings.table["label"], catalog.classes)
+    return replace(embeddings, table=embeddings.table.set_column(place, "label", label))
 
 
 def _first(batches: Iterator[Embedded], photos: int) -> Iterator[Embedded]:
@@ -223,9 +240,17 @@ _count: Progress
 
 
 def _take(count: _Count) -> None:
-    """Hold what a process counts in: it can only be handed over when that begins."""
+    """Hold what a process counts in, which can only be handed over when it begins; and end with whoever began it."""
     global _count  # noqa: PLW0603
     _count = count
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that has begun this one is gone, however it has ended."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _make_together(embedder: Embedder, catalog: Catalog, parts: Parts, shares: list[Share], progress: Progress) -> None:
@@ -242,11 +267,17 @@ def _follow(work: list[Future[None]], count: _Count, progress: Progress) -> None
     told, waiting = 0, set(work)
     try:
         while waiting:
-            done, waiting = wait_for(waiting, timeout=LOOK)
+            with stage("wait for the jobs"):
+                done, waiting = wait_for(waiting, timeout=LOOK)
             progress.update(count.photos - told)
             told = count.photos
             for one in done:
                 one.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a process was killed, perhaps for want of memory; what is done is kept, so give the command again, with "
+            "fewer jobs"
+        ) from None
     except BaseException:
         count.stop()
         raise

@@ -75,7 +75,7 @@ class Preprocessing:
         """
         with stage("preprocess"):
             left, top, right, bottom = self._centre(*image.size) if self.fit == "crop" else (0, 0, *image.size)
-            strips = min(cores, 1 + image.width * image.height // STRIP)
+            strips = min(cores, self.size, 1 + image.width * image.height // STRIP)
             edges = [self.size * strip // strips for strip in range(strips + 1)]
             height = (bottom - top) / self.size
 

@@ -33,6 +33,9 @@ CPU = "CPUExecutionProvider"
 GPU_BATCH = 256
 """Photos that a GPU is given at once."""
 
+SAME_VECTORS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+"""Settings by which an NVIDIA GPU computes in full float32, and in one way."""
+
 AT_ONCE = 2
 """Photos that a network on one core sees at once: their feature maps still fit into the core's cache."""
 
@@ -40,7 +43,7 @@ AGREEMENT = 0.9999
 """The least cosine of two vectors of one photo that are taken for the same, whatever has made them."""
 
 Photo = Path | str | bytes | Image.Image
-"""A file, the bytes of one, or an image that is open already."""
+"""A file, the bytes of one, or an image that is open already, which is taken at its full size."""
 
 
 class Embedder:
@@ -63,8 +66,8 @@ class Embedder:
         """Use ``open`` instead."""
         self.path = path
         self.cores = cores
-        on_cpu = session.get_providers()[0] == CPU
-        self.at_once = (AT_ONCE if cores == 1 else BATCH) if on_cpu else GPU_BATCH
+        self._on_cpu = session.get_providers()[0] == CPU
+        self.at_once = (AT_ONCE if cores == 1 else BATCH) if self._on_cpu else GPU_BATCH
         self.fingerprint: str = metadata["fingerprint"]
         self.dimension: int = metadata["dimension"]
         self.preprocessing = Preprocessing.from_json(metadata["preprocessing"])
@@ -171,8 +174,19 @@ class Embedder:
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
         parts = [batch[start : start + self.at_once] for start in range(0, len(batch), self.at_once)]
         with stage("network"):
-            vectors = [self._session.run(["vector"], {"images": part})[0] for part in parts]
+            vectors = [self._run(part) for part in parts]
         return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
+
+    def _run(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The vectors of photos that the network is shown at once.
+
+        A GPU is always shown as many, so that it never looks for another way to compute them.
+        """
+        if self._on_cpu:
+            return self._session.run(["vector"], {"images": part})[0]
+        padded = np.zeros((self.at_once, *part.shape[1:]), np.uint8)
+        padded[: len(part)] = part
+        return self._session.run(["vector"], {"images": padded})[0][: len(part)]
 
     def _stacked(self, pixels: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Prepared photos as one batch, which may be empty."""
@@ -200,12 +214,15 @@ def open_session(file: Path, cores: int | None = None, provider: str = CPU) -> o
     providers: list[Any] = [CPU]
     if provider != CPU:
         onnxruntime.preload_dlls()  # of CUDA, from the packages that pip has installed
-        providers.insert(0, (provider, {"device_id": os.environ.get("LOCAL_RANK", "0")}))
+        providers.insert(0, (provider, {"device_id": os.environ.get("LOCAL_RANK", "0"), **SAME_VECTORS}))
     try:
         with stage("open the network"):
-            session = onnxruntime.InferenceSession(file, options, providers=providers)
+            session = onnxruntime.InferenceSession(file, options, providers=providers, enable_fallback=False)
     except Exception as error:  # ONNX Runtime's own errors have no base class in common
+        if provider != CPU:
+            raise InputError(f"ONNX Runtime cannot start its {provider} ({error})") from None
         raise InputError(f"{file} is not an ONNX file, or damaged ({error}); export it or copy it again") from None
+    session.disable_fallback()
     if session.get_providers()[0] != provider:
         raise InputError(f"ONNX Runtime cannot start its {provider}; see what it has printed above")
     return session

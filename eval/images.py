@@ -7,12 +7,13 @@ import logging
 import stat
 import struct
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from eval.errors import InputError
 from eval.stages import stage
@@ -29,6 +30,9 @@ MAX_PIXELS = 150_000_000
 # Only what photos come in: other formats of Pillow run programs (EPS starts Ghostscript) or accept nearly any bytes.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "QOI")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+_LYING = (5, 6, 7, 8)
+"""EXIF's orientations of photos that are stored on their side."""
 
 # The white that stands for each mode of more than 8 bits; where a mode does not say, the smallest that holds the photo.
 _WHITES = {"I": (65535.0,), "F": (1.0, 255.0, 65535.0)}
@@ -162,10 +166,20 @@ def _shrink(image: Image.Image, box: Box | None, enough: int) -> int:
     Returns:
         How many of its pixels across become one.
     """
-    shorter = min(image.size) if box is None else min(box[2] - box[0], box[3] - box[1])
+    width, height = _upright_size(image) if box else image.size
+    left, top, right, bottom = box or (0, 0, width, height)
+    shorter = min(min(right, width) - max(left, 0), min(bottom, height) - max(top, 0))
     width, height = image.size
     scale = next((one for one in (8, 4, 2) if shorter >= one * enough and width % one == height % one == 0), 1)
     return scale if image.draft(None, (width // scale, height // scale)) else 1
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height once the photo is turned as its EXIF says; damaged EXIF says nothing."""
+    with suppress(Exception):  # of nearly every kind
+        if image.getexif().get(ExifTags.Base.Orientation) in _LYING:
+            return image.height, image.width
+    return image.size
 
 
 @cache

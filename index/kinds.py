@@ -54,7 +54,7 @@ def centroids(count: int) -> int:
 
 
 KINDS = {
-    "flat": Kind("exact", lambda count, dimension: None, lambda dimension: 4 * dimension),
+    "flat": Kind("exact", lambda count, dimension: None, lambda dimension: (4 + 2) * dimension),  # see index.scan
     "sq": Kind("all, at a byte a number", lambda count, dimension: "SQ8", lambda dimension: dimension + 8),
     "hnsw": Kind(
         "a graph of neighbours (HNSW)", lambda count, dimension: "HNSW16_SQ8", lambda dimension: dimension + 150

@@ -1,7 +1,7 @@
 """Comparing queries with every vector of a segment; a query that comes alone reads them in half precision."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.folders import damaged
+from index.kinds import FAST_ENOUGH
 from index.vectors import Found, nearest_with_ties
 
 ALONE = 16
@@ -61,7 +62,7 @@ class Scan:
             query has more that may tie.
         """
         count, parameters = self._from(first)
-        halves = self._for_one() if len(queries) == 1 else None
+        halves = self._for_one() if len(queries) == 1 and first == 0 else None
 
         def search(some: NDArray[np.float32], wanted: int) -> Found:
             similarities, rows = (halves.search if halves else self._numpy_search)(some, wanted, params=parameters)
@@ -73,10 +74,12 @@ class Scan:
             return nearest_with_ties(search, queries, k, count, halves.error if halves else 0.0)
 
     def _for_one(self) -> "Halves | None":
-        """The copy for queries that come alone, once there have been enough."""
+        """The copy for queries that come alone, once there have been enough; none of what is not scanned as a rule."""
         self._alone += 1
-        if self._halves is None and self._alone > ALONE and self._making.acquire(blocking=False):
-            self._halves = Halves(self._vectors)
+        small = self._vectors.size <= FAST_ENOUGH
+        if self._halves is None and self._alone > ALONE and small and self._making.acquire(blocking=False):
+            with suppress(MemoryError):
+                self._halves = Halves(self._vectors)
         return self._halves
 
     def _from(self, first: int) -> tuple[int, faiss.SearchParameters | None]:

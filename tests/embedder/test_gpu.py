@@ -90,5 +90,34 @@ def test_where_there_is_none(embedder, catalog, stand_in, monkeypatch):
     assert gpu.on_gpu(embedder, catalog) is None
 
 
-def test_photos_that_cannot_be_read_say_nothing(embedder, catalog):
-    assert gpu.agreement(embedder, embedder, catalog.select(BAD)) == 1
+def test_too_few_photos_that_can_be_read(embedder, catalog, stand_in, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "WORTH_IT", 1)
+    assert gpu.on_gpu(embedder, catalog.select(range(66))) is not None  # one of them is bad
+    assert gpu.on_gpu(embedder, catalog.select(range(64))) is None
+    assert "the GPU is not used: only 63 photos can be read, and 64 are compared" in capsys.readouterr().err
+
+
+def test_a_gpu_that_fails_at_work_is_not_used(embedder, catalog, stand_in, monkeypatch, capsys):
+    vectors = Embedder.vectors
+
+    def failing(self, batch):
+        if self is not embedder:
+            raise RuntimeError("CUDA error: out of memory")
+        return vectors(self, batch)
+
+    monkeypatch.setattr(Embedder, "vectors", failing)
+    assert gpu.on_gpu(embedder, catalog) is None
+    assert "the GPU is not used: CUDA error: out of memory" in capsys.readouterr().err
+
+
+def test_a_gpu_is_always_shown_as_many_photos(embedder, run_folder):
+    other = Embedder.open(run_folder)
+    seen, run = [], other._session.run
+    size = other.preprocessing.size
+    batch = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
+    other._on_cpu, other.at_once = False, 4
+    other._session = type(
+        "Session", (), {"run": lambda _, names, given: seen.append(len(given["images"])) or run(names, given)}
+    )()
+    np.testing.assert_allclose(other.vectors(batch), embedder.vectors(batch), atol=1e-6)
+    assert seen == [4, 4]

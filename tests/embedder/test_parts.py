@@ -3,7 +3,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,9 +119,96 @@ def test_several_jobs_make_the_same(whole, embedder, photos, tmp_path, capsys):
     assert EmbeddingSet.load(parts.out).table.equals(EmbeddingSet.load(whole).table)
 
 
-def test_jobs_of_several_machines_have_each_part_once():
-    shares = [job for rank in range(3) for job in Share(rank, 3).among(4)]
-    assert sorted(number for share in shares for number in range(share.rank, 100, share.of)) == [*range(100)]
+def test_classes_that_are_not_in_every_part_keep_their_order(embedder, photos, tmp_path, monkeypatch):
+    labels = ["c" if row < 40 else "ab"[row % 2] for row in range(100)]
+    table = tmp_path / "photos.csv"
+    table.write_text("path,label\n" + "".join(f"wren/{row:02}.png,{label}\n" for row, label in enumerate(labels)))
+    (tmp_path / "wren").symlink_to(photos / "wren")
+    catalog = read_catalog(table)
+    expected, _ = embed_whole(embedder, catalog)
+    for jobs in (1, 2):
+        parts = parts_of(tmp_path / f"vectors-{jobs}")
+        assert embed_in_parts(embedder, catalog, parts, jobs)
+        assert EmbeddingSet.load(parts.out).table.equals(expected.table)
+
+
+@pytest.mark.parametrize("jobs", [(4, 4, 4), (1, 2, 5)])
+def test_jobs_of_several_machines_have_each_part_once(jobs):
+    done = []
+    for rank in range(3):
+        numbers = [number for share in Share(rank, 3).among(jobs[rank]) for number in share.numbers(100)]
+        assert sorted(numbers) == [*Share(rank, 3).numbers(100)]  # what the bar counts
+        done += numbers
+    assert sorted(done) == [*range(100)]
+
+
+def test_a_job_that_is_killed_is_said_to_be_so():
+    killed = Future()
+    killed.set_exception(BrokenProcessPool())
+    with pytest.raises(InputError, match="a process was killed, perhaps for want of memory; what is done is kept"):
+        _follow([killed], _Count(multiprocessing.get_context("spawn")), SILENT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_jobs_end_with_the_process_that_has_begun_them(tmp_path):
+    program = tmp_path / "begins.py"
+    program.write_text(
+        "import multiprocessing, os, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from embedder.parts import _Count, _take\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    pool = ProcessPoolExecutor(1, context, initializer=_take, initargs=(_Count(context),))\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, env=environment) as begun:
+        job = int(begun.stdout.readline())
+        os.kill(job, 0)
+        begun.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and is_alive(job):
+        time.sleep(0.05)
+    assert not is_alive(job)
+
+
+def is_alive(process):
+    """Whether a process is at work: one that has ended may wait for somebody to ask how."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_is_to_be_made_anew_goes_on_too(run_folder, photos, tmp_path, monkeypatch):
+    out = tmp_path / "vectors"
+    monkeypatch.setattr("embedder.embed.Parts", partial(Parts, size=32))
+    main(run_folder, str(photos), out=out)
+    vectors = Embedder.vectors
+    seen = []
+
+    def interrupted(self, batch):
+        seen.append(len(batch))
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return vectors(self, batch)
+
+    monkeypatch.setattr(Embedder, "vectors", interrupted)
+    monkeypatch.setattr("embedder.batches.prefetched", lambda work, items, **_: map(work, items))
+    with pytest.raises(KeyboardInterrupt):
+        main(run_folder, str(photos), out=out, overwrite=True)
+    main(run_folder, str(photos), out=out, overwrite=True)
+    assert len(seen) == 6 + 13 - 4  # the four pieces of the first part are not made again
+
+
+def test_parts_of_another_size_are_something_else(embedder, photos, tmp_path, monkeypatch):
+    catalog = read_catalog(photos)
+    with monkeypatch.context() as patched:
+        patched.setattr(Parts, "joined", lambda *_: False)
+        embed_in_parts(embedder, catalog, parts_of(tmp_path / "vectors"))
+    with pytest.raises(InputError, match=r"vectors\.parts/000000 was made from something else"):
+        embed_in_parts(embedder, catalog, Parts(tmp_path / "vectors", 100, MADE_FROM, size=64))
 
 
 def test_the_other_jobs_stop_where_one_fails():

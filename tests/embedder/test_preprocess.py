@@ -134,3 +134,7 @@ def test_strips_make_the_pixels_of_the_whole(fit, size, cores):
     differences = np.abs(preprocessing(image, cores).astype(int) - preprocessing(image))
     assert differences.max() <= 1
     assert (differences > 0).mean() < 1e-3
+
+
+def test_more_cores_than_rows():
+    assert Preprocessing(8)(noise(3000, 2000), cores=64).shape == (8, 8, 3)

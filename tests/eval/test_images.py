@@ -404,3 +404,14 @@ def test_a_turned_photo_of_reduced_size_is_upright() -> None:
     image = open_image(striped(800, 400, exif=exif), enough=50)
     assert image.size == (50, 100)
     assert close([image.getpixel((25, 2)), image.getpixel((25, 97))], [RED, BLUE], within=12)
+
+
+def test_a_box_beyond_the_border_is_as_large_as_its_part_of_the_photo() -> None:
+    content = striped(1600, 800)
+    assert open_image(content, (1400, 0, 3000, 800), enough=100).size == (100, 400)
+    assert open_image(content, (-3000, -3000, 200, 200), enough=100).size == (100, 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = striped(1600, 800, exif=exif)  # 800 x 1600 as people see it
+    assert open_image(turned, (0, 1400, 800, 3000), enough=100).size == (400, 100)
+    assert open_image(turned, (0, 0, 800, 1600), enough=400).size == (400, 800)

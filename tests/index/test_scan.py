@@ -35,7 +35,27 @@ def test_a_query_alone_finds_the_nearest_before_and_after_vectors_are_copied(tmp
         found = scanned.candidates(vectors[[query]], 10, first)[0]
         assert {*np.argsort(-cosines[query])[:10]} <= {*found.tolist()}
         assert np.isfinite(cosines[query, found[found >= 0]]).all()
-        assert (scanned._halves is None) == (query < ALONE)
+        assert (scanned._halves is None) == (query < ALONE or first > 0)
+
+
+def test_what_is_too_large_is_not_copied(tmp_path, random_vectors, monkeypatch):
+    vectors = random_vectors(30)
+    for most, copied in ((vectors.size - 1, False), (vectors.size, True)):
+        monkeypatch.setattr("index.scan.FAST_ENOUGH", most)
+        scanned = scan(tmp_path, vectors)
+        for _ in range(2 * ALONE):
+            scanned.candidates(random_vectors(1), 3)
+        assert (scanned._halves is not None) == copied
+
+
+def test_where_there_is_no_memory_for_a_copy(tmp_path, random_vectors, monkeypatch):
+    def none(_):
+        raise MemoryError
+
+    monkeypatch.setattr("index.scan.Halves", none)
+    scanned = scan(tmp_path, random_vectors(30))
+    for _ in range(2 * ALONE):
+        assert (scanned.candidates(random_vectors(1), 3) >= 0).any()
 
 
 def test_many_queries_at_once_copy_nothing(tmp_path, random_vectors):
