@@ -69,8 +69,8 @@ def main(
     """
     queries = list(_expanded(photos))
     _check(queries, k, picture)
-    subjects = [_readable(queries)] if together else [[photo] for photo in queries]
     with profiled(profile):
+        subjects = [_readable(queries)] if together else [[photo] for photo in queries]
         answers = _answered(index, subjects, k, METHODS[rerank], json, picture)
     if all(isinstance(result, BadImage) for result in answers):
         raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,10 +17,13 @@ from embedder.data.catalog import Catalog
 from embedder.prefetch import Result, batched, prefetched
 from embedder.preprocess import MARGIN
 from eval.cores import available_cores
-from eval.files import MANIFEST, new_folder, read_json, write_json
+from eval.files import MANIFEST, alone, new_folder, read_json, write_json
 from eval.images import BadImage, open_image, read_id
 
 PIXELS, SIZES = "pixels.npy", "sizes.npy"
+FORMAT = 1
+"""Of the folder, and of how photos become squares: others are made anew."""
+
 ROUND_TO = 8
 AT_ONCE = 32
 
@@ -75,11 +80,14 @@ def make_squares(
     """
     names = [*_in_threads(partial(_name, catalog), len(catalog), lambda _: None)]
     listed = [name if isinstance(name, str) else name.reason for name in names]
-    place = folder / hashlib.sha256(json.dumps([side, listed]).encode()).hexdigest()[:16]
-    if (place / MANIFEST).is_file():
-        progress(len(catalog))
-    else:
-        _decode(catalog, names, side, place, progress)
+    place = folder / hashlib.sha256(json.dumps([FORMAT, side, listed]).encode()).hexdigest()[:16]
+    with alone(folder):  # several trainings that begin together decode once
+        if (place / MANIFEST).is_file():
+            progress(len(catalog))
+        else:
+            for unfinished in folder.glob(f".{place.name}.*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            _decode(catalog, names, side, place, progress)
     unreadable = {int(row): reason for row, reason in read_json(place / MANIFEST)["left_out"].items()}
     outcomes = [
         BadImage(catalog.file(row), unreadable[row]) if row in unreadable else name for row, name in enumerate(names)
@@ -95,6 +103,7 @@ def _decode(
     left_out: dict[int, str] = {}
     with new_folder(place) as beside:
         pixels = np.lib.format.open_memmap(beside / PIXELS, "w+", np.uint8, (len(names), side, side, 3))
+        _take_place(beside / PIXELS)
 
         def fill(row: int) -> None:
             try:
@@ -112,6 +121,13 @@ def _decode(
         pixels.flush()
         np.save(beside / SIZES, sizes)
         write_json(beside / MANIFEST, {"kind": "squares", "side": side, "left_out": left_out})
+
+
+def _take_place(file: Path) -> None:
+    """Have the disk keep room for a whole file: where there is none, writing to a map would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _in_threads(function: Callable[[int], Result], count: int, progress: Callable[[int], object]) -> Iterator[Result]:

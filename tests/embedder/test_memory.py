@@ -6,6 +6,19 @@ import pytest
 
 from embedder import memory
 
+SOME = """
+import resource
+from embedder.memory import keep_some_freed_memory
+assert keep_some_freed_memory()
+def faults(size):
+    bytearray(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        bytearray(size)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults(20_000_000), faults(60_000_000))
+"""
+
 PROGRAM = """
 import resource, sys
 from embedder.memory import keep_freed_memory
@@ -26,6 +39,14 @@ def test_freed_memory_is_used_again_without_new_pages() -> None:
         return int(subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, check=True).stdout)
 
     assert page_faults("keep") < page_faults("default") / 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_a_photo_s_memory_is_used_again_and_that_of_a_huge_one_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", SOME], capture_output=True, check=True)
+    small, huge = map(int, done.stdout.split())
+    assert small < 100
+    assert huge > 5 * 60_000_000 / 2**21  # as many pages, at least, as there are of the largest kind
 
 
 @pytest.mark.parametrize("libc", ["", "musl"])

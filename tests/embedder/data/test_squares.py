@@ -1,3 +1,7 @@
+import errno
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,6 +98,24 @@ def test_views_of_squares_are_those_of_the_photos(folder, tmp_path):
     assert differences.mean() < 1.0
     assert np.quantile(differences, 0.99) <= 6
     assert differences.max() > 0
+
+
+def test_a_full_disk_is_told_before_anything_is_decoded(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        make_squares(read_catalog(folder), SIDE, cache, lambda _: None)
+    assert not list(cache.iterdir())
+    monkeypatch.undo()
+    made, _ = make_squares(read_catalog(folder), SIDE, cache, lambda _: None)
+    (cache / f".{made.folder.name}.123.part").mkdir()  # of a process that was killed
+    shutil.rmtree(made.folder)
+    make_squares(read_catalog(folder), SIDE, cache, lambda _: None)
+    assert [path.name for path in cache.iterdir()] == [made.folder.name]
+    assert (made.folder / "pixels.npy").stat().st_blocks * 512 >= 7 * SIDE * SIDE * 3
 
 
 def test_squares_of_some_photos(folder, tmp_path):
