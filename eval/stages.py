@@ -65,8 +65,6 @@ class Profile:
     def stage(self, name: str) -> Iterator[None]:
         """Time a block, less the stages in it."""
         own = [0.0]
-        with self._lock:
-            self._times[name] += 0
         try:
             with self._timed(own):
                 yield
@@ -104,7 +102,7 @@ class Profile:
                 outer[0] += spent
 
     def table(self) -> list[Stage]:
-        """The stages in the order in which they were first entered, what is left over, and the total."""
+        """The stages in the order in which they first ended, an inner one before its outer, the rest, and the total."""
         total = self._before + time.perf_counter() - self._began
         working = sum(self._others.values())
         of_others = {name: spent / working * self._waited for name, spent in self._others.items()}
