@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from eval.folders import damaged
 from index.manifest import Search
-from index.scan import on_one_core
+from index.scan import for_arrays, on_one_core
 
 NEIGHBOURS = 10
 """How many the structure's parameters are tuned to find; for more it proposes proportionally more."""
@@ -45,8 +45,7 @@ class SearchFile:
         if (self._structure.ntotal, self._structure.d) != (search.count, dimension):
             raise damaged(path, f"it does not hold {search.count} vectors of dimension {dimension}")
         self._path, self._parameters = path, search.parameters
-        # As for ``index.scan.Scan``.
-        self._numpy_search = getattr(self._structure, "search_numpy", self._structure.search)
+        self._numpy_search = for_arrays(self._structure, "search")
         self._kept = np.ones(search.rows + 1, bool)  # the last one stands for -1: nothing was found
         self._kept[deleted[deleted < search.rows]] = False
         self._kept[-1] = False

@@ -1,9 +1,10 @@
 """Comparing queries with every vector of a segment; a query that comes alone reads them in half precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import faiss
 import numpy as np
@@ -42,9 +43,7 @@ class Scan:
             path.stat()  # where the file has just been removed, that is what is wrong
             raise damaged(path, str(error)) from None
         self._path, self._vectors, self._deleted = path, vectors, deleted
-        # faiss.contrib.torch_utils, which metric-learning libraries import, replaces search by one without parameters
-        # for every index of the process, and keeps the original under this name.
-        self._numpy_search = getattr(self._flat, "search_numpy", self._flat.search)
+        self._numpy_search = for_arrays(self._flat, "search")
         self._searched: dict[int, tuple[int, faiss.SearchParameters | None]] = {}
         self._alone, self._making = 0, Lock()
         self._halves: Halves | None = None
@@ -110,10 +109,20 @@ class Halves:
         self.error = 0.0
         for start in range(0, len(vectors), _AT_ONCE):
             some = vectors[start : start + _AT_ONCE]
-            self._codes.add(some)
-            off = self._codes.reconstruct_n(start, len(some)) - some
+            for_arrays(self._codes, "add")(some)
+            off = for_arrays(self._codes, "reconstruct_n")(start, len(some)) - some
             self.error = max(self.error, float(np.linalg.norm(off, axis=1).max()))
-        self.search = getattr(self._codes, "search_numpy", self._codes.search)
+        self.search = for_arrays(self._codes, "search")
+
+
+def for_arrays(structure: faiss.Index, name: str) -> Callable[..., Any]:
+    """A method of FAISS, for arrays.
+
+    ``faiss.contrib.torch_utils``, which metric-learning libraries import, replaces it in the whole process by one that
+    may give tensors and that knows no search parameters, and keeps it under another name.
+    """
+    method: Callable[..., Any] = getattr(structure, f"{name}_numpy", None) or getattr(structure, name)
+    return method
 
 
 @contextmanager

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
@@ -93,3 +97,16 @@ def test_faiss_keeps_its_number_of_cores(tmp_path, random_vectors):
         assert faiss.omp_get_max_threads() == 3
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def test_a_metric_learning_library_in_the_same_process_does_no_harm():
+    """faiss.contrib.torch_utils patches faiss for the whole process; here in one of its own."""
+    script = (
+        "import faiss.contrib.torch_utils, numpy as np\n"
+        "from index.scan import Halves\n"
+        "halves = Halves(np.eye(4, dtype=np.float32))\n"
+        "assert halves.error == 0\n"
+        "assert halves.search(np.eye(4, dtype=np.float32)[:1], 1, params=None)[1][0, 0] == 0\n"
+    )
+    command = [sys.executable, "-W", "error::DeprecationWarning", "-c", script]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
