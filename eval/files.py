@@ -98,13 +98,13 @@ def alone(folder: Path, busy: str | None = None) -> Iterator[None]:
     Raises:
         InputError: another process is in, and ``busy`` is given.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
+        folder.mkdir(parents=True, exist_ok=True)
         yield
         return
     import fcntl  # noqa: PLC0415 - not on Windows
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = _opened(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         yield
@@ -112,6 +112,16 @@ def alone(folder: Path, busy: str | None = None) -> Iterator[None]:
         raise InputError(str(busy)) from None
     finally:
         os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    """A descriptor of a folder, which is made again where another process has just removed it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
 
 
 def make_folder(folder: Path) -> None:

@@ -72,6 +72,7 @@ def test_a_gpu_that_makes_other_vectors_is_not_used(
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_gpu_that_does_not_start_is_not_used(embedder, catalog, stand_in, monkeypatch, capsys):
     monkeypatch.setattr(gpu, "PROVIDER", "CUDAExecutionProvider")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", CPU])

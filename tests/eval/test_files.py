@@ -209,3 +209,19 @@ def test_what_a_file_system_cannot_flush_fully_is_flushed(tmp_path: Path, monkey
     monkeypatch.setattr(fcntl, "fcntl", lambda *_: None)
     files.sync(tmp_path)
     assert len(flushed) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nobody waits there")
+def test_a_folder_that_is_removed_while_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    opened, tries = os.open, []
+
+    def removed(path, flags):
+        tries.append(path)
+        if len(tries) == 1:
+            path.rmdir()
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", removed)
+    with files.alone(tmp_path / "here"):
+        assert (tmp_path / "here").is_dir()
+    assert len(tries) == 2
