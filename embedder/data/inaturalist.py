@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedder.data.catalog import Catalog, ClassSplit, label_column
+from embedder.data.catalog import Catalog, label_column
 from embedder.data.layout import Counts, check_counts, check_layout, check_listed
 from embedder.data.lists import text
 from eval.errors import InputError
@@ -30,7 +30,6 @@ def read_lists(
     categories: str,
     layout: str,
     published: Counts,
-    class_split: ClassSplit | None = None,
 ) -> Catalog:
     """Read one of the data sets, with genus, family, order and above of each species.
 
@@ -42,7 +41,6 @@ def read_lists(
         categories: the file that names the species; a list of them, or a dictionary with ``categories``.
         layout: what the root looks like, in words.
         published: counts.
-        class_split: of the zero-shot protocol, where there is one.
 
     Raises:
         InputError: a list or a photo is missing or damaged, an annotation names a photo or a species that is not there,
@@ -66,7 +64,7 @@ def read_lists(
         "split": pa.array(splits),
         **{ABOVE.get(level, level): pa.array([species[code][level] for code in codes]) for level in LEVELS},
     }
-    catalog = Catalog(pa.table(columns), root, name, class_split)
+    catalog = Catalog(pa.table(columns), root, name)
     check_counts(catalog, published)
     return catalog
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from embedder.data.catalog import ROLE, Catalog, ClassSplit, label_column
-from embedder.data.layout import Counts, check_counts, check_layout, check_listed
+from embedder.data.catalog import ROLE, Catalog, label_column
+from embedder.data.layout import Counts, apart, check_counts, check_layout, check_listed
 from embedder.data.lists import lines
 from eval.errors import InputError
 
@@ -42,19 +42,14 @@ def read(root: Path) -> Catalog:
     rows = _rows(listing)
     paths = [f"{photos}/{path.removeprefix('img/')}" for path, _, _ in rows]
     check_listed(root, paths, listing)
-    items: dict[str, dict[str, None]] = {"train": {}, "test": {}}
-    for _, item, status in rows:
-        items[STATUSES[status]][item] = None
-    if both := items["train"].keys() & items["test"].keys():
-        raise InputError(f"{listing}: {min(both)} is both in training and in the test; unpack the data set anew")
+    labels, splits = [item for _, item, _ in rows], [STATUSES[status] for _, _, status in rows]
+    protocol = apart(listing, labels, splits, HELD_OUT, "item")
     columns = {
         "path": pa.array(paths),
-        "label": label_column([item for _, item, _ in rows], [*items["train"], *items["test"]]),
-        "split": pa.array([STATUSES[status] for _, _, status in rows]),
+        "label": label_column(labels, [*protocol.training, *protocol.validation, *protocol.test]),
+        "split": pa.array(splits),
         ROLE: pa.array([None if status == "train" else status for _, _, status in rows], pa.string()),
     }
-    training = [*items["train"]]
-    protocol = ClassSplit(tuple(training[:-HELD_OUT]), tuple(training[-HELD_OUT:]), tuple(items["test"]))
     catalog = Catalog(pa.table(columns), root, "inshop", protocol)
     check_counts(catalog, PUBLISHED)
     return catalog

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedder.data.catalog import Catalog
+from embedder.data.catalog import Catalog, ClassSplit
 from eval.errors import InputError
 
 SPLIT_NAMES = {
@@ -67,6 +67,33 @@ def check_listed(root: Path, paths: Sequence[str], listing: Path) -> None:
             f"{listing} lists {len(paths)} photos and {len(missing)} of them do not exist (first: {missing[0]}); "
             f"paths are relative to {root}"
         )
+
+
+def apart(listing: Path, labels: Sequence[str], splits: Sequence[str], held_out: int, called: str) -> ClassSplit:
+    """The zero-shot protocol of a data set whose official splits have no class in common.
+
+    Args:
+        listing: where the splits are from.
+        labels: ``[N]``, of the photos.
+        splits: ``[N]``, ``train`` or ``test``.
+        held_out: training classes, the last ones, that choices are made on.
+        called: what a class is called.
+
+    Returns:
+        The classes in the order in which they are first named.
+
+    Raises:
+        InputError: a class is on both sides.
+    """
+    sides: dict[str, dict[str, None]] = {"train": {}, "test": {}}
+    for label, split in zip(labels, splits, strict=True):
+        sides[split][label] = None
+    if both := sides["train"].keys() & sides["test"].keys():
+        raise InputError(
+            f"{listing}: {called} {min(both)} is both in training and in the test; unpack the data set anew"
+        )
+    training = tuple(sides["train"])
+    return ClassSplit(training[:-held_out], training[-held_out:], tuple(sides["test"]))
 
 
 @dataclass(frozen=True)

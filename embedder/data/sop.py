@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from embedder.data.catalog import Catalog, ClassSplit, label_column
-from embedder.data.layout import Counts, check_counts, check_layout, check_listed
+from embedder.data.catalog import Catalog, label_column
+from embedder.data.layout import Counts, apart, check_counts, check_layout, check_listed
 from embedder.data.lists import lines
 from eval.errors import InputError
 
@@ -34,22 +34,16 @@ def read(root: Path) -> Catalog:
             published ones.
     """
     check_layout(root, "sop", [*SPLITS.values()], LAYOUT)
-    rows = {split: _rows(root / name) for split, name in SPLITS.items()}
-    products = {split: [*dict.fromkeys(product for product, _ in found)] for split, found in rows.items()}
-    if both := {*products["train"]} & {*products["test"]}:
-        raise InputError(f"{root}: product {min(both)} is both in training and in the test; unpack the data set anew")
-    both_sides = [row for found in rows.values() for row in found]
-    paths = [path for _, path in both_sides]
+    rows = [(*row, split) for split, name in SPLITS.items() for row in _rows(root / name)]
+    labels, paths, splits = ([row[place] for row in rows] for place in range(3))
+    protocol = apart(root / SPLITS["train"], labels, splits, HELD_OUT, "product")
     check_listed(root, paths, root / SPLITS["train"])
-    classes = [*products["train"], *products["test"]]
     columns = {
         "path": pa.array(paths),
-        "label": label_column([product for product, _ in both_sides], classes),
-        "split": pa.array([split for split, found in rows.items() for _ in found]),
+        "label": label_column(labels, [*protocol.training, *protocol.validation, *protocol.test]),
+        "split": pa.array(splits),
         "kind": pa.array([path.partition("/")[0].removesuffix("_final") for path in paths]),
     }
-    training = products["train"]
-    protocol = ClassSplit(tuple(training[:-HELD_OUT]), tuple(training[-HELD_OUT:]), tuple(products["test"]))
     catalog = Catalog(pa.table(columns), root, "sop", protocol)
     check_counts(catalog, PUBLISHED)
     return catalog
