@@ -71,6 +71,7 @@ def images_per_second(options: argparse.Namespace) -> float:
     from embedder.data.loading import make_loader
     from embedder.data.photos import EpochBatches
     from embedder.log import RunLog
+    from embedder.ranks import join
     from embedder.trainer import Trainer
 
     cache = str(options.work / "cache") if options.way == "cached" else None
@@ -78,9 +79,9 @@ def images_per_second(options: argparse.Namespace) -> float:
     train = TrainSettings(epochs=1000, batch_size=options.batch, photos_per_class=4)
     model = ModelSettings(frozen_stages=options.frozen_stages)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Config(data=data, model=model, train=train), Path(folder))
+        trainer = Trainer(Config(data=data, model=model, train=train), Path(folder), join(train))
         trainer.log = RunLog(Path(folder), [], 0)
-        batches = EpochBatches(trainer.sampler, 0, WARM_UP + options.steps)
+        batches = EpochBatches(trainer.sampler, 0, WARM_UP + options.steps, trainer.ranks)
 
         def random_batches() -> Iterator[tuple[torch.Tensor, torch.Tensor, None]]:
             size = (options.batch, options.size, options.size, 3)
@@ -89,7 +90,7 @@ def images_per_second(options: argparse.Namespace) -> float:
             while True:
                 yield images, labels, None
 
-        loaded = random_batches() if options.way == "random tensors" else make_loader(trainer.dataset, batches)
+        loaded = random_batches() if options.way == "random tensors" else make_loader(trainer.data.views, batches)
         start = 0.0
         for step, (images, labels, _) in enumerate(loaded):
             if step == WARM_UP:

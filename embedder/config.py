@@ -134,7 +134,9 @@ class TrainSettings:
 
     Attributes:
         epochs: passes over the training photos; 0 exports the frozen network.
-        batch_size: photos a step.
+        batch_size: photos a step, those of all processes together.
+        chunk_size: how many of a process's photos go through the network at once (gradient caching): a batch may then
+            be larger than the memory, its gradients are the same, and a step takes a third longer; 0 for all.
         photos_per_class: photos of one class in a batch.
         learning_rate: of the backbone, at its highest.
         head_rate: learning rate of pooling and head, as a multiple of learning_rate.
@@ -147,12 +149,14 @@ class TrainSettings:
         patience: stop after this many epochs without a better validation; 0 to go on to the end.
         checkpoint_minutes: save at least this often, besides after every epoch.
         accelerator: cpu, cuda, mps, or auto.
-        precision: auto takes bf16 on GPUs that have it and 32 bits elsewhere.
+        precision: auto takes bf16 on GPUs that have it and 32 bits elsewhere; 64 is for comparing runs to the last
+            digits.
         deterministic: also ask the GPU for the same bits every time, which is slower; a CPU always does.
     """
 
     epochs: int = 10
     batch_size: int = 64
+    chunk_size: int = 0
     photos_per_class: int = 4
     learning_rate: float = 3e-4
     head_rate: float = 1.0
@@ -164,7 +168,7 @@ class TrainSettings:
     patience: int = 0
     checkpoint_minutes: float = 5.0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "32", "bf16"] = "auto"
+    precision: Literal["auto", "32", "64", "bf16"] = "auto"
     deterministic: bool = False
 
 
@@ -203,6 +207,7 @@ RANGES = {
     "loss.memory_start": (0, inf),
     "train.epochs": (0, inf),
     "train.batch_size": (2, inf),
+    "train.chunk_size": (0, inf),
     "train.photos_per_class": (1, inf),
     "train.learning_rate": (0, inf),
     "train.head_rate": (0, inf),

@@ -55,6 +55,26 @@ class RunLog:
         draw_curves(self.rows, self.folder / "curves.png")
 
 
+class SilentLog(RunLog):
+    """The rows of a run on a rank that writes nothing."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Let one training step's values go."""
+
+    def epoch(self, row: Row) -> None:
+        """Add one epoch's row."""
+        self.rows.append(row)
+
+    def flush(self) -> None:
+        """There is nothing to hand over."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
 def draw_curves(rows: list[Row], path: Path) -> None:
     """Draw loss, validation and distances over the epochs; a log that has none of them gives no picture.
 

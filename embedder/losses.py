@@ -10,6 +10,7 @@ from embedder.config import LossSettings
 from embedder.loss_contracts import LOSSES, LossContract, Value
 from embedder.loss_options import resolve_options, split_names
 from embedder.miners import build_miner
+from embedder.precision import at_least_float32
 from eval.errors import InputError, unknown
 
 __all__ = [
@@ -61,7 +62,7 @@ class MetricLoss(nn.Module):
         self.losses = nn.ModuleDict(losses)
 
     def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
-        """Compute the loss in float32, whatever autocast is on.
+        """Compute the loss in float32 at least, whatever autocast is on.
 
         Args:
             vectors: [B, D], of unit length.
@@ -77,7 +78,8 @@ class MetricLoss(nn.Module):
                 f"{self.classes} classes, 0 to {self.classes - 1}"
             )
         with torch.autocast(vectors.device.type, enabled=False):
-            parts = {name: loss(vectors.float(), labels) for name, loss in self.losses.items()}
+            precise = at_least_float32(vectors)
+            parts = {name: loss(precise, labels) for name, loss in self.losses.items()}
         value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
 

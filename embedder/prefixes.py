@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from embedder.config import LossSettings
 from embedder.losses import LossResult, MetricLoss, build_loss
+from embedder.precision import at_least_float32
 from eval.errors import InputError
 
 
@@ -37,7 +38,7 @@ class PrefixLoss(nn.Module):
     def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
         """Compute the loss of vectors [B, D] of unit length with labels [B]; its parts are those of each prefix."""
         parts = {
-            f"first {length}": loss(F.normalize(vectors[:, : int(length)].float()), labels).value
+            f"first {length}": loss(F.normalize(at_least_float32(vectors[:, : int(length)])), labels).value
             for length, loss in self.losses.items()
         }
         value = torch.stack([*parts.values()]).mean()

@@ -5,6 +5,7 @@ where a run was stopped; given again after the run is done, it does nothing.
 """
 
 import dataclasses
+import os
 import shlex
 import sys
 from contextlib import redirect_stderr, suppress
@@ -60,8 +61,9 @@ def main(
     folder = at_home(run) if run else Path("runs") / default_name(data)
     with profiled(profile):
         fit(config, folder, overwrite=overwrite)
-    print(f"next: {shlex.join(next_command(data, folder))}", file=sys.stderr)
-    print(folder)
+    if is_first():
+        print(f"next: {shlex.join(next_command(data, folder))}", file=sys.stderr)
+        print(folder)
     return folder
 
 
@@ -78,27 +80,42 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """
     config = settled(config)
     config.check()
+    if not is_first():
+        _train(config, run, overwrite)
+        return run
     check_folder(run)
     try:
         with alone(run, f"{run} is being trained by another process; wait for it, or give another --run"):
-            if overwrite or not is_finished(config, run):
-                _train(config, run, overwrite)
+            _train(config, run, overwrite)
     finally:
         with suppress(OSError):  # something is in it, as it should be
             run.rmdir()
     return run
 
 
-def _train(config: Config, run: Path, overwrite: bool) -> None:
-    """Write the settings into the run folder, and train there."""
-    with stage("import torch"):
-        from embedder.trainer import Trainer  # noqa: PLC0415 - torch, which --help and a finished run do without
+def is_first() -> bool:
+    """Whether this process is the only one of its training, or the one of several that reads and writes its folder."""
+    return os.environ.get("RANK", "0") == "0"
 
-    trainer = Trainer(config, run)
-    if overwrite:
-        clear(run)
-    with replacing(run / CONFIG) as beside:
-        beside.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False), encoding="utf-8")
+
+def _train(config: Config, run: Path, overwrite: bool) -> None:
+    """Train, unless that is done; the settings stand in the run folder then."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if not several and not overwrite and is_finished(config, run):
+        return
+    with stage("import torch"):  # which --help and a finished run do without
+        from embedder.ranks import join  # noqa: PLC0415
+        from embedder.trainer import Trainer  # noqa: PLC0415
+
+    ranks = join(config.train)
+    if several and not overwrite and ranks.from_first(lambda: is_finished(config, run)):
+        return
+    trainer = Trainer(config, run, ranks)
+    if ranks.first:
+        if overwrite:
+            clear(run)
+        with replacing(run / CONFIG) as beside:
+            beside.write_text(yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False), encoding="utf-8")
     trainer.train()
 
 

@@ -1,7 +1,7 @@
 """Random views of a catalog's photos, and finding out which of them can be read."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from embedder.data.squares import Squares, make_squares, square_side
 from embedder.prefetch import prefetched
 from embedder.preprocess import MARGIN
 from embedder.randomness import keyed_generator
+from embedder.ranks import Ranks
 from eval.cores import available_cores
 from eval.errors import InputError
 from eval.files import at_home
@@ -103,17 +104,19 @@ class TrainingPhotos:
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """The keys of the batches from one step of a run to another.
+    """The keys of a rank's share of the batches from one step of a run to another.
 
     Attributes:
         sampler: what makes an epoch's batches.
         first: the step to begin with, counted over all epochs.
         last: the step before which to end.
+        ranks: who share each batch.
     """
 
     sampler: ClassBalancedSampler
     first: int
     last: int
+    ranks: Ranks
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -123,18 +126,19 @@ class EpochBatches:
         while step < self.last:
             epoch, start = divmod(step, self.sampler.steps)
             for batch in self.sampler.batches(epoch)[start : start + self.last - step]:
-                yield [(epoch, *draw) for draw in batch]
+                yield [(epoch, *draw) for draw in self.ranks.share(batch)]
                 step += 1
 
 
 def check_photos(
-    catalog: Catalog, on_bad_image: OnBadImage = "skip"
+    catalog: Catalog, on_bad_image: OnBadImage, ranks: Ranks
 ) -> tuple[Catalog, list[str], list[dict[str, str]]]:
     """Decode every photo once, before training.
 
     Args:
         catalog: the photos.
         on_bad_image: leave out those that cannot be read, or refuse the catalog.
+        ranks: those of a machine share the work.
 
     Returns:
         The catalog of the readable photos, their ids, and those left out, each as ``{"path", "reason"}``.
@@ -143,18 +147,23 @@ def check_photos(
         InputError: no photo can be read, or one cannot and ``on_bad_image`` is ``error``.
     """
     threads = available_cores()
-    outcomes = prefetched(lambda row: _identify(catalog, row), range(len(catalog)), threads, ahead=8 * threads)
-    return _readable(catalog, tqdm(outcomes, total=len(catalog), **BAR), on_bad_image)
+
+    def identify(rows: Sequence[int]) -> list[str | BadImage]:
+        outcomes = prefetched(lambda row: _identify(catalog, row), rows, threads, ahead=8 * threads)
+        return [*tqdm(outcomes, total=len(rows), disable=not ranks.first, **BAR)]
+
+    return _readable(catalog, ranks.on_this_machine(identify, len(catalog)), on_bad_image)
 
 
 def load_training_photos(
-    catalog: Catalog, config: Config
+    catalog: Catalog, config: Config, ranks: Ranks
 ) -> tuple[Catalog, list[str], list[dict[str, str]], TrainingPhotos]:
     """Decode every photo once before training, and keep what comes of it where ``data.cache`` says so.
 
     Args:
         catalog: the photos.
         config: the run's settings.
+        ranks: as for ``check_photos``.
 
     Returns:
         As of ``check_photos``, and the views of the readable photos.
@@ -164,11 +173,11 @@ def load_training_photos(
     """
     data, augment, squares = config.data, config.augment, None
     if data.cache is None:
-        photos, ids, left_out = check_photos(catalog, data.on_bad_image)
+        photos, ids, left_out = check_photos(catalog, data.on_bad_image, ranks)
     else:
         check_settings(augment)
         side = square_side(data.size, augment.crop_share)
-        with tqdm(total=len(catalog), **BAR) as bar:
+        with tqdm(total=len(catalog), disable=not ranks.first, **BAR) as bar:
             squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update)
         photos, ids, left_out = _readable(catalog, outcomes, data.on_bad_image)
         squares = squares.select(np.array([isinstance(outcome, str) for outcome in outcomes], bool))

@@ -10,6 +10,7 @@ from embedder.config import ModelSettings
 from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.head import build_head
 from embedder.model.pooling import build_pooling
+from embedder.precision import at_least_float32
 from eval.errors import InputError
 
 _EPSILON = 1e-6  # of a vector's length; far above what float32 loses, far below any real vector
@@ -19,7 +20,7 @@ class Output(NamedTuple):
     """What the network gives for a batch of photos.
 
     Attributes:
-        vector: [B, D] float32, of unit length.
+        vector: [B, D] float32, of unit length; float64 of a network that is.
         features: [B, C, h, w], the last feature map.
     """
 
@@ -87,8 +88,8 @@ class Network(nn.Module):
 
 
 def _unit_length(vectors: Tensor) -> Tensor:
-    """Vectors [B, D] divided by their lengths, in float32 under any autocast."""
-    return F.normalize(vectors.float(), dim=1, eps=_EPSILON)
+    """Vectors [B, D] divided by their lengths, in float32 under any autocast (in float64 where the network is)."""
+    return F.normalize(at_least_float32(vectors), dim=1, eps=_EPSILON)
 
 
 def build_network(settings: ModelSettings) -> Network:

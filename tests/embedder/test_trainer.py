@@ -13,10 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder import Embedder, checkpoint
+from embedder import Embedder, checkpoint, trainer
 from embedder.config import AugmentSettings, Config, LossSettings
+from embedder.ranks import join
+from embedder.schedule import learning_rate_share
 from embedder.train import fit
-from embedder.trainer import Trainer, learning_rate_share
+from embedder.trainer import Trainer
 from eval.errors import InputError
 
 
@@ -151,7 +153,7 @@ def test_a_run_that_stopped_early_and_died_in_its_export_does_not_train_on(
 ) -> None:
     still = replace(config, train=replace(config.train, epochs=6, patience=1, learning_rate=1e-12, ema=0.0))
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(Trainer, "_export", lambda self: (_ for _ in ()).throw(MemoryError))
+        patch.setattr(trainer, "export_best", lambda *_: (_ for _ in ()).throw(MemoryError))
         fit(still, tmp_path / "run")
     step = checkpoint.load(tmp_path / "run" / "last.ckpt")["step"]
     fit(still, tmp_path / "run")
@@ -179,13 +181,14 @@ def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> 
 
 
 def test_no_test_class_is_trained_on_or_chosen_by(config: Config, tmp_path: Path) -> None:
-    trainer = Trainer(replace(config, data=replace(config.data, protocol="zero-shot")), tmp_path / "run")
-    assert set(trainer.photos.labels) == {"kind0", "kind1"}
-    assert set(trainer.validation.labels) == {"kind2", "kind3"}  # 4 to 7 are the test
+    halved = replace(config, data=replace(config.data, protocol="zero-shot"))
+    data = Trainer(halved, tmp_path / "run", join(config.train)).data
+    assert set(data.photos.labels) == {"kind0", "kind1"}
+    assert set(data.validation.labels) == {"kind2", "kind3"}  # 4 to 7 are the test
 
 
 def test_the_best_weights_are_exported(config: Config, whole: Path, tmp_path: Path) -> None:
-    network = Trainer(config, tmp_path / "again").network.eval()
+    network = Trainer(config, tmp_path / "again", join(config.train)).network.eval()
     network.load_state_dict(weights(whole, "best.ckpt"))
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
@@ -210,7 +213,7 @@ def test_a_collapse_is_called_so(config: Config, tmp_path: Path, capsys: pytest.
 
 
 def test_the_loss_s_own_weights_are_trained_at_their_own_rate(config: Config, whole: Path, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path / "run")
+    trainer = Trainer(config, tmp_path / "run", join(config.train))
     (own,) = trainer.loss.parameters()
     (group,) = [g for g in trainer.optimizer.param_groups if any(p is own for p in g["params"])]
     assert group["peak"] == pytest.approx(100 * config.train.learning_rate)

@@ -5,11 +5,14 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder.config import ModelSettings
+from embedder.config import ModelSettings, TrainSettings
 from embedder.data.catalog import read_catalog
 from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
+from embedder.ranks import join
 from embedder.validation import embed, validate
+
+ALONE = join(TrainSettings(accelerator="cpu"))
 
 
 @pytest.fixture
@@ -28,23 +31,23 @@ def test_it_is_what_plain_formulas_give(photos: Path) -> None:
     catalog, preprocessing = read_catalog(str(photos)), Preprocessing(32)
     pixels = np.stack([preprocessing(Image.open(catalog.file(row)).convert("RGB")) for row in range(len(catalog))])
     network.train()
-    vectors = embed(network, catalog, preprocessing)
+    vectors = embed(network, catalog, range(40), preprocessing).numpy()
     with torch.no_grad():
         np.testing.assert_allclose(vectors, network.eval()(torch.from_numpy(pixels)).vector, atol=1e-5)
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)
     hits = [catalog.labels[row] == catalog.labels[best] for row, best in enumerate(similarity.argmax(axis=1))]
-    assert validate(network, catalog, preprocessing)["recall@1"] == pytest.approx(np.mean(hits))
+    assert validate(network, catalog, preprocessing, ALONE)["recall@1"] == pytest.approx(np.mean(hits))
 
 
 def test_nothing_held_out_gives_no_metrics(photos: Path) -> None:
     network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
-    assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32)) == {}
+    assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32), ALONE) == {}
 
 
 def test_photos_without_another_of_their_class_are_counted(photos: Path) -> None:
     network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
     catalog = read_catalog(str(photos))
-    found = validate(network, catalog.select([0, 1, 20]), Preprocessing(32))
+    found = validate(network, catalog.select([0, 1, 20]), Preprocessing(32), ALONE)
     assert (found["queries"], found["left_out"]) == (2, 1)
-    assert validate(network, catalog.select([0, 20]), Preprocessing(32)) == {}
+    assert validate(network, catalog.select([0, 20]), Preprocessing(32), ALONE) == {}

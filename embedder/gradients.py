@@ -1,0 +1,96 @@
+"""The gradients of one step: of the photos of all ranks, in one pass through the network or in chunks.
+
+The loss sees the vectors of all ranks. With chunks the batch may be larger than the memory (Gao et al., "Scaling Deep
+Contrastive Learning Batch Size under Memory Limited Setup", 2021, section 3): a first pass makes the vectors and keeps
+nothing else, the loss gives the gradient of each vector, and a second pass, chunk by chunk, takes these into the
+network. The gradients are those of the whole batch, for a forward pass more.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from embedder.losses import LossResult
+from embedder.randomness import keyed_generator
+from embedder.ranks import Ranks
+from eval.stages import stage
+
+
+class Step(NamedTuple):
+    """What a step has seen.
+
+    Attributes:
+        loss: of the whole batch.
+        vectors: [B, D] of all ranks, without a graph.
+        labels: [B].
+    """
+
+    loss: LossResult
+    vectors: Tensor
+    labels: Tensor
+
+
+class Gradients:
+    """What leaves a step's gradients in the parameters of network and loss, the same on every rank."""
+
+    def __init__(
+        self, ranks: Ranks, network: nn.Module, loss: Callable[[Tensor, Tensor], LossResult], seed: int, chunk_size: int
+    ) -> None:
+        """Remember what computes.
+
+        Args:
+            ranks: who share the batch.
+            network: as ``Fabric.setup`` gives it.
+            loss: vectors [B, D] and labels [B] to a number.
+            seed: of dropout and of random miners.
+            chunk_size: photos that go through the network at once; 0 for all of a rank's.
+        """
+        self.ranks, self.network, self.loss, self.seed, self.chunk_size = ranks, network, loss, seed, chunk_size
+
+    def add(self, step: int, images: Tensor, labels: Tensor, total: int, replicated: Iterable[Tensor]) -> Step:
+        """Add the gradients of one batch.
+
+        Args:
+            step: its number.
+            images: this rank's photos, uint8 [b, S, S, 3].
+            labels: [b].
+            total: B, the photos of all ranks.
+            replicated: the loss's parameters of which each rank holds all.
+        """
+        chunks = torch.split(images, self.chunk_size or len(images))
+        cached = len(chunks) > 1
+        with stage("forward"):
+            with torch.no_grad() if cached else nullcontext():
+                own = torch.cat([self._embed(step, *chunk) for chunk in enumerate(chunks)])
+            own.requires_grad_()
+            vectors, labels = self.ranks.gather(own, total), self.ranks.gather(labels, total)
+            seed_torch("loss", self.seed, step)  # the same on every rank, however many photos each has embedded
+            loss = self.loss(vectors, labels)
+        with stage("backward"):
+            self.ranks.fabric.backward(loss.value)
+            if cached:
+                assert own.grad is not None
+                self._second_pass(step, chunks, torch.split(own.grad, self.chunk_size))
+            self.ranks.mean_gradients(replicated)
+        return Step(loss, vectors.detach(), labels)
+
+    def _second_pass(self, step: int, chunks: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> None:
+        """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""
+        for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
+            alone = self.ranks.count > 1 and number < len(chunks) - 1
+            with self.ranks.fabric.no_backward_sync(self.network) if alone else nullcontext():  # type: ignore[arg-type]
+                self.ranks.fabric.backward(self._embed(step, number, chunk), gradient)
+
+    def _embed(self, step: int, chunk: int, images: Tensor) -> Tensor:
+        """The vectors of a chunk, whose dropout is the same whenever it is asked for."""
+        seed_torch("forward", self.seed, step, self.ranks.rank, chunk)
+        vectors: Tensor = self.network(images).vector
+        return vectors
+
+
+def seed_torch(*key: int | str) -> None:
+    """Make torch's random numbers a function of a key."""
+    torch.manual_seed(int(keyed_generator(*key).integers(2**63)))

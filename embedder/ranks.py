@@ -1,0 +1,215 @@
+"""The processes of one training, one a device: ``torchrun`` starts them, on one machine or several; here they speak.
+
+Every method is called by all of them, in the same order. A single process is rank 0 of 1, and speaks to nobody.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Literal, NoReturn, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor
+
+from embedder.config import TrainSettings
+from embedder.memory import keep_freed_memory
+from eval.command import USER_ERROR
+from eval.errors import InputError
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Precision = Literal["32-true", "bf16-mixed"]
+
+PATIENCE = timedelta(hours=1)
+"""How long a rank waits for the others, who may be validating; one that has died is noticed at once."""
+
+
+class Ranks:
+    """This process among all those of a training.
+
+    Attributes:
+        fabric: its device and precision.
+        rank: its number.
+        count: how many there are.
+        machine: the number of its machine.
+        local: its number on its machine.
+        local_count: how many there are on its machine.
+    """
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.rank, self.count = fabric.global_rank, fabric.world_size
+        self.machine, self.local = fabric.node_rank, fabric.local_rank
+        self.local_count = int(os.environ["LOCAL_WORLD_SIZE"]) if self.count > 1 else 1
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        return f"rank {self.rank} on {socket.gethostname()}"
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The items that are this rank's: one run of them, in order; no item is another's, and none is left out."""
+        start, stop = bounds(len(items), self.rank, self.count)
+        return items[start:stop]
+
+    def exchange(self, value: Result) -> list[Result]:
+        """Everyone's value, in the order of ranks; any that can be pickled."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns here, once it has been done everywhere.
+
+        Raises:
+            InputError: on the first rank, with the first reason for which it has failed on any.
+            SystemExit: on the others, which leave the speaking to the first.
+        """
+        if self.count == 1:
+            return work()
+        result, fault = None, None
+        try:
+            result = work()
+        except InputError as error:
+            fault = str(error)
+        faults = [(name, fault) for name, fault in self.exchange((self.name, fault)) if fault is not None]
+        if faults and not self.first:
+            sys.exit(USER_ERROR)
+        if faults:
+            raise InputError(faults[0][1] if len(faults) == self.count else ": ".join(faults[0]))
+        return cast(Result, result)
+
+    def from_first(self, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns on the first rank, which alone does it; fails as ``together`` does."""
+        result: Any = self.together(work if self.first else lambda: None)
+        return cast(Result, self.fabric.broadcast(result))
+
+    def on_this_machine(self, work: Callable[[Sequence[int]], list[Result]], count: int) -> list[Result]:
+        """What ``work`` gives for the numbers from 0 to ``count`` less 1, of which each rank of a machine does some."""
+        start, stop = bounds(count, self.local, self.local_count)
+        shares = self.exchange((self.machine, work(range(start, stop))))
+        return [result for machine, share in shares if machine == self.machine for result in share]
+
+    def any(self, flag: bool) -> bool:
+        """Whether anyone's flag is set."""
+        if self.count == 1:
+            return flag
+        flags = torch.tensor(int(flag), device=self.fabric.device)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return bool(flags)
+
+    def gather(self, own: Tensor, total: int) -> Tensor:
+        """The rows [B, ...] that ranks hold shares of, as ``share`` deals them out.
+
+        What follows is computed by every rank alike, so of its gradient each takes that of its own rows, and nothing
+        needs to be sent back. It is multiplied by the number of ranks, over whom the network's gradients are averaged
+        afterwards: the average is then that of one process with all the rows.
+
+        Args:
+            own: this rank's [b, ...].
+            total: B.
+        """
+        if self.count == 1:
+            return own
+        gathered: Tensor = _Gathered.apply(own, self, total)
+        return gathered
+
+    def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Average the gradients of what no ``DistributedDataParallel`` looks after."""
+        for parameter in parameters:
+            if self.count > 1 and parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= self.count
+
+    def align(self, parameters: Iterable[Tensor]) -> None:
+        """Give every rank the first one's values."""
+        for parameter in parameters:
+            if self.count > 1:
+                dist.broadcast(parameter.data, 0)
+
+    def explain(self, error: Exception) -> NoReturn:
+        """End this rank with the reason of its failure, its own or that another one is gone.
+
+        Raises:
+            InputError: says which rank it was, or that it was another one.
+        """
+        if self.count > 1 and isinstance(error, InputError):
+            raise InputError(f"{self.name}: {error}") from None
+        text = str(error).lower()
+        if self.count > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text):
+            raise InputError(
+                f"{self.name}: another rank of this training has ended, for a reason that it gives itself; the same "
+                "command goes on from the last checkpoint"
+            ) from error
+        raise error
+
+
+class _Gathered(torch.autograd.Function):
+    """Everyone's rows; see ``Ranks.gather``."""
+
+    @staticmethod
+    def forward(context: Any, own: Tensor, ranks: Ranks, total: int) -> Tensor:
+        shares = [bounds(total, number, ranks.count) for number in range(ranks.count)]
+        context.count, (context.start, context.stop) = ranks.count, shares[ranks.rank]
+        padded = own.new_zeros((-(-total // ranks.count), *own.shape[1:]))  # all that is sent must be equally long
+        padded[: len(own)] = own
+        everyone = [torch.empty_like(padded) for _ in shares]
+        dist.all_gather(everyone, padded)
+        return torch.cat([rows[: stop - start] for rows, (start, stop) in zip(everyone, shares, strict=True)])
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0][context.start : context.stop] * context.count, None, None
+
+
+def bounds(total: int, number: int, count: int) -> tuple[int, int]:
+    """Where the share of one of ``count`` begins and ends among ``total``, as evenly as can be."""
+    return number * total // count, (number + 1) * total // count
+
+
+def is_one_of_several() -> bool:
+    """Whether ``torchrun`` has started this process and others."""
+    return TorchElasticEnvironment.detect() and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def join(train: TrainSettings) -> Ranks:
+    """Take this process's place among the ranks, with its device and precision.
+
+    Raises:
+        InputError: the accelerator cannot be used here.
+    """
+    on_cuda = train.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    bf16 = train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported())
+    precision: Precision = "bf16-mixed" if bf16 else "32-true"
+    try:
+        if is_one_of_several():
+            here = int(os.environ["LOCAL_WORLD_SIZE"])
+            fabric = Fabric(
+                accelerator=train.accelerator,
+                strategy=DDPStrategy(timeout=PATIENCE, gradient_as_bucket_view=True),
+                devices=here,
+                num_nodes=int(os.environ["WORLD_SIZE"]) // here,
+                precision=precision,
+            )
+        else:
+            fabric = Fabric(accelerator=train.accelerator, devices=1, precision=precision)
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"train.accelerator {train.accelerator} cannot be used here: {error}") from None
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
+    torch.use_deterministic_algorithms(train.deterministic)
+    return Ranks(fabric)

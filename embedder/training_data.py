@@ -1,0 +1,107 @@
+"""The photos of a run: read, parted, each decoded once, and the same on all ranks."""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from embedder.batches import report_left_out
+from embedder.config import Config
+from embedder.data.catalog import Catalog, read_source
+from embedder.data.photos import TrainingPhotos, check_photos, load_training_photos
+from embedder.data.splits import Split, is_zero_shot, split
+from embedder.ranks import Ranks
+from eval.errors import InputError, first_few
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on and is validated by.
+
+    Attributes:
+        photos: trained on, all readable.
+        ids: their photo ids.
+        views: random views of them.
+        validation: held out; may be empty.
+        protocol: zero-shot or closed-set.
+        catalog_digest: of all that was named, with each file's size and time of change.
+        photos_digest: of what is trained on and held out, by contents and labels.
+    """
+
+    photos: Catalog
+    ids: list[str]
+    views: TrainingPhotos
+    validation: Catalog
+    protocol: str
+    catalog_digest: str
+    photos_digest: str
+
+
+def load_training_data(config: Config, ranks: Ranks) -> TrainingData:
+    """Read the catalog and split it; leave out what cannot be decoded, and say so.
+
+    Raises:
+        InputError: settings and photos do not go together, or ranks see different photos.
+    """
+    data = config.data
+    catalog, parts = ranks.together(lambda: _read(config))
+    check_same_on_all(ranks, dict(zip(catalog.paths, catalog.labels, strict=True)))
+    training = ranks.together(lambda: load_training_photos(parts.training, config, ranks))
+    held_out = ranks.together(lambda: check_photos(parts.validation, data.on_bad_image, ranks))
+    (photos, ids, left_out, views), (validation, held_out_ids, also_left_out) = training, held_out
+    check_same_on_all(ranks, dict(zip([*photos.paths, *validation.paths], [*ids, *held_out_ids], strict=True)))
+    if ranks.first:
+        report_left_out([*left_out, *also_left_out])
+        _say_what_is_scarce(config, photos, validation)
+    protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
+    seen = [ids, photos.labels, held_out_ids, validation.labels]
+    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+    return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digest)
+
+
+def check_same_on_all(ranks: Ranks, photos: Mapping[str, str | None]) -> None:
+    """Refuse to train where ranks see different photos.
+
+    Args:
+        ranks: each with its own.
+        photos: what is known of each (its label, or the id of its contents), by its path.
+
+    Raises:
+        InputError: names the first rank that differs from rank 0, and a photo in which it does.
+    """
+    digests = ranks.exchange(hashlib.sha256(json.dumps(sorted(photos.items())).encode()).hexdigest())
+    if len(set(digests)) == 1:
+        return
+    first = ranks.from_first(lambda: photos)
+    different = sorted(path for path, _ in first.items() ^ photos.items())
+
+    def compare() -> None:
+        if different:
+            raise InputError(
+                f"it sees other photos than rank 0: {len(photos)} that can be read, not {len(first)}; the first that "
+                f"differs is {different[0]}. Give every machine the same files"
+            )
+
+    ranks.together(compare)
+
+
+def _read(config: Config) -> tuple[Catalog, Split]:
+    """The catalog that the settings name, and its parts."""
+    catalog = read_source(config.data.name, config.data.root)
+    return catalog, split(catalog, config.data.protocol, config.data.validation, config.seed)
+
+
+def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) -> None:
+    """Tell of photos too few to validate by, or to train on."""
+    if not config.train.epochs:
+        return
+    if not len(validation) and config.data.validation == "auto":
+        spare = "no class has photos to spare for validation, so the last epoch is exported, not the best"
+        print(spare, file=sys.stderr)
+    alone = [label for label, count in Counter(photos.labels).items() if count == 1]
+    if alone:
+        named = first_few(list(map(str, alone)))
+        told = f"classes with a single photo to train on, of which views must do: {len(alone)} ({named})"
+        print(told, file=sys.stderr)

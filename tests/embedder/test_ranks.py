@@ -1,0 +1,165 @@
+"""Several processes train as one: the same weights, the same validation, and an end with a reason."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from embedder import checkpoint
+from embedder.config import Config, LossSettings
+from embedder.ranks import bounds
+from embedder.train import fit
+from tests.embedder.rank_worker import first_gradients
+
+HERE = Path(__file__).parent
+LOSSES = {
+    "triplet": LossSettings("triplet", miner="semi-hard"),
+    "arcface": LossSettings("arcface"),
+    "proxy-anchor": LossSettings("proxy-anchor"),
+    "memory": LossSettings("contrastive", memory=27, memory_start=2),
+}
+
+
+def torchrun(jobs: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Do the jobs in two processes."""
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(HERE / "rank_worker.py"), str(folder / "jobs.json")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def base(config: Config) -> Config:
+    """About 50 steps in float64 without dropout, of batches that two processes cannot halve."""
+    train = replace(config.train, epochs=13, batch_size=9, photos_per_class=3, ema=0.0, precision="64")
+    return replace(config, model=replace(config.model, dropout=0.0), train=train)
+
+
+@pytest.fixture(scope="module")
+def single(base: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What one process gives with each loss."""
+    folder = tmp_path_factory.mktemp("single")
+    return {name: fit(replace(base, loss=loss), folder / name) for name, loss in LOSSES.items()}
+
+
+@pytest.fixture(scope="module")
+def double(base: Config, single: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes give: with each loss, in chunks, stopped and gone on with; and first gradients in float32."""
+    folder = tmp_path_factory.mktemp("double")
+    jobs: list[dict[str, Any]] = []
+    for name, loss in LOSSES.items():
+        config = replace(base, loss=loss)
+        short = replace(config, train=replace(config.train, precision="32"))
+        jobs.append({"config": asdict(config), "run": str(folder / name)})
+        jobs.append({"config": asdict(short), "run": str(folder / "none"), "gradients": str(folder / f"{name}")})
+    arcface = replace(base, loss=LOSSES["arcface"])
+    chunked = replace(arcface, train=replace(base.train, chunk_size=2))
+    jobs.append({"config": asdict(chunked), "run": str(folder / "chunked")})
+    fate = {"rank": 1, "step": 6, "what": "be asked to stop"}
+    jobs.append({"config": asdict(arcface), "run": str(folder / "stopped"), "fate": fate})
+    done = torchrun(jobs, folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], tolerance: float) -> None:
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        assert torch.allclose(values, other[name], rtol=0, atol=tolerance), name
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state = checkpoint.load(run / "last.ckpt")
+    assert state["step"] >= 50
+    tensors = {**state["network"], **state["loss"]}
+    return {name: value for name, value in tensors.items() if value.is_floating_point()}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_processes_give_the_weights_of_one(single: dict[str, Path], double: Path, name: str) -> None:
+    assert_close(weights(single[name]), weights(double / name), 1e-6)
+    assert all(value.dtype == torch.float64 for value in weights(double / name).values())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_first_gradients_are_those_of_one(base: Config, double: Path, tmp_path: Path, name: str) -> None:
+    short = replace(base, loss=LOSSES[name], train=replace(base.train, precision="32"))
+    expected = first_gradients(short, tmp_path)
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    assert largest > 1e-2
+    for rank in range(2):
+        assert_close(expected, torch.load(double / f"{name}-{rank}.pt"), 1e-5 * max(1.0, largest))
+
+
+def test_chunks_on_two_processes_give_the_weights_of_one(single: dict[str, Path], double: Path) -> None:
+    assert_close(weights(single["arcface"]), weights(double / "chunked"), 1e-6)
+
+
+def test_validation_is_shared_and_nothing_is_counted_twice(single: dict[str, Path], double: Path) -> None:
+    """Of 12 photos each process embeds 6; the scores are those of one."""
+    logs = [[*csv.DictReader((run / "log.csv").open())] for run in (single["arcface"], double / "arcface")]
+    assert len(logs[0]) == len(logs[1])
+    for one, other in zip(*logs, strict=True):
+        for name in one.keys() - {"seconds", "images_per_second"}:
+            assert float(one[name] or 0) == pytest.approx(float(other[name] or 0), abs=1e-5), name
+    assert float(logs[0][0]["queries"]) == 12
+
+
+def test_a_run_of_two_is_gone_on_with_by_one(base: Config, single: dict[str, Path], double: Path) -> None:
+    """One of the two was asked to stop, and both did, at the same step."""
+    state = checkpoint.load(double / "stopped" / "last.ckpt")
+    assert state["step"] == 7
+    assert not (double / "stopped" / "embedder.onnx").exists()
+    fit(replace(base, loss=LOSSES["arcface"]), double / "stopped")
+    assert_close(weights(single["arcface"]), weights(double / "stopped"), 1e-6)
+
+
+def test_a_rank_that_dies_ends_the_run(base: Config, tmp_path: Path) -> None:
+    job = {"config": asdict(base), "run": str(tmp_path / "run"), "fate": {"rank": 1, "step": 2, "what": "die"}}
+    done = torchrun([job], tmp_path)
+    assert done.returncode
+    assert "exitcode  : 7" in done.stderr
+    assert not (tmp_path / "run" / "embedder.onnx").exists()
+
+
+def test_a_rank_that_fails_says_why(base: Config, tmp_path: Path) -> None:
+    job = {"config": asdict(base), "run": str(tmp_path / "run")}
+    done = torchrun([{**job, "fate": {"rank": 1, "step": 2, "what": "lose a photo"}}], tmp_path)
+    assert done.returncode
+    assert "error: rank 1 on " in done.stderr
+    assert "gone.jpg: it is not there any more" in done.stderr
+
+
+def test_ranks_that_see_different_files_do_not_begin(base: Config, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "other")
+    shutil.copy(photos / "kind1" / "0.png", tmp_path / "other" / "kind0" / "3.png")
+    roots = {"0": str(photos), "1": str(tmp_path / "other")}
+    job = {"config": asdict(base), "run": str(tmp_path / "run"), "roots": roots}
+    done = torchrun([job], tmp_path)
+    assert done.returncode
+    assert "error: rank 1 on " in done.stderr
+    assert f"the first that differs is {Path('kind0/3.png')}" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_batch_norm_cannot_be_synchronised_on_a_cpu(base: Config, tmp_path: Path) -> None:
+    loose = replace(base, model=replace(base.model, freeze_batch_norm=False))
+    done = torchrun([{"config": asdict(loose), "run": str(tmp_path / "run")}], tmp_path)
+    assert done.returncode
+    assert "batch norm cannot be synchronised between processes on a CPU" in done.stderr
+
+
+@pytest.mark.parametrize(("total", "count"), [(9, 2), (64, 8), (3, 5), (0, 3)])
+def test_shares_leave_nothing_out_and_nothing_twice(total: int, count: int) -> None:
+    shares = [range(*bounds(total, number, count)) for number in range(count)]
+    assert [row for share in shares for row in share] == list(range(total))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
