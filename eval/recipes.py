@@ -38,19 +38,16 @@ def layers(file: str | Path, above: tuple[Path, ...] = ()) -> list[str]:
 
 
 def _parted(path: Path) -> tuple[str, str | None]:
-    """A file's YAML without its ``base``, and that base; none where it names none or cannot be read.
-
-    It is parted as YAML's nodes, so that every value stays as it is written.
-    """
+    """A file's YAML without its ``base``, and that base; none where it names none or cannot be read."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return "", None  # whoever reads the settings says what is wrong
-    pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    base = next((value for key, value in pairs if key.value == BASE), None)
-    if base is None:
+    if not isinstance(settings, dict) or BASE not in settings:
         return "", None
-    if not isinstance(base, yaml.ScalarNode) or not base.value:
-        raise InputError(f"{path}: {BASE} must be the path of another settings file, relative to this one")
-    rest = [pair for pair in pairs if pair[0].value != BASE]
-    return yaml.serialize(yaml.MappingNode("tag:yaml.org,2002:map", rest)), base.value
+    base = settings.pop(BASE)
+    if not isinstance(base, str) or not base:
+        raise InputError(
+            f"{path}: {BASE} is {base!r}; it must be the path of another settings file, relative to this one"
+        )
+    return yaml.safe_dump(settings), base

@@ -101,7 +101,7 @@ def test_a_base_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("base", ["[a, b]", "{a: b}", "''", "null"])
 def test_a_base_that_is_no_path(tmp_path: Path, base: str) -> None:
     write(tmp_path, top=f"base: {base}\n")
-    with pytest.raises(InputError, match="base"):
+    with pytest.raises(InputError, match=r"top: base is .*; it must be the path of another settings file"):
         settings(tmp_path / "top")
 
 
