@@ -5,7 +5,6 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
-from typing import Any
 
 from embedder.data.catalog import ROLE, Catalog, read_catalog
 from embedder.data.splits import Part, Protocol
@@ -55,9 +54,9 @@ def main(
     """Embed a data set's test photos, evaluate them by its own published protocol, and print the row among others.
 
     Under the zero-shot protocol the test photos search each other, or the queries the gallery where a data set parts
-    them; under the closed-set protocol they search the training photos. Figures are printed only beside those of the same data set and protocol, and of whole photos or of
-    photos cut to their box, as these here are. Each has its backbone, dimension, pixels and pretraining beside it,
-    which account for more of a figure than the method does.
+    them; under the closed-set protocol they search the training photos. Figures are printed only beside those of the
+    same data set and protocol, and of whole photos or of photos cut to their box, as these here are. Each has its
+    backbone, dimension, pixels and pretraining beside it, which account for more of a figure than the method does.
 
     Args:
         embedder: a run folder or an embedder.onnx; one that was trained with --train.epochs 0 gives the row of the
