@@ -3,7 +3,8 @@
 Parameters before ``*`` are positional, those after it are options (``--on-bad-image`` or ``--on_bad_image``),
 ``*photos`` takes several, and a parameter whose type is a dataclass becomes a group of keys (``--data.size``) that a
 YAML file given by ``--config`` may set as well. ``jsonargparse`` parses and checks; this room adds what it does not
-give: plain on/off flags, several positional values, one-line errors, the nearest right name for a misspelt flag or key.
+give: plain on/off flags, several positional values, files that build on one another, one-line errors, the nearest right
+name for a misspelt flag or key.
 """
 
 import argparse
@@ -23,7 +24,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from eval.errors import InputError, unknown
 from eval.files import at_home
+from eval.recipes import layers
 
+CONFIG = "config"
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 MISSPELT_KEYS = (
     r"Group '([\w.]+)' does not accept option '([\w.]+)'",
@@ -111,7 +114,8 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
     types = get_type_hints(main)
     types.pop("return", None)
     if any(map(dataclasses.is_dataclass, types.values())):
-        parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
+        settings_file = "YAML file with any of the keys below, and base, the path from it to one that it builds on"
+        parser.add_argument(f"--{CONFIG}", action="config", help=f"{settings_file}; of several the last one wins")
     for name, parameter in inspect.signature(main).parameters.items():
         required = parameter.default is parameter.empty
         settings: dict[str, Any] = {"type": types[name], "help": texts.get(name), **_choices(types[name])}
@@ -161,6 +165,8 @@ def _plain(arguments: list[str], types: dict[str, Any], positional: Collection[s
             yield f"--{off}=false"
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
             yield f"--{name}=true"
+        elif name == CONFIG and name in types and (equals or rest):
+            yield from (f"--{name}={layer}" for layer in layers(value if equals else rest.pop(0)))
         else:
             _check_known(name, types, positional)
             yield f"--{name}{equals}{value}"

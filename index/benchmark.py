@@ -5,10 +5,9 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
-from typing import Any
 
-from embedder.data.catalog import Catalog, read_catalog
-from embedder.data.splits import Protocol
+from embedder.data.catalog import ROLE, Catalog, read_catalog
+from embedder.data.splits import Part, Protocol
 from embedder.embed import main as embed
 from embedder.runtime import Embedder
 from eval.bootstrap import Interval
@@ -54,10 +53,10 @@ def main(
 ) -> Benchmark:
     """Embed a data set's test photos, evaluate them by its own published protocol, and print the row among others.
 
-    Under the zero-shot protocol the test photos search each other; under the closed-set protocol they search the
-    training photos. Figures are printed only beside those of the same data set and protocol, and of whole photos or of
-    photos cut to their box, as these here are. Each has its backbone, dimension, pixels and pretraining beside it,
-    which account for more of a figure than the method does.
+    Under the zero-shot protocol the test photos search each other, or the queries the gallery where a data set parts
+    them; under the closed-set protocol they search the training photos. Figures are printed only beside those of the
+    same data set and protocol, and of whole photos or of photos cut to their box, as these here are. Each has its
+    backbone, dimension, pixels and pretraining beside it, which account for more of a figure than the method does.
 
     Args:
         embedder: a run folder or an embedder.onnx; one that was trained with --train.epochs 0 gives the row of the
@@ -75,9 +74,9 @@ def main(
     protocol = _protocol(catalog, images, protocol)
     name = f"{catalog.name}-{catalog.digest()[:8]}-{model.fingerprint[:8]}"
     photos = "box" if catalog.cut_out or any(catalog.boxes) else "whole"
-    parts = ["test"] if protocol == "zero-shot" else ["test", "train"]
     queries, *others = [
-        _embedded(embedder, images, part, protocol, out / f"{name}-{protocol}-{part}", overwrite) for part in parts
+        _embedded(embedder, images, part, protocol, out / f"{name}-{protocol}-{part}", overwrite)
+        for part in _parts(catalog, protocol)
     ]
     references = others[0] if others else None
     evaluation = evaluate(queries, references, NEIGHBOURS.get(catalog.name, USUAL_NEIGHBOURS))
@@ -114,8 +113,15 @@ def _protocol(catalog: Catalog, images: str, asked: Protocol) -> Protocol:
     return "closed-set"
 
 
+def _parts(catalog: Catalog, protocol: Protocol) -> list[Part]:
+    """Which photos search, and which are searched; the first ones search each other where they are alone."""
+    if protocol == "closed-set":
+        return ["test", "train"]
+    return ["query", "gallery"] if ROLE in catalog.table.column_names else ["test"]
+
+
 def _embedded(
-    embedder: Path, images: str, part: Any, protocol: Protocol, folder: Path, overwrite: bool
+    embedder: Path, images: str, part: Part, protocol: Protocol, folder: Path, overwrite: bool
 ) -> EmbeddingSet:
     """The vectors of a part of the photos."""
     with redirect_stdout(sys.stderr):  # where the other command would print its path

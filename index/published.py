@@ -6,8 +6,9 @@ from importlib.resources import files
 
 TABLE = "published.csv"
 
-NEIGHBOURS = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30)}
-"""The k of the recall@k that is published for a data set (Oh Song et al. 2016, section 6; Liu et al. 2016)."""
+NEIGHBOURS = {"sop": (1, 10, 100, 1000), "inshop": (1, 10, 20, 30), "inat2018": (1, 4, 16, 32)}
+"""The k of the recall@k that is published for a data set (Oh Song et al. 2016, section 6; Liu et al. 2016; Brown et al.
+2020)."""
 
 USUAL_NEIGHBOURS = (1, 2, 4, 8)
 """The same for all other data sets (Oh Song et al. 2016, section 6)."""

@@ -86,6 +86,7 @@ class Catalog:
         name: the reader's name.
         class_split: the classes of the zero-shot protocol, where the data set has one.
         cut_out: whether the photos have been cut to their subject by whoever made the data set.
+        no_split: where such classes are published but not here, what is missing; no others are then taken instead.
 
     Raises:
         InputError: a column is missing or of another type, a split is neither ``train`` nor ``test``, a box has no
@@ -97,6 +98,7 @@ class Catalog:
     name: str
     class_split: ClassSplit | None = None
     cut_out: bool = False
+    no_split: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root.absolute())

@@ -50,8 +50,8 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
         seed: of the choice of photos.
 
     Raises:
-        InputError: a photo has no label, fewer than two classes remain to train on, or nothing is held out although
-            it should be.
+        InputError: a photo has no label, the published classes of the zero-shot protocol are not there, fewer than two
+            classes remain to train on, or nothing is held out although it should be.
     """
     catalog.check_labelled("training")
     trainable, test = _sides(catalog, protocol)
@@ -135,6 +135,8 @@ def _sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray
     declared = catalog.class_split
     if declared is not None:
         return _of_classes(catalog, declared.training + declared.validation), _of_classes(catalog, declared.test)
+    if catalog.no_split:
+        raise InputError(f"{catalog.root}: {catalog.no_split}")
     half = (len(catalog.classes) + 1) // 2
     return catalog.codes < half, catalog.codes >= half
 

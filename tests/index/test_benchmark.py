@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from embedder import embed as embed_room
+from embedder.data import inshop
 from embedder.data.cars98 import FIRST
 from embedder.data.catalog import Catalog, ClassSplit, label_column
+from embedder.data.layout import Counts
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
@@ -51,6 +53,23 @@ def test_a_zero_shot_data_set_searches_itself(tiny_embedder, tmp_path, monkeypat
     assert set(queries.labels) == set(names[66:])
     assert found.row.protocol == "zero-shot"
     assert found.row.recall_at_1 == evaluate(queries).means()["recall@1"]
+
+
+def test_queries_search_the_gallery_where_a_data_set_parts_them(tiny_embedder, tmp_path, monkeypatch):
+    monkeypatch.setattr(inshop, "PUBLISHED", Counts(photos=30, classes=6, training=10, test=20))
+    monkeypatch.setattr(inshop, "HELD_OUT", 1)
+    lines = ["30", "image_name item_id evaluation_status"]
+    for number in range(30):
+        item, photo = divmod(number, 5)
+        path = f"img/WOMEN/Tees/id_{item}/{photo}.jpg"
+        write_photo(tmp_path / path, item, number)
+        lines.append(f"{path} id_{item} {'train' if item < 2 else 'query' if photo < 2 else 'gallery'}")
+    (tmp_path / "list_eval_partition.txt").write_text("\n".join(lines))
+    found = main(tiny_embedder, f"inshop:{tmp_path}", out=tmp_path / "out")
+    parts = [EmbeddingSet.load(next((tmp_path / "out").glob(f"*-{part}"))) for part in ("query", "gallery")]
+    assert [len(one) for one in parts] == [8, 12]
+    assert found.row.recall_at_1 == evaluate(*parts).means()["recall@1"]
+    assert found.leaks.queries == 8
 
 
 def test_the_row_stands_among_published_ones_of_its_own_kind(tiny_embedder, divided, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import pytest
 from embedder.data import inat2018, inat2021
 from embedder.data.catalog import read_catalog
 from embedder.data.layout import Counts
+from embedder.data.splits import part, split
 from eval.errors import InputError
 
 SPECIES = 12
@@ -122,3 +123,71 @@ def test_what_is_missing_and_other_counts(laid_out, monkeypatch):
     (root / train_list).unlink()
     with pytest.raises(InputError, match=r"is missing; .*visipedia/inat_comp"):
         reader.read(root)
+
+
+of_2018 = pytest.mark.parametrize("laid_out", ["inat2018"], indirect=True)
+
+
+@pytest.fixture
+def retrieval(laid_out, monkeypatch):
+    """The lists of the zero-shot protocol of 2018: all photos of eight species for training, of four for the test."""
+    _, root, *_ = laid_out
+    monkeypatch.setattr(inat2018, "RETRIEVAL_PHOTOS", {"train": 32, "test": 16})
+    monkeypatch.setattr(inat2018, "HELD_OUT", 2)
+    sides = {"train": [3, 1, 2, 8, 9, 10, 5, 4], "test": [0, 6, 7, 11]}
+    for side, numbers in sides.items():
+        paths = [f"train_val2018/Aves/{number}/{photo}.jpg" for number in numbers for photo in (0, 1, 2, 9)]
+        (root / f"Inaturalist_{side}_set1.txt").write_text("\n".join(paths) + "\n")
+    return root
+
+
+@of_2018
+def test_the_zero_shot_protocol_takes_all_photos_of_the_listed_species(retrieval):
+    catalog = inat2018.read(retrieval)
+    parts = split(catalog)
+    assert [len(one) for one in (parts.training, parts.validation, parts.test)] == [24, 8, 16]
+    assert set(parts.test.labels) == {f"Genus{number // 2} species{number}" for number in (0, 6, 7, 11)}
+    assert set(parts.validation.labels) == {"Genus2 species5", "Genus2 species4"}
+    assert [len(part(catalog, side, "closed-set")) for side in ("train", "test")] == [36, 12]
+
+
+@of_2018
+def test_the_lists_may_lie_in_the_folder_that_they_are_packed_in(retrieval):
+    (retrieval / "Inat_dataset_splits").mkdir()
+    for file in retrieval.glob("Inaturalist_*"):
+        file.rename(retrieval / "Inat_dataset_splits" / file.name)
+    assert len(inat2018.read(retrieval).class_split.test) == 4
+
+
+@of_2018
+def test_without_the_lists_it_is_closed_set_and_no_other_species_are_taken_instead(laid_out):
+    catalog = inat2018.read(laid_out[1])
+    assert len(split(catalog).test) == 12
+    for chosen in (split, lambda photos, protocol: part(photos, "test", protocol)):
+        with pytest.raises(InputError, match=r"needs Inaturalist_train_set1.txt and .*Andrew-Brown1/Smooth_AP"):
+            chosen(catalog.select(range(40)), "zero-shot")
+
+
+@of_2018
+@pytest.mark.parametrize(
+    ("side", "line", "message"),
+    [
+        ("train", None, "train_set1.txt lists 31 photos where 32 are due"),
+        ("test", None, "test_set1.txt lists 15 photos where 16 are due"),
+        ("train", "train_val2018/Aves/3/7.jpg", r"lists 'train_val2018/Aves/3/7.jpg', which is no photo of inat2018"),
+        ("train", "train_val2018/Aves/0/9.jpg", "species Genus0 species0 is both in training and in the test"),
+    ],
+)
+def test_lists_of_the_zero_shot_protocol_that_do_not_fit(retrieval, side, line, message):
+    file = retrieval / f"Inaturalist_{side}_set1.txt"
+    file.write_text("\n".join([*file.read_text().splitlines()[1:], *filter(None, [line])]))
+    with pytest.raises(InputError, match=message):
+        inat2018.read(retrieval)
+
+
+@of_2018
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_one_list_of_the_zero_shot_protocol_alone(retrieval, side):
+    (retrieval / f"Inaturalist_{side}_set1.txt").unlink()
+    with pytest.raises(InputError, match=f"{side}_set1.txt is missing; the zero-shot protocol of inat2018 needs"):
+        inat2018.read(retrieval)
