@@ -23,7 +23,6 @@ from embedder.batches import embed_whole
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.catalog import read_catalog
 from embedder.data.splits import part
-from embedder.ranks import join
 from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.validation import validate
@@ -67,10 +66,10 @@ def train(config: Config, run: Path) -> None:
     fit(config, run)
     seconds = time.perf_counter() - started
     rows = checkpoint.load(run / "last.ckpt")["rows"]
-    trainer = Trainer(config, run, join(config.train))
+    trainer = Trainer(config, run)
     trainer.network.load_state_dict(checkpoint.load(run / "best.ckpt")["network"])
     test = part(read_catalog("drawn_birds"), "test")
-    scores = validate(trainer.network, test, trainer.preprocessing, trainer.ranks)
+    scores = validate(trainer.network, test, trainer.preprocessing)
     print(
         f"{run.name}: {rows[-1]['images_per_second']:.0f} images/s in the last epoch, {seconds:.0f} s in all, "
         f"recall@1 of unseen species {scores['recall@1']:.4f}",
@@ -80,7 +79,7 @@ def train(config: Config, run: Path) -> None:
 
 def resume(config: Config, out: Path) -> None:
     """Stop a training in its middle, go on, and compare the bits with those of one that was not stopped."""
-    stop_at = Trainer(config, out / "looked-at", join(config.train)).steps // 2
+    stop_at = Trainer(config, out / "looked-at").steps // 2
     step = Trainer._step
 
     def dying(self: Trainer, *batch: torch.Tensor) -> None:
@@ -106,7 +105,7 @@ def embed(config: Config, run: Path, device: str) -> None:
     embedder = Embedder.open(run)
     test = part(read_catalog("drawn_birds"), "test")
     pixels = np.stack([embedder.preprocessing(open_image(test.file(row))) for row in range(len(test))])
-    trainer = Trainer(config, run, join(config.train))
+    trainer = Trainer(config, run)
     trainer.network.load_state_dict(checkpoint.load(run / "best.ckpt")["network"])
     network = trainer.network.eval()
 

@@ -71,7 +71,6 @@ def images_per_second(options: argparse.Namespace) -> float:
     from embedder.data.loading import make_loader
     from embedder.data.photos import EpochBatches
     from embedder.log import RunLog
-    from embedder.ranks import join
     from embedder.trainer import Trainer
 
     cache = str(options.work / "cache") if options.way == "cached" else None
@@ -79,9 +78,9 @@ def images_per_second(options: argparse.Namespace) -> float:
     train = TrainSettings(epochs=1000, batch_size=options.batch, photos_per_class=4)
     model = ModelSettings(frozen_stages=options.frozen_stages)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Config(data=data, model=model, train=train), Path(folder), join(train))
+        trainer = Trainer(Config(data=data, model=model, train=train), Path(folder))
         trainer.log = RunLog(Path(folder), [], 0)
-        batches = EpochBatches(trainer.sampler, 0, WARM_UP + options.steps, trainer.ranks)
+        batches = EpochBatches(trainer.sampler, 0, WARM_UP + options.steps)
 
         def random_batches() -> Iterator[tuple[torch.Tensor, torch.Tensor, None]]:
             size = (options.batch, options.size, options.size, 3)

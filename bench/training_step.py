@@ -87,7 +87,6 @@ def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None
     """The trainer's own step, with everything that it does in one."""
     from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
     from embedder.log import RunLog
-    from embedder.ranks import join
     from embedder.trainer import Trainer
 
     folder = Path(tempfile.mkdtemp())
@@ -99,7 +98,7 @@ def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None
         LossSettings(),
         TrainSettings(batch_size=len(labels), photos_per_class=PHOTOS_PER_CLASS),
     )
-    trainer = Trainer(config, folder, join(config.train))
+    trainer = Trainer(config, folder)
     trainer.log = RunLog(folder, [], 0)
     return lambda: trainer._step(images, labels)
 

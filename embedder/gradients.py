@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from embedder.losses import LossResult
@@ -37,18 +38,26 @@ class Gradients:
     """What leaves a step's gradients in the parameters of network and loss, the same on every rank."""
 
     def __init__(
-        self, ranks: Ranks, network: nn.Module, loss: Callable[[Tensor, Tensor], LossResult], seed: int, chunk_size: int
+        self,
+        fabric: Fabric,
+        ranks: Ranks,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], LossResult],
+        seed: int,
+        chunk_size: int,
     ) -> None:
         """Remember what computes.
 
         Args:
+            fabric: device and precision.
             ranks: who share the batch.
             network: as ``Fabric.setup`` gives it.
             loss: vectors [B, D] and labels [B] to a number.
             seed: of dropout and of random miners.
             chunk_size: photos that go through the network at once; 0 for all of a rank's.
         """
-        self.ranks, self.network, self.loss, self.seed, self.chunk_size = ranks, network, loss, seed, chunk_size
+        self.fabric, self.ranks = fabric, ranks
+        self.network, self.loss, self.seed, self.chunk_size = network, loss, seed, chunk_size
 
     def add(self, step: int, images: Tensor, labels: Tensor, total: int, replicated: Iterable[Tensor]) -> Step:
         """Add the gradients of one batch.
@@ -70,7 +79,7 @@ class Gradients:
             seed_torch("loss", self.seed, step)  # the same on every rank, however many photos each has embedded
             loss = self.loss(vectors, labels)
         with stage("backward"):
-            self.ranks.fabric.backward(loss.value)
+            self.fabric.backward(loss.value)
             if cached:
                 assert own.grad is not None
                 self._second_pass(step, chunks, torch.split(own.grad, self.chunk_size))
@@ -81,8 +90,8 @@ class Gradients:
         """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""
         for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
             alone = self.ranks.count > 1 and number < len(chunks) - 1
-            with self.ranks.fabric.no_backward_sync(self.network) if alone else nullcontext():  # type: ignore[arg-type]
-                self.ranks.fabric.backward(self._embed(step, number, chunk), gradient)
+            with self.fabric.no_backward_sync(self.network) if alone else nullcontext():  # type: ignore[arg-type]
+                self.fabric.backward(self._embed(step, number, chunk), gradient)
 
     def _embed(self, step: int, chunk: int, images: Tensor) -> Tensor:
         """The vectors of a chunk, whose dropout is the same whenever it is asked for."""

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, NoReturn, TypeVar, cast
 
@@ -30,23 +31,25 @@ PATIENCE = timedelta(hours=1)
 """How long a rank waits for the others, who may be validating; one that has died is noticed at once."""
 
 
+@dataclass(frozen=True)
 class Ranks:
     """This process among all those of a training.
 
     Attributes:
-        fabric: its device and precision.
         rank: its number.
         count: how many there are.
         machine: the number of its machine.
         local: its number on its machine.
         local_count: how many there are on its machine.
+        device: where its tensors are.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self.fabric = fabric
-        self.rank, self.count = fabric.global_rank, fabric.world_size
-        self.machine, self.local = fabric.node_rank, fabric.local_rank
-        self.local_count = int(os.environ["LOCAL_WORLD_SIZE"]) if self.count > 1 else 1
+    rank: int = 0
+    count: int = 1
+    machine: int = 0
+    local: int = 0
+    local_count: int = 1
+    device: str = "cpu"
 
     @property
     def first(self) -> bool:
@@ -94,8 +97,10 @@ class Ranks:
 
     def from_first(self, work: Callable[[], Result]) -> Result:
         """What ``work`` returns on the first rank, which alone does it; fails as ``together`` does."""
-        result: Any = self.together(work if self.first else lambda: None)
-        return cast(Result, self.fabric.broadcast(result))
+        results: list[Any] = [self.together(work if self.first else lambda: None)]
+        if self.count > 1:
+            dist.broadcast_object_list(results, 0)
+        return cast(Result, results[0])
 
     def on_this_machine(self, work: Callable[[Sequence[int]], list[Result]], count: int) -> list[Result]:
         """What ``work`` gives for the numbers from 0 to ``count`` less 1, of which each rank of a machine does some."""
@@ -107,7 +112,7 @@ class Ranks:
         """Whether anyone's flag is set."""
         if self.count == 1:
             return flag
-        flags = torch.tensor(int(flag), device=self.fabric.device)
+        flags = torch.tensor(int(flag), device=self.device)
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return bool(flags)
 
@@ -185,8 +190,12 @@ def is_one_of_several() -> bool:
     return TorchElasticEnvironment.detect() and int(os.environ["WORLD_SIZE"]) > 1
 
 
-def join(train: TrainSettings) -> Ranks:
-    """Take this process's place among the ranks, with its device and precision.
+ALONE = Ranks()
+"""A process that trains by itself."""
+
+
+def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
+    """Take this process's place among the ranks; the first of the two has its device and precision.
 
     Raises:
         InputError: the accelerator cannot be used here.
@@ -212,4 +221,7 @@ def join(train: TrainSettings) -> Ranks:
     if fabric.device.type == "cpu":
         keep_freed_memory()
     torch.use_deterministic_algorithms(train.deterministic)
-    return Ranks(fabric)
+    if fabric.world_size == 1:
+        return fabric, Ranks(device=str(fabric.device))
+    local = fabric.local_rank, int(os.environ["LOCAL_WORLD_SIZE"])
+    return fabric, Ranks(fabric.global_rank, fabric.world_size, fabric.node_rank, *local, str(fabric.device))

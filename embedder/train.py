@@ -107,11 +107,10 @@ def _train(config: Config, run: Path, overwrite: bool) -> None:
         from embedder.ranks import join  # noqa: PLC0415
         from embedder.trainer import Trainer  # noqa: PLC0415
 
-    ranks = join(config.train)
-    if several and not overwrite and ranks.from_first(lambda: is_finished(config, run)):
+    if several and not overwrite and join(config.train)[1].from_first(lambda: is_finished(config, run)):
         return
-    trainer = Trainer(config, run, ranks)
-    if ranks.first:
+    trainer = Trainer(config, run)
+    if trainer.ranks.first:
         if overwrite:
             clear(run)
         with replacing(run / CONFIG) as beside:

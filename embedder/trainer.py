@@ -30,7 +30,7 @@ from embedder.model.network import Network, build_network, parameter_groups
 from embedder.outcome import SELECTION, export_best
 from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
-from embedder.ranks import Ranks
+from embedder.ranks import Ranks, join
 from embedder.schedule import learning_rate_share
 from embedder.training_data import load_training_data
 from embedder.validation import validate
@@ -41,19 +41,18 @@ from eval.stages import awaited, stage
 class Trainer:
     """A run's parts, where it stands, and what it has seen in the epoch so far."""
 
-    def __init__(self, config: Config, folder: Path, ranks: Ranks) -> None:
+    def __init__(self, config: Config, folder: Path) -> None:
         """Build every part; nothing is written yet.
 
         Args:
             config: the settings.
             folder: of the run, which the first rank alone reads and writes.
-            ranks: who train together.
 
         Raises:
             InputError: settings and photos cannot be used together.
         """
         self.config, self.folder = config, folder
-        self.ranks, self.fabric = ranks, ranks.fabric
+        self.fabric, self.ranks = join(config.train)
         with stage("check the photos"):
             self.data = load_training_data(config, self.ranks)
         with stage("build the network"):
@@ -88,7 +87,7 @@ class Trainer:
             if not any(parameter.requires_grad for parameter in self.network.parameters()):
                 raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
             forward, self.optimizer = self.fabric.setup(self.network, torch.optim.AdamW(groups))
-            self.gradients = Gradients(self.ranks, forward, self.loss, config.seed, train.chunk_size)
+            self.gradients = Gradients(self.fabric, self.ranks, forward, self.loss, config.seed, train.chunk_size)
             self.ranks.align(self.loss.parameters())
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
@@ -295,7 +294,7 @@ def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
     freeze = "freeze it (--model.freeze_batch_norm true, and no --model.norm batch)"
     if chunk_size:
         raise InputError(f"train.chunk_size is {chunk_size}, but batch norm needs the whole batch at once; {freeze}")
-    if ranks.count > 1 and ranks.fabric.device.type == "cpu":
+    if ranks.count > 1 and ranks.device == "cpu":
         raise InputError(f"batch norm cannot be synchronised between processes on a CPU; {freeze}")
     if ranks.count == 1:
         return

@@ -11,7 +11,7 @@ from embedder.data.catalog import Catalog
 from embedder.model.network import Network
 from embedder.prefetch import batched, prefetched
 from embedder.preprocess import Preprocessing
-from embedder.ranks import Ranks
+from embedder.ranks import ALONE, Ranks
 from embedder.runtime import BATCH
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet
@@ -19,7 +19,7 @@ from eval.evaluation import evaluate
 from eval.images import open_image
 
 
-def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ranks: Ranks) -> dict[str, float]:
+def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ranks: Ranks = ALONE) -> dict[str, float]:
     """The means of the retrieval metrics over ``photos``, each searched for among the others.
 
     Args:

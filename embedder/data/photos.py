@@ -18,7 +18,7 @@ from embedder.data.squares import Squares, make_squares, square_side
 from embedder.prefetch import prefetched
 from embedder.preprocess import MARGIN
 from embedder.randomness import keyed_generator
-from embedder.ranks import Ranks
+from embedder.ranks import ALONE, Ranks
 from eval.cores import available_cores
 from eval.errors import InputError
 from eval.files import at_home
@@ -116,7 +116,7 @@ class EpochBatches:
     sampler: ClassBalancedSampler
     first: int
     last: int
-    ranks: Ranks
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return self.last - self.first
@@ -131,7 +131,7 @@ class EpochBatches:
 
 
 def check_photos(
-    catalog: Catalog, on_bad_image: OnBadImage, ranks: Ranks
+    catalog: Catalog, on_bad_image: OnBadImage = "skip", ranks: Ranks = ALONE
 ) -> tuple[Catalog, list[str], list[dict[str, str]]]:
     """Decode every photo once, before training.
 
@@ -156,7 +156,7 @@ def check_photos(
 
 
 def load_training_photos(
-    catalog: Catalog, config: Config, ranks: Ranks
+    catalog: Catalog, config: Config, ranks: Ranks = ALONE
 ) -> tuple[Catalog, list[str], list[dict[str, str]], TrainingPhotos]:
     """Decode every photo once before training, and keep what comes of it where ``data.cache`` says so.
 

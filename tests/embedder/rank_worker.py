@@ -16,7 +16,6 @@ import torch
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
-from embedder.ranks import join
 from embedder.train import fit
 from embedder.trainer import Trainer
 from eval.command import run as run_command
@@ -38,7 +37,7 @@ def settings(plain: dict[str, Any]) -> Config:
 
 def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     """The gradients of a run's first step."""
-    trainer = Trainer(config, folder, join(config.train))
+    trainer = Trainer(config, folder)
     loader = make_loader(trainer.data.views, EpochBatches(trainer.sampler, 0, 1, trainer.ranks))
     images, labels, _ = next(loader)
     trainer.network.train()

@@ -15,7 +15,6 @@ import yaml
 from embedder import Embedder
 from embedder.config import Config, DataSettings, LossSettings
 from embedder.data.catalog import Catalog, ClassSplit, label_column
-from embedder.ranks import join
 from embedder.train import default_name, fit, main, next_command, settled
 from embedder.trainer import Trainer
 from eval.errors import InputError
@@ -76,7 +75,7 @@ def test_the_profile_names_each_stage(config: Config, tmp_path: Path, capsys: py
 def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) -> None:
     frozen = replace(config, train=replace(config.train, epochs=0))
     run = fit(frozen, tmp_path / "frozen")
-    network = Trainer(settled(frozen), tmp_path / "again", join(frozen.train)).network.eval()
+    network = Trainer(settled(frozen), tmp_path / "again").network.eval()
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
         pooled = network.pooling(

@@ -15,7 +15,6 @@ from PIL import Image
 
 from embedder import Embedder, checkpoint, trainer
 from embedder.config import AugmentSettings, Config, LossSettings
-from embedder.ranks import join
 from embedder.schedule import learning_rate_share
 from embedder.train import fit
 from embedder.trainer import Trainer
@@ -182,13 +181,13 @@ def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> 
 
 def test_no_test_class_is_trained_on_or_chosen_by(config: Config, tmp_path: Path) -> None:
     halved = replace(config, data=replace(config.data, protocol="zero-shot"))
-    data = Trainer(halved, tmp_path / "run", join(config.train)).data
+    data = Trainer(halved, tmp_path / "run").data
     assert set(data.photos.labels) == {"kind0", "kind1"}
     assert set(data.validation.labels) == {"kind2", "kind3"}  # 4 to 7 are the test
 
 
 def test_the_best_weights_are_exported(config: Config, whole: Path, tmp_path: Path) -> None:
-    network = Trainer(config, tmp_path / "again", join(config.train)).network.eval()
+    network = Trainer(config, tmp_path / "again").network.eval()
     network.load_state_dict(weights(whole, "best.ckpt"))
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     with torch.no_grad():
@@ -213,7 +212,7 @@ def test_a_collapse_is_called_so(config: Config, tmp_path: Path, capsys: pytest.
 
 
 def test_the_loss_s_own_weights_are_trained_at_their_own_rate(config: Config, whole: Path, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path / "run", join(config.train))
+    trainer = Trainer(config, tmp_path / "run")
     (own,) = trainer.loss.parameters()
     (group,) = [g for g in trainer.optimizer.param_groups if any(p is own for p in g["params"])]
     assert group["peak"] == pytest.approx(100 * config.train.learning_rate)

@@ -5,14 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder.config import ModelSettings, TrainSettings
+from embedder.config import ModelSettings
 from embedder.data.catalog import read_catalog
 from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
-from embedder.ranks import join
 from embedder.validation import embed, validate
-
-ALONE = join(TrainSettings(accelerator="cpu"))
 
 
 @pytest.fixture
@@ -37,17 +34,17 @@ def test_it_is_what_plain_formulas_give(photos: Path) -> None:
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)
     hits = [catalog.labels[row] == catalog.labels[best] for row, best in enumerate(similarity.argmax(axis=1))]
-    assert validate(network, catalog, preprocessing, ALONE)["recall@1"] == pytest.approx(np.mean(hits))
+    assert validate(network, catalog, preprocessing)["recall@1"] == pytest.approx(np.mean(hits))
 
 
 def test_nothing_held_out_gives_no_metrics(photos: Path) -> None:
     network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
-    assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32), ALONE) == {}
+    assert validate(network, read_catalog(str(photos)).select(np.zeros(40, dtype=bool)), Preprocessing(32)) == {}
 
 
 def test_photos_without_another_of_their_class_are_counted(photos: Path) -> None:
     network = build_network(ModelSettings(backbone="timm:test_efficientnet", weights="random", dimension=8))
     catalog = read_catalog(str(photos))
-    found = validate(network, catalog.select([0, 1, 20]), Preprocessing(32), ALONE)
+    found = validate(network, catalog.select([0, 1, 20]), Preprocessing(32))
     assert (found["queries"], found["left_out"]) == (2, 1)
-    assert validate(network, catalog.select([0, 20]), Preprocessing(32), ALONE) == {}
+    assert validate(network, catalog.select([0, 20]), Preprocessing(32)) == {}

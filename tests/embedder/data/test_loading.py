@@ -4,24 +4,21 @@ import time
 import pytest
 import torch
 
-from embedder.config import AugmentSettings, TrainSettings
+from embedder.config import AugmentSettings
 from embedder.data.catalog import read_catalog
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
-from embedder.ranks import join
-
-ALONE = join(TrainSettings(accelerator="cpu"))
 
 
 @pytest.fixture
 def photos(photo_folder):
-    catalog, ids, _ = check_photos(read_catalog(photo_folder), "skip", ALONE)
+    catalog, ids, _ = check_photos(read_catalog(photo_folder))
     return TrainingPhotos(catalog, ids, AugmentSettings(), 8, 0)
 
 
 def batches(photos, count):
-    return EpochBatches(ClassBalancedSampler(photos.codes, 4, 2, 0), 0, count, ALONE)
+    return EpochBatches(ClassBalancedSampler(photos.codes, 4, 2, 0), 0, count)
 
 
 @pytest.mark.parametrize(("ahead", "made"), [(0, 1), (2, 3)])

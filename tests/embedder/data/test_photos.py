@@ -6,22 +6,19 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder.config import AugmentSettings, TrainSettings
+from embedder.config import AugmentSettings
 from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, LostPhoto, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
-from embedder.ranks import join
 from eval.errors import InputError
-
-ALONE = join(TrainSettings(accelerator="cpu"))
 
 STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
 """Settings under which a view is the whole photo, squashed to a square."""
 
 
 def make(folder, settings=None, size=24, seed=5):
-    catalog, ids, _ = check_photos(read_catalog(folder), "skip", ALONE)
+    catalog, ids, _ = check_photos(read_catalog(folder))
     return catalog, TrainingPhotos(catalog, ids, settings or AugmentSettings(hue=0.1, erase=0.5), size, seed)
 
 
@@ -32,7 +29,7 @@ def loaded(photos, batches, workers):
 
 def test_any_number_of_workers_gives_the_same_pixels(photo_folder):
     catalog, photos = make(photo_folder)
-    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 6, 2, 0), 0, 5, ALONE)
+    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 6, 2, 0), 0, 5)
     alone = loaded(photos, batches, 1)
     assert [images.shape for images, _, _ in alone] == [(6, 24, 24, 3)] * 5
     assert alone[0][0].dtype == torch.uint8
@@ -51,7 +48,7 @@ def test_a_view_depends_on_seed_epoch_photo_and_view_alone(photo_folder):
     views = {(e, r, v): photos.view((e, r, v)).tobytes() for e in range(2) for r in range(12) for v in range(2)}
     assert len(set(views.values())) == len(views)
     mixed = catalog.select(np.arange(12)[::-1])
-    _, ids, _ = check_photos(mixed, "skip", ALONE)
+    _, ids, _ = check_photos(mixed)
     turned = TrainingPhotos(mixed, ids, AugmentSettings(hue=0.1, erase=0.5), 24, 5)
     for (epoch, row, view), pixels in views.items():
         assert turned.view((epoch, 11 - row, view)).tobytes() == pixels
@@ -79,7 +76,7 @@ def test_only_the_box_is_seen(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     box = pa.array([[20, 10, 50, 30], None], TYPES["box"])
     table = pa.table({"path": ["a.png", "a.png"], "label": label_column(["x", "y"]), "box": box})
-    catalog, ids, _ = check_photos(Catalog(table, tmp_path, "test"), "skip", ALONE)
+    catalog, ids, _ = check_photos(Catalog(table, tmp_path, "test"))
     photos = TrainingPhotos(catalog, ids, STILL, 8, 0)
     assert np.unique(photos.view((0, 0, 0)).reshape(-1, 3), axis=0).tolist() == [[10, 200, 30]]
     assert photos.view((0, 1, 0))[0, 0].tolist() == [0, 0, 0]
@@ -92,7 +89,7 @@ def test_only_the_box_is_seen(tmp_path):
 def test_a_photo_that_is_lost_is_named_in_one_line(photo_folder, ahead):
     catalog, photos = make(photo_folder)
     (photo_folder / "raven" / "2.png").unlink()
-    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 12, 4, 0), 0, 1, ALONE)
+    batches = EpochBatches(ClassBalancedSampler(catalog.codes, 12, 4, 0), 0, 1)
     with pytest.raises(LostPhoto) as error:
         next(make_loader(photos, batches, ahead=ahead))
     file = photo_folder / "raven" / "2.png"
@@ -108,11 +105,11 @@ def test_batches_of_a_run_go_on_from_any_step(photo_folder):
     catalog, _ = make(photo_folder)
     sampler = ClassBalancedSampler(catalog.codes, 4, 2, 0)
     assert sampler.steps == 3
-    whole = list(EpochBatches(sampler, 0, 8, ALONE))
+    whole = list(EpochBatches(sampler, 0, 8))
     assert whole[4] == [(1, *draw) for draw in sampler.batches(1)[1]]
     assert [key[0] for batch in whole for key in batch[:1]] == [0, 0, 0, 1, 1, 1, 2, 2]
     for first in range(9):
-        rest = EpochBatches(sampler, first, 8, ALONE)
+        rest = EpochBatches(sampler, first, 8)
         assert list(rest) == whole[first:]
         assert len(rest) == 8 - first
 
@@ -129,7 +126,7 @@ def mixed_folder(photo_folder):
 
 
 def test_unreadable_photos_are_left_out_with_their_reasons(mixed_folder):
-    catalog, ids, left_out = check_photos(read_catalog(mixed_folder), "skip", ALONE)
+    catalog, ids, left_out = check_photos(read_catalog(mixed_folder))
     assert [entry["path"] for entry in left_out] == ["crow/text.jpg", "jay/empty.png", "rook/1.png"]
     assert left_out[1]["reason"] == "is empty"
     assert all(entry["reason"] for entry in left_out)
@@ -140,14 +137,14 @@ def test_unreadable_photos_are_left_out_with_their_reasons(mixed_folder):
 
 def test_unreadable_photos_can_be_an_error(mixed_folder):
     with pytest.raises(InputError, match=r"3 of 14 photos in .* cannot be read \(first: crow/text.jpg: not an image"):
-        check_photos(read_catalog(mixed_folder), "error", ALONE)
+        check_photos(read_catalog(mixed_folder), "error")
 
 
 def test_nothing_readable_is_an_error(tmp_path):
     (tmp_path / "a.jpg").write_text("not a photo")
     with pytest.raises(InputError, match="1 of 1 photos"):
-        check_photos(read_catalog(tmp_path), "skip", ALONE)
+        check_photos(read_catalog(tmp_path))
 
 
 def test_an_empty_catalog_stays_empty(photo_folder):
-    assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]), "skip", ALONE)] == [0, 0, 0]
+    assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]))] == [0, 0, 0]

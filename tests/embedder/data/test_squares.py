@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import AugmentSettings, Config, DataSettings, TrainSettings
+from embedder.config import AugmentSettings, Config, DataSettings
 from embedder.data.catalog import read_catalog
 from embedder.data.photos import TrainingPhotos, check_photos, load_training_photos
 from embedder.data.squares import make_squares, square_side
-from embedder.ranks import join
 from eval import images
 from eval.errors import InputError
 from eval.images import BadImage, open_image
-
-ALONE = join(TrainSettings(accelerator="cpu"))
 
 SIZE = 32
 SIDE = 40  # 32 / sqrt(0.7), rounded up to a multiple of 8
@@ -50,7 +47,7 @@ def test_squares_are_the_photos_squashed(folder, tmp_path):
     catalog, told = read_catalog(folder), []
     squares, outcomes = make_squares(catalog, SIDE, tmp_path / "cache", told.append)
     assert sum(told) == len(catalog) == 7
-    _, ids, left_out = check_photos(catalog, "skip", ALONE)
+    _, ids, left_out = check_photos(catalog)
     assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ids
     reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, BadImage)]
     assert (
@@ -94,7 +91,7 @@ def test_views_of_squares_are_those_of_the_photos(folder, tmp_path):
     for cache in (None, tmp_path / "cache"):
         made = config(folder, cache)
         made.augment = settings
-        photos, ids, left_out, dataset = load_training_photos(read_catalog(folder), made, ALONE)
+        photos, ids, left_out, dataset = load_training_photos(read_catalog(folder), made)
         assert (len(photos), len(ids), len(left_out), len(dataset)) == (5, 5, 2, 5)
         views.append(np.stack([dataset.view((epoch, row, 0)) for row in range(5) for epoch in range(6)]).astype(int))
     differences = np.abs(views[0] - views[1])
@@ -132,7 +129,7 @@ def test_squares_of_some_photos(folder, tmp_path):
 
 
 def test_a_photo_may_be_gone_once_it_is_decoded(folder, tmp_path):
-    _, _, _, dataset = load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache"), ALONE)
+    _, _, _, dataset = load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache"))
     for path in (folder / "wren").iterdir():
         path.unlink()
     assert dataset.view((0, 2, 0)).shape == (SIZE, SIZE, 3)
@@ -141,4 +138,4 @@ def test_a_photo_may_be_gone_once_it_is_decoded(folder, tmp_path):
 
 def test_bad_photos_may_be_refused(folder, tmp_path):
     with pytest.raises(InputError, match=r"2 of 7 photos in .* cannot be read"):
-        load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache", on_bad_image="error"), ALONE)
+        load_training_photos(read_catalog(folder), config(folder, tmp_path / "cache", on_bad_image="error"))
