@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.data.detect import reader_of
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
@@ -30,15 +31,20 @@ READERS = {
     "drawn_birds": "embedder.data.drawn_birds",
     "flowers102": "embedder.data.flowers102",
     "folder": "embedder.data.folder",
+    "huggingface": "embedder.data.huggingface",
     "inat2018": "embedder.data.inat2018",
     "inat2021": "embedder.data.inat2021",
     "inshop": "embedder.data.inshop",
     "nabirds": "embedder.data.nabirds",
     "sop": "embedder.data.sop",
     "table": "embedder.data.table",
+    "webdataset": "embedder.data.webdataset",
 }
 DATA_SETS = [name for name in READERS if name not in {"folder", "table"}]
 """What people are told of; plain folders and tables are read by their paths alone."""
+
+PLUGINS = "fieldmark.readers"
+"""The entry points by which installed packages add readers."""
 
 RESERVED = {"id", TRAINED_ON, CLASS_TRAINED_ON, PICTURE_HASH, "thumbnail_offset", "thumbnail_size"}
 """Columns that embedding and indexing add."""
@@ -267,8 +273,8 @@ def read_catalog(spec: str | Path) -> Catalog:
     path = at_home(text)
     if _key(name) in READERS and (root or _key(name) in ROOTLESS):
         return read_named(name, Path(root) if root else None)
-    if path.exists():
-        return read_named("folder" if path.is_dir() else "table", path)
+    if found := reader_of(path):
+        return read_named(found, path)
     if _key(name) in READERS or (colon and len(name) > 1 and not {"/", "\\"} & set(name)):
         return read_named(name, None)
     raise InputError(

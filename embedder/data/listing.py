@@ -83,30 +83,44 @@ def read_listing(file: Path) -> Listing:
 
 def without_others(listing: Listing) -> Listing:
     """A list that somebody else has made, without the columns that no catalog can hold; they are named."""
-    others = [
-        name for name, column in listing.columns.items() if not is_plain(column.type) and name not in (*LISTS, "label")
-    ]
-    if others:
-        print(f"columns that are neither text nor whole numbers are left out: {', '.join(others)}", file=sys.stderr)
-    return replace(listing, columns={name: values for name, values in listing.columns.items() if name not in others})
+    columns = {
+        name: column for name, column in listing.columns.items() if is_plain(column.type) or name in (*LISTS, "label")
+    }
+    _tell_left_out([name for name in listing.columns if name not in columns])
+    return replace(listing, columns=columns)
 
 
-def column_of(values: Sequence[Any], called: str) -> pa.Array:
-    """A column of what JSON holds: text and whole numbers may be mixed.
+def columns_of(rows: Sequence[Mapping[str, Any]], file: Path) -> dict[str, pa.Array]:
+    """Columns of objects as JSON has them; those that no catalog can hold are left out and named.
 
     Args:
-        values: ``[N]``.
-        called: file and column, for errors.
+        rows: ``[N]``, each with the columns that it has.
+        file: where they are from.
 
     Raises:
-        InputError: the values are of kinds that do not fit together.
+        InputError: a column that may hold lists holds something else beside them.
     """
-    if {bool} != {type(value) for value in values} - {type(None)}:
-        values = [str(value) if isinstance(value, int) else value for value in values]
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{called} mixes values of several kinds ({error})") from None
+    columns: dict[str, pa.Array] = {}
+    others = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        if {type(value) for value in values} <= {str, int, bool, type(None)}:
+            columns[name] = pa.array([None if value is None else str(value) for value in values], pa.string())
+        elif name in (*LISTS, "label"):
+            try:
+                columns[name] = pa.array(values)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise InputError(f"{file}: the column {name!r} mixes values of several kinds ({error})") from None
+        else:
+            others.append(name)
+    _tell_left_out(others)
+    return columns
+
+
+def _tell_left_out(names: Sequence[str]) -> None:
+    """Say which columns are lost."""
+    if names:
+        print(f"columns that are neither text nor whole numbers are left out: {', '.join(names)}", file=sys.stderr)
 
 
 def _read_csv(file: Path) -> Listing:
@@ -165,10 +179,7 @@ def _read_jsonl(file: Path) -> Listing:
         raise InputError(f"{file} is not in UTF-8; save it as UTF-8") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{file}, line {number}: {error}; it must be one JSON object") from None
-    names = dict.fromkeys(name for row in rows.values() for name in row)
-    columns = {
-        name: column_of([row.get(name) for row in rows.values()], f"{file}: the column {name!r}") for name in names
-    }
+    columns = columns_of([*rows.values()], file)
     return Listing(file, file.parent, columns, [f"line {number}" for number in rows])
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
-from embedder.data.layout import SPLIT_NAMES, check_listed, official_splits
+from embedder.data.detect import SPLIT_NAMES
+from embedder.data.layout import check_listed, official_splits
 from embedder.data.listing import Listing, read_listing
 from embedder.data.taxa import with_taxa
 from eval.errors import InputError
@@ -112,6 +113,7 @@ def _labels(listing: Listing) -> pa.DictionaryArray:
     present = {label for label in labels if label is not None}
     column = listing.columns["label"]
     if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([column]) if isinstance(column, pa.Array) else column
         declared = column.unify_dictionaries().chunk(0).dictionary.cast(pa.string()).to_pylist()
         return label_column(labels, [name for name in declared if name in present])
     if all(name.isdecimal() for name in present):
