@@ -10,9 +10,6 @@ import os
 import re
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 SUFFIXES = frozenset({
     ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
     ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif",
@@ -71,6 +68,8 @@ def _names_files(file: Path) -> bool:
     """Whether a list has a column ``file_name``, without which it is about something else."""
     try:
         if file.suffix == ".parquet":
+            import pyarrow.parquet as pq  # noqa: PLC0415 - takes time, and nearly nobody has such a list
+
             return "file_name" in pq.read_schema(file).names
         with file.open(encoding="utf-8-sig") as stream:
             first = stream.readline()
@@ -78,7 +77,7 @@ def _names_files(file: Path) -> bool:
             return "file_name" in [name.strip() for name in re.split(r'[,;\t"]', first)]
         found = json.loads(first)
         return isinstance(found, dict) and "file_name" in found
-    except (ValueError, OSError, pa.ArrowInvalid):
+    except (ValueError, OSError):
         return False
 
 
