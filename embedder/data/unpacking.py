@@ -83,7 +83,7 @@ def unpacked(source: Source) -> Catalog:
     for folder in _folders(source.root):
         if (folder / MANIFEST).is_file() and read_json(folder / MANIFEST).get("made_from") == made_from:
             return replace(read(folder / TABLE), name=source.reader)
-    folder = next(folder for folder in _folders(source.root) if os.access(_existing(folder.parent), os.W_OK))
+    folder = _writable(source.root)
     with alone(folder.parent):  # wait for another process that unpacks them
         if not _is_made(folder, made_from):
             _check_room(source, folder)
@@ -115,6 +115,17 @@ def _folders(root: Path) -> list[Path]:
     name = place.name.replace("{", "").replace("}", "")
     digest = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
     return [place.with_name(f"{name}{UNPACKED}"), cache_folder(f"{name}-{digest}{UNPACKED}")]
+
+
+def _writable(root: Path) -> Path:
+    """The first of these folders that may be made."""
+    for folder in _folders(root):
+        if os.access(_existing(folder.parent), os.W_OK):
+            return folder
+    raise InputError(
+        f"the photos in {root} are unpacked once, and neither beside them nor in the cache folder is it allowed to write; "
+        "name a folder in FIELDMARK_CACHE"
+    )
 
 
 def _existing(folder: Path) -> Path:
