@@ -123,8 +123,8 @@ def _writable(root: Path) -> Path:
         if os.access(_existing(folder.parent), os.W_OK):
             return folder
     raise InputError(
-        f"the photos in {root} are unpacked once, and neither beside them nor in the cache folder is it allowed to write; "
-        "name a folder in FIELDMARK_CACHE"
+        f"the photos in {root} are unpacked once, and neither beside them nor in the cache folder is it allowed to "
+        "write; name a folder in FIELDMARK_CACHE"
     )
 
 
@@ -165,7 +165,7 @@ def _unpack(source: Source, folder: Path) -> pa.Table:
             for photo in source.read(shard):
                 path = f"{name}/{photo.name}"
                 _write(folder / path, photo, shard)
-                os.utime(folder / path, ns=(time, time))  # unpacked again, it is the same photo to who goes by its time
+                os.utime(folder / path, ns=(time, time))  # unpacked again, it is the same photo
                 rows.append({"path": path, **photo.columns})
                 places.append(f"{name}: {photo.place}")
                 progress.update(len(photo.content))

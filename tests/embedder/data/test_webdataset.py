@@ -194,6 +194,9 @@ def test_a_shard_that_is_cut_short_wherever_it_is(shard):
         file.write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"a.tar is (no tar file, )?cut short or damaged"):
             read(file)
+    file.write_bytes(whole[: end + 512] + b"x" * 512)
+    with pytest.raises(InputError, match=f"a.tar is cut short or damaged at byte {end}"):
+        read(file)
     file.write_bytes(whole[: end + 1024])
     assert len(read(file)) == 2
 
