@@ -81,7 +81,7 @@ def _names_files(file: Path) -> bool:
         return False
 
 
-def _is_of_shards(root: Path, within: bool = False) -> bool:
+def _is_of_shards(root: Path) -> bool:
     """Whether a folder holds tar files and no photos, or nothing but folders of splits that do."""
     shards, folders = 0, []
     for entry in os.scandir(root):
@@ -90,11 +90,7 @@ def _is_of_shards(root: Path, within: bool = False) -> bool:
             continue
         if entry.is_dir():
             folders.append(Path(entry.path))
-        if suffix in SUFFIXES or (folders and (within or folders[-1].name.lower() not in SPLIT_NAMES)):
+        if suffix in SUFFIXES or (folders and folders[-1].name.lower() not in SPLIT_NAMES):
             return False
         shards += suffix == ".tar"
-    return (
-        all(_is_of_shards(one, within=True) for one in folders)
-        if folders and not shards
-        else shards > 0 == len(folders)
-    )
+    return all(_is_of_shards(one) for one in folders) if folders and not shards else shards > 0 == len(folders)

@@ -217,8 +217,8 @@ def test_photos_with_metadata(touch, capsys):
 
 
 def test_a_column_counts_before_a_folder(touch):
-    root = touch(["train/1.jpg", "test/2.jpg"])
-    table = pa.table({"file_name": ["train/1.jpg", "test/2.jpg"], "label": ["x", "y"], "split": ["test", "train"]})
+    root = touch(["train/a/1.jpg", "test/b/2.jpg"])
+    table = pa.table({"file_name": ["train/a/1.jpg", "test/b/2.jpg"], "label": ["x", "y"], "split": ["test", "train"]})
     pq.write_table(table, root / "metadata.parquet")
     catalog = read_catalog(root)
     assert catalog.labels == ["x", "y"]
