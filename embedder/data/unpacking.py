@@ -81,7 +81,7 @@ def unpacked(source: Source) -> Catalog:
     """
     made_from = {"reader": source.reader, "version": 1, "files": [_state(source.root, file) for file in source.files]}
     for folder in _folders(source.root):
-        if (folder / MANIFEST).is_file() and read_json(folder / MANIFEST).get("made_from") == made_from:
+        if _manifest(folder).get("made_from") == made_from:
             return replace(read(folder / TABLE), name=source.reader)
     folder = _writable(source.root)
     with alone(folder.parent):  # wait for another process that unpacks them
@@ -135,11 +135,17 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a folder says of itself; nothing where it is not ours."""
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
 def _is_made(folder: Path, made_from: dict[str, Any]) -> bool:
     """Whether the folder holds the photos of these files; whatever is not ours stays."""
     if not folder.exists():
         return False
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
+    manifest = _manifest(folder)
     if manifest.get("made_from") == made_from:
         return True
     return already_made(folder, KIND, made_from, True, names=manifest.get("holds", ()))

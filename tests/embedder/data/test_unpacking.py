@@ -74,6 +74,10 @@ def test_somebodys_own_folder_stays(source, tmp_path):
     mine.touch()
     with pytest.raises(InputError, match="set-photos exists and is not of the kind 'unpacked photos'"):
         unpacked(source("1.png"))
+    (mine.parent / "manifest.json").write_text("[]")
+    with pytest.raises(InputError, match="set-photos exists and is not of the kind 'unpacked photos'"):
+        unpacked(source("1.png"))
+    (mine.parent / "manifest.json").unlink()
     mine.unlink()
     unpacked(source("1.png"))
     mine.touch()
