@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from embedder.data.detect import reader_of
+from embedder.data.plugins import plugins
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
@@ -30,12 +32,14 @@ READERS = {
     "drawn_birds": "embedder.data.drawn_birds",
     "flowers102": "embedder.data.flowers102",
     "folder": "embedder.data.folder",
+    "huggingface": "embedder.data.huggingface",
     "inat2018": "embedder.data.inat2018",
     "inat2021": "embedder.data.inat2021",
     "inshop": "embedder.data.inshop",
     "nabirds": "embedder.data.nabirds",
     "sop": "embedder.data.sop",
     "table": "embedder.data.table",
+    "webdataset": "embedder.data.webdataset",
 }
 DATA_SETS = [name for name in READERS if name not in {"folder", "table"}]
 """What people are told of; plain folders and tables are read by their paths alone."""
@@ -257,9 +261,10 @@ def read_catalog(spec: str | Path) -> Catalog:
     """Read the photos that were named on the command line.
 
     Args:
-        spec: a folder, a .csv or .parquet file, or ``NAME:ROOT`` with the name of a reader. Only known names count,
-            so that ``C:/photos`` stays a folder; ``drawn_birds`` needs no root. ``~`` is the home folder, and hyphens
-            and underscores are equal in names.
+        spec: a folder, a .csv or .parquet file, shards (``embedder.data.detect`` tells which), or ``NAME:ROOT`` with
+            the name of a reader, of ours or of an installed package. Only known names count, so that ``C:/photos``
+            stays a folder; ``drawn_birds`` needs no root. ``~`` is the home folder, and hyphens and underscores are
+            equal in names.
 
     Raises:
         InputError: there is nothing of that name, or its reader does not find what it needs.
@@ -267,11 +272,14 @@ def read_catalog(spec: str | Path) -> Catalog:
     text = str(spec)
     name, colon, root = text.partition(":")
     path = at_home(text)
+    named = colon and len(name) > 1 and not {"/", "\\"} & set(name)
     if _key(name) in READERS and (root or _key(name) in ROOTLESS):
         return read_named(name, Path(root) if root else None)
-    if path.exists():
-        return read_named("folder" if path.is_dir() else "table", path)
-    if _key(name) in READERS or (colon and len(name) > 1 and not {"/", "\\"} & set(name)):
+    if named and root and _key(name) in plugins():
+        return read_named(name, Path(root))
+    if found := reader_of(path):
+        return read_named(found, path)
+    if _key(name) in READERS or named:
         return read_named(name, None)
     raise InputError(
         f"{text} does not exist; give a folder of photos, a .csv or .parquet table, or NAME:ROOT with one of the names "
@@ -294,16 +302,22 @@ def read_named(name: str, root: Path | None) -> Catalog:
     """Read a data set by its reader's name.
 
     Args:
-        name: a name of ``READERS``; hyphens and underscores are equal.
+        name: a name of ``READERS``, or of an installed package's reader; hyphens and underscores are equal.
         root: where it lies; None for the default place of a reader that has one.
 
     Raises:
         InputError: there is no such reader, or it does not find what it needs.
     """
-    if _key(name) not in READERS:
-        raise unknown("data set", name, DATA_SETS)
+    others = plugins() if _key(name) not in READERS else {}
+    if _key(name) not in (READERS.keys() | others):
+        raise unknown("data set", name, [*DATA_SETS, *others])
     if root is None and _key(name) not in ROOTLESS:
         raise InputError(f"{name} needs the place where it lies: {name}:ROOT")
+    if root and _key(name) in others:
+        catalog = others[_key(name)](at_home(root))
+        if not isinstance(catalog, Catalog):
+            raise InputError(f"the reader {name!r} has made a {type(catalog).__name__}; it must make a Catalog")
+        return catalog
     reader = import_module(READERS[_key(name)])
     return reader.read(root and at_home(root))
 

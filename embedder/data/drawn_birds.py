@@ -19,6 +19,7 @@ from embedder.data.catalog import TYPES, Catalog, ClassSplit, label_column
 from embedder.data.drawing.bird import DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATION
 from embedder.data.drawing.plate import plate as draw_plate
+from embedder.data.layout import cache_folder
 from eval.command import run
 from eval.errors import InputError, unknown
 from eval.files import MANIFEST, alone, already_made, new_folder, replacing, write_json
@@ -28,6 +29,7 @@ VERSION = 1
 PHOTOS_PER_SPECIES = 48
 SIDE = 160
 TABLE = "birds.feather"
+CACHED = f"drawn-birds-{VERSION}"
 
 
 def read(root: Path | None = None) -> Catalog:
@@ -39,18 +41,12 @@ def read(root: Path | None = None) -> Catalog:
     Raises:
         InputError: ``root`` holds something else.
     """
-    folder = root or cache_folder()
+    folder = root or cache_folder(CACHED)
     if not (folder / MANIFEST).is_file():
         draw_photos(folder, tuple(SPECIES), PHOTOS_PER_SPECIES, SIDE)
     table = feather.read_table(folder / TABLE)
     whole = set(table["label"].unique().to_pylist()) == set(SPECIES)
     return Catalog(table, folder, "drawn_birds", ClassSplit(TRAINING, VALIDATION, TEST) if whole else None)
-
-
-def cache_folder() -> Path:
-    """Where the birds are drawn: in ``$FIELDMARK_CACHE``, ``$XDG_CACHE_HOME/fieldmark`` or ``~/.cache/fieldmark``."""
-    general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("FIELDMARK_CACHE") or Path(general) / "fieldmark") / f"drawn-birds-{VERSION}"
 
 
 def draw_photos(

@@ -9,15 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from embedder.data.catalog import Catalog, label_column
-from embedder.data.layout import SPLIT_NAMES, check_layout, official_splits
+from embedder.data.detect import SPLIT_NAMES, SUFFIXES
+from embedder.data.layout import check_layout, official_splits
 from eval.errors import InputError, first_few
-
-SUFFIXES = frozenset({
-    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
-    ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif",
-    ".tiff", ".webp"
-})  # fmt: skip
-"""Suffixes of the formats that ``eval.images`` opens; a fixed list, so that every machine finds the same photos."""
 
 Parts = tuple[str, ...]
 """A photo's path below the root, cut at the slashes."""

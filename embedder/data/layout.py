@@ -1,18 +1,14 @@
 """Whether a folder is laid out as the data set that it is said to be, told exactly where it is not."""
 
-from collections.abc import Collection, Sequence
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedder.data.catalog import Catalog, ClassSplit
+from embedder.data.detect import SPLIT_NAMES
 from eval.errors import InputError
-
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-}
-"""What people call the parts of a data set."""
 
 
 def official_splits(names: Collection[str]) -> dict[str, str]:
@@ -27,6 +23,41 @@ def official_splits(names: Collection[str]) -> dict[str, str]:
     kinds = {name: SPLIT_NAMES[name.lower()] for name in names}
     validation = "train" if "test" in kinds.values() else "test"
     return {name: validation if kind == "validation" else kind for name, kind in kinds.items()}
+
+
+def splits_by_name(shards: Mapping[str, Path], root: Path) -> dict[str, str | None]:
+    """The split of each packed file as its name has it, ``birds-train-000000``, or else its folder's; None in all.
+
+    Args:
+        shards: the files by their path below the root.
+        root: for errors.
+
+    Raises:
+        InputError: some names say what split they are of, and some do not.
+    """
+    splits = {name: _named_split(name) for name in shards}
+    silent = [name for name, split in splits.items() if split is None]
+    if silent and len(silent) < len(shards):
+        raise InputError(
+            f"{root}: the name of {shards[silent[0]].name} does not say which split it is of, and others do; put "
+            "train, validation or test into it"
+        )
+    return splits
+
+
+def _named_split(name: str) -> str | None:
+    """The split in the last part of a path that has a word for one."""
+    for part in reversed(name.split("/")):
+        words = {word for word in re.split(r"[^a-z]+", part.lower()) if word in SPLIT_NAMES}
+        if len({SPLIT_NAMES[word] for word in words}) == 1:
+            return SPLIT_NAMES[words.pop()]
+    return None
+
+
+def cache_folder(name: str) -> Path:
+    """A folder in ``$FIELDMARK_CACHE``, ``$XDG_CACHE_HOME/fieldmark`` or ``~/.cache/fieldmark``."""
+    general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("FIELDMARK_CACHE") or Path(general) / "fieldmark") / name
 
 
 def check_layout(root: Path, name: str, needed: Sequence[str], layout: str) -> None:

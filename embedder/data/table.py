@@ -1,159 +1,119 @@
 """A table of photos, ``.csv`` or ``.parquet``: one row a photo, paths absolute or relative to the table's own folder.
 
 Columns: ``path`` (needed), ``label``, ``split`` (train, test or validation), ``box`` (left, top, right, bottom in
-pixels of the upright photo: in a CSV four numbers with spaces between them, in Parquet a list), ``group`` (photos of
-one individual or burst), in Parquet also ``keypoints``. Other columns of text or whole numbers are carried along; one
-that is called ``id`` as ``source_id``, because an ``id`` here names the photo by its contents.
+pixels of the upright photo), ``keypoints`` (x, y, visible of each point, visible being 0 or 1, the same points in the
+same order in every photo), ``group`` (photos of one individual or burst), ``licence`` (or ``license``), and the levels
+above the label: ``genus``, ``family``, ``order``, ``taxonomic_class``, ``phylum``, ``kingdom``, or all in one column
+``taxonomy``, from the top to the genus, ``Aves/Passeriformes/Passeridae/Passer``. In a CSV the numbers of a box and of
+keypoints stand in one cell with spaces between them, in Parquet they are lists. Other columns of text or whole numbers
+are carried along; one that is called ``id`` as ``source_id``, because an ``id`` here names the photo by its contents.
+Columns without a name are left out.
 """
 
-import csv
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
-from embedder.data.layout import SPLIT_NAMES, check_listed, official_splits
+from embedder.data.detect import SPLIT_NAMES
+from embedder.data.layout import check_listed, official_splits
+from embedder.data.listing import Listing, read_listing
+from embedder.data.taxa import with_taxa
 from eval.errors import InputError
 from eval.files import at_home
-
-Values = list[str | None]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What stands in the file.
-
-    Attributes:
-        file: the file.
-        columns: its columns.
-        places: where each row stands, for errors: ``line 7``.
-    """
-
-    file: Path
-    columns: dict[str, pa.ChunkedArray | pa.Array]
-    places: Sequence[str]
-
-    def fault(self, row: int, what: str) -> InputError:
-        """The error for one row."""
-        return InputError(f"{self.file}, {self.places[row]}: {what}")
 
 
 def read(root: Path) -> Catalog:
     """Read a table of photos.
 
-    Classes are in the order of a Parquet file's categories, else sorted: as numbers where all are whole numbers, by
-    code point where not. Empty cells are unknown.
-
     Args:
         root: the file.
 
     Raises:
-        InputError: the file is not such a table, a value is not what its column holds, or photos are missing.
+        InputError: as for ``catalog_of``, or the file is no table.
     """
-    readers = {".csv": _read_csv, ".parquet": _read_parquet}
-    if not root.is_file() or root.suffix.lower() not in readers:
-        raise InputError(f"{root} is neither a folder nor a .csv or .parquet table")
-    rows = readers[root.suffix.lower()](root)
-    if "path" not in rows.columns:
-        raise InputError(f"{root}: the column 'path' is missing; found: {', '.join(rows.columns)}")
-    if not rows.places:
-        raise InputError(f"{root} lists no photos")
-    folder, paths = _located(rows)
-    check_listed(folder, paths, root)
+    return catalog_of(read_listing(root), "table")
+
+
+def catalog_of(listing: Listing, name: str) -> Catalog:
+    """The catalog of a list of photos.
+
+    Classes are in the order of a Parquet file's categories, else sorted: as numbers where all are whole numbers, by
+    code point where not. Empty cells are unknown.
+
+    Args:
+        listing: with the columns of a table.
+        name: the reader's.
+
+    Raises:
+        InputError: there is no such column, a value is not what its column holds, or photos are missing.
+    """
+    if "path" not in listing.columns:
+        raise InputError(f"{listing.file}: the column 'path' is missing; found: {', '.join(listing.columns)}")
+    if not listing.places:
+        raise InputError(f"{listing.file} lists no photos")
+    listing = with_taxa(_one_licence(listing))
+    folder, paths = _located(listing)
+    check_listed(folder, paths, listing.file)
     makers = {"split": _splits, "box": _boxes, "keypoints": _keypoints}
     columns = {
-        name: makers[name](rows) if name in makers else pa.array(_texts(rows, name), pa.string())
-        for name in rows.columns
+        column: makers[column](listing) if column in makers else pa.array(listing.texts(column), pa.string())
+        for column in listing.columns
+        if column != "label"
     }
-    columns |= {"path": pa.array(paths, pa.string()), "label": _labels(rows)}
-    columns = {("source_id" if name == "id" else name): values for name, values in columns.items()}
-    order = sorted(columns, key=lambda name: [*TYPES, name].index(name))
-    return Catalog(pa.table({name: columns[name] for name in order}), folder, "table")
+    columns |= {"path": pa.array(paths, pa.string()), "label": _labels(listing)}
+    columns = {("source_id" if column == "id" else column): values for column, values in columns.items()}
+    order = sorted(columns, key=lambda column: [*TYPES, column].index(column))
+    return Catalog(pa.table({column: columns[column] for column in order}), folder, name)
 
 
-def _read_csv(file: Path) -> Rows:
-    """A CSV file in UTF-8, every value as text.
-
-    The standard library's reader is used because it knows each row's line whatever is quoted or empty before it.
-    """
-    lines: dict[int, list[str]] = {}
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
-            for values in reader:
-                if values:
-                    lines[reader.line_num] = values
-    except UnicodeDecodeError:
-        raise InputError(f"{file} is not in UTF-8; save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{file}, line {reader.line_num}: {error}") from None
-    for number, values in lines.items():
-        if len(values) != len(header):
-            raise InputError(f"{file}, line {number}: {len(values)} values for {len(header)} columns: {values}")
-    if len(set(header)) < len(header):
-        raise InputError(f"{file}: two columns have the same name: {', '.join(header)}")
-    columns = zip(*lines.values(), strict=True) if lines else [()] * len(header)
-    arrays = {name: pa.array(values, pa.string()) for name, values in zip(header, columns, strict=True)}
-    return Rows(file, arrays, [f"line {number}" for number in lines])
+def _one_licence(listing: Listing) -> Listing:
+    """The same with ``licence`` in that spelling, so that whoever looks for it looks for one word."""
+    if "license" not in listing.columns:
+        return listing
+    if "licence" in listing.columns:
+        raise InputError(f"{listing.file} has a column 'licence' and a column 'license'; leave one of them out")
+    return replace(
+        listing,
+        columns={("licence" if name == "license" else name): values for name, values in listing.columns.items()},
+    )
 
 
-def _read_parquet(file: Path) -> Rows:
-    """A Parquet file."""
-    try:
-        table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file} is not a Parquet file: {error}") from None
-    columns = dict(zip(table.column_names, table.columns, strict=True))
-    return Rows(file, columns, [f"row {row + 1}" for row in range(table.num_rows)])
-
-
-def _texts(rows: Rows, name: str) -> Values:
-    """A column of text or whole numbers as text; empty text is unknown."""
-    column = rows.columns[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    kind = column.type
-    if not any(test(kind) for test in (pa.types.is_integer, pa.types.is_boolean, pa.types.is_null, _is_text)):
-        raise InputError(f"{rows.file}: the column {name!r} is {kind}; make it text or whole numbers, or leave it out")
-    return [value or None for value in column.cast(pa.string()).to_pylist()]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether a column is text of any kind."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-def _located(rows: Rows) -> tuple[Path, list[str]]:
+def _located(listing: Listing) -> tuple[Path, list[str]]:
     """The folder that paths are relative to, and the paths, with ``/``.
 
     It is the table's own. Where all paths are absolute, and some lead out of it, it is the photos' common one, or they
     would begin with ``..``.
     """
-    folder, given = rows.file.parent, []
-    for row, text in enumerate(_texts(rows, "path")):
+    folder, given = listing.folder, []
+    for row, text in enumerate(listing.texts("path")):
         if text is None:
-            raise rows.fault(row, "the path is empty")
-        given.append(at_home(text))
+            raise listing.fault(row, "the path is empty")
+        given.append(at_home(_slashes(listing.folder, text)))
     if all(path.is_absolute() for path in given):
         common = Path(os.path.commonpath([os.path.normpath(path.parent) for path in given]))
         folder = folder if common.is_relative_to(folder.absolute()) else common
     return folder, [(Path(os.path.relpath(path, folder)) if path.is_absolute() else path).as_posix() for path in given]
 
 
-def _labels(rows: Rows) -> pa.DictionaryArray:
+def _slashes(folder: Path, text: str) -> str:
+    r"""A path as Windows writes it, ``wren\1.jpg``, with slashes, unless a file is called so."""
+    return text if "\\" not in text or (folder / text).exists() else text.replace("\\", "/")
+
+
+def _labels(listing: Listing) -> pa.DictionaryArray:
     """The label column; all unknown where the file has none."""
-    if "label" not in rows.columns:
-        return label_column([None] * len(rows.places))
-    labels = _texts(rows, "label")
+    if "label" not in listing.columns:
+        return label_column([None] * len(listing.places))
+    labels = listing.texts("label")
     present = {label for label in labels if label is not None}
-    column = rows.columns["label"]
+    column = listing.columns["label"]
     if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([column]) if isinstance(column, pa.Array) else column
         declared = column.unify_dictionaries().chunk(0).dictionary.cast(pa.string()).to_pylist()
         return label_column(labels, [name for name in declared if name in present])
     if all(name.isdecimal() for name in present):
@@ -161,27 +121,27 @@ def _labels(rows: Rows) -> pa.DictionaryArray:
     return label_column(labels)
 
 
-def _splits(rows: Rows) -> pa.Array:
+def _splits(listing: Listing) -> pa.Array:
     """The official split of each row."""
-    values = _texts(rows, "split")
+    values = listing.texts("split")
     for row, value in enumerate(values):
         if value is not None and value.lower() not in SPLIT_NAMES:
-            raise rows.fault(row, f"the split {value!r} is none of {', '.join(SPLIT_NAMES)}")
+            raise listing.fault(row, f"the split {value!r} is none of {', '.join(SPLIT_NAMES)}")
     official = official_splits({value for value in values if value is not None})
     return pa.array([official.get(value or "") for value in values], pa.string())
 
 
-def _boxes(rows: Rows) -> pa.Array:
+def _boxes(listing: Listing) -> pa.Array:
     """The box of each row."""
     boxes: list[list[float] | None] = []
-    for row, value in enumerate(rows.columns["box"].to_pylist()):
+    for row, value in enumerate(listing.columns["box"].to_pylist()):
         box = _numbers(value)
         if value in (None, ""):
             boxes.append(None)
         elif has_area(box):
             boxes.append(box)
         else:
-            raise rows.fault(
+            raise listing.fault(
                 row, f"the box {value!r} is not 'left top right bottom' in pixels with left < right and top < bottom"
             )
     return pa.array(boxes, TYPES["box"])
@@ -195,9 +155,34 @@ def _numbers(value: Any) -> list[float]:
         return []
 
 
-def _keypoints(rows: Rows) -> pa.Array:
+def _keypoints(listing: Listing) -> pa.Array:
     """The keypoints of each row."""
+    found: list[list[list[float]] | None] = []
+    first: tuple[int, int] | None = None
+    for row, value in enumerate(listing.columns["keypoints"].to_pylist()):
+        points = _points(value)
+        if points is None:
+            raise listing.fault(
+                row, f"the keypoints {value!r:.100} are not 'x y visible' of each point, visible being 0 or 1"
+            )
+        if points:
+            first = first or (row, len(points))
+            if len(points) != first[1]:
+                raise listing.fault(
+                    row,
+                    f"{len(points)} keypoints, and {listing.places[first[0]]} has {first[1]}; write 0 0 0 for a point "
+                    "that is not in the photo",
+                )
+        found.append(None if value in (None, "") else points)
+    return pa.array(found, TYPES["keypoints"])
+
+
+def _points(value: Any) -> list[list[float]] | None:
+    """x, y, visible of each point, given as text or as lists; None where they are something else."""
     try:
-        return pa.array(rows.columns["keypoints"].to_pylist(), TYPES["keypoints"])
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        raise InputError(f"{rows.file}: the column 'keypoints' must hold lists of [x, y, visible]") from None
+        numbers = np.array(value.split() if isinstance(value, str) else value or [], float)
+        points = numbers.reshape(-1, 3)
+    except (TypeError, ValueError):
+        return None
+    right = numbers.shape in {points.shape, (points.size,)} and np.isfinite(points).all()
+    return points.tolist() if right and np.isin(points[:, 2], (0, 1)).all() else None

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +59,23 @@ def test_the_folder_holds_each_readable_photo(photos, run_folder, tmp_path, caps
     assert saved.ids == [photo_id(file.read_bytes()) for file in files]
     assert saved.labels == [file.parent.name for file in files]
     np.testing.assert_allclose(saved.vectors, Embedder.open(run_folder).embed(files), atol=1e-6)
+
+
+def test_photos_of_a_shard_are_those_of_a_folder(photos, run_folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        for number, file in enumerate(sorted(photos.rglob("[0-9].jpg"))):
+            (tmp_path / "cls").write_text(file.parent.name)
+            shard.add(file, f"{number}.jpg")
+            shard.add(tmp_path / "cls", f"{number}.cls")
+    packed = EmbeddingSet.load(main(run_folder, str(tmp_path / "shard.tar"), out=tmp_path / "packed"))
+    plain = EmbeddingSet.load(main(run_folder, str(photos), out=tmp_path / "plain"))
+    known = {one: (label, vector) for one, label, vector in zip(plain.ids, plain.labels, plain.vectors, strict=True)}
+    assert len(packed) == 6
+    for one, label, vector in zip(packed.ids, packed.labels, packed.vectors, strict=True):
+        assert known[one][0] == label
+        np.testing.assert_allclose(vector, known[one][1], atol=1e-6)
+    again = main(run_folder, str(tmp_path / "shard.tar"), out=tmp_path / "packed")  # the same photos: nothing to do
+    assert EmbeddingSet.load(again).ids == packed.ids
 
 
 @pytest.mark.parametrize("classes", [None, [], ["wren", "robin"]])

@@ -1,5 +1,6 @@
 """Photos for the tests of catalogs."""
 
+import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,6 +25,18 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return create
+
+
+@pytest.fixture
+def encoded() -> Callable[..., bytes]:
+    """A photo of one shade as the bytes of a file."""
+
+    def encode(shade: int, kind: str = "PNG") -> bytes:
+        stream = io.BytesIO()
+        Image.new("RGB", (6, 4), (shade, 0, 0)).save(stream, kind)
+        return stream.getvalue()
+
+    return encode
 
 
 @pytest.fixture

@@ -154,8 +154,11 @@ def test_drawn_birds_need_no_root(spec, monkeypatch):
     [
         ("birds10:/nowhere", "unknown data set 'birds10'; did you mean 'birds100'"),
         ("C:/nowhere", "C:/nowhere does not exist; give a folder of photos"),
-        ("nowhere", "nowhere does not exist; give a folder of photos.* NAME:ROOT .* cub200, .*nabirds, sop$"),
-        ("xyz:/nowhere", "unknown data set 'xyz'; known: aircraft, .*drawn_birds, .*, sop$"),
+        (
+            "nowhere",
+            "nowhere does not exist; give a folder of photos.* NAME:ROOT .* cub200, .*nabirds, sop, webdataset$",
+        ),
+        ("xyz:/nowhere", "unknown data set 'xyz'; known: aircraft, .*drawn_birds, .*, sop, webdataset$"),
         ("cars98", "cars98 needs the place where it lies: cars98:ROOT"),
         ("cars98:", "cars98 needs the place where it lies: cars98:ROOT"),
         ("cars98:/nowhere", "/nowhere does not exist; cars98 is laid out as"),

@@ -10,7 +10,7 @@ from embedder.data import drawn_birds as room
 from embedder.data.catalog import read_catalog
 from embedder.data.drawing.bird import KEYPOINT_NAMES, draw_bird
 from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATION
-from embedder.data.drawn_birds import cache_folder, draw_photos, individual, main, read
+from embedder.data.drawn_birds import draw_photos, individual, main, read
 from eval.errors import InputError
 
 
@@ -73,18 +73,6 @@ def test_birds_are_drawn_once_into_the_cache(few, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(room, "draw_bird", None)
     assert read_catalog("drawn_birds").digest() == before
     assert capfd.readouterr().err == ""
-
-
-def test_where_the_cache_lies(tmp_path, monkeypatch):
-    monkeypatch.delenv("FIELDMARK_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "fieldmark" / "drawn-birds-1"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "fieldmark" / "drawn-birds-1"
-    monkeypatch.setenv("FIELDMARK_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine" / "drawn-birds-1"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from embedder.data.layout import check_layout, check_listed, official_splits
+from embedder.data.layout import cache_folder, check_layout, check_listed, official_splits
 from eval.errors import InputError
 
 
@@ -50,3 +50,15 @@ def test_listed_photos_that_are_missing(touch):
     check_listed(root, ["a.jpg"], root / "list.txt")
     with pytest.raises(InputError, match=r"lists 3 photos and 2 of them do not exist \(first: folder.jpg\)"):
         check_listed(root, ["a.jpg", "folder.jpg", "c.jpg"], root / "list.txt")
+
+
+def test_where_the_cache_lies(tmp_path, monkeypatch):
+    monkeypatch.delenv("FIELDMARK_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert cache_folder("birds") == tmp_path / ".cache" / "fieldmark" / "birds"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder("birds") == tmp_path / "xdg" / "fieldmark" / "birds"
+    monkeypatch.setenv("FIELDMARK_CACHE", str(tmp_path / "mine"))
+    assert cache_folder("birds") == tmp_path / "mine" / "birds"

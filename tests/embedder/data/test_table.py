@@ -105,6 +105,10 @@ def test_validation_photos_are_training_photos_where_there_is_a_test(write):
         ('path,box,x\n1.jpg,,"a\nb"\n2.jpg,1 2 3,\n', "line 4: the box '1 2 3' is not 'left top right bottom'"),
         ("path,box\n1.jpg,1 2 3 x\n", "line 2: the box '1 2 3 x'"),
         ("path,box\n1.jpg,5 0 5 9\n", "line 2: the box '5 0 5 9'"),
+        ("path,keypoints\n1.jpg,1 2\n", "line 2: the keypoints '1 2' are not 'x y visible' of each point"),
+        ("path,keypoints\n1.jpg,1 2 2\n", "line 2: the keypoints '1 2 2' are not"),
+        ("path,keypoints\n1.jpg,1 nan 0\n", "line 2: the keypoints '1 nan 0' are not"),
+        ("path,keypoints\n1.jpg,\n2.jpg,1 2 1\n3.jpg,1 2 1 3 4 1\n", "line 4: 2 keypoints, and line 3 has 1"),
         ("path\n1.jpg\ngone.jpg\nlost.jpg\n", r"lists 3 photos and 2 of them do not exist \(first: gone.jpg\)"),
         ("path,label\n1.jpg,x\n./1.jpg,y\n", "1.jpg is listed twice"),
     ],
@@ -112,6 +116,36 @@ def test_validation_photos_are_training_photos_where_there_is_a_test(write):
 def test_what_is_refused(write, text, message):
     with pytest.raises(InputError, match=message):
         read(write(text))
+
+
+def test_keypoints_in_a_csv(write):
+    catalog = read(write("path,keypoints\n1.jpg,1 2.5 1  3 4 0\n2.jpg,\n3.jpg,0 0 0 7 8 1\n"))
+    assert catalog.table["keypoints"].to_pylist() == [[[1, 2.5, 1], [3, 4, 0]], None, [[0, 0, 0], [7, 8, 1]]]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators(write, separator):
+    text = 'path,label,box\n"1.jpg","a,b",\n2.jpg,tit,0 0 1 1\n'
+    catalog = read(write(text.replace(",", separator).replace(f"a{separator}b", "a,b")))
+    assert (catalog.labels, catalog.boxes) == (["a,b", "tit"], [None, (0, 0, 1, 1)])
+
+
+def test_columns_without_a_name_are_left_out(write):
+    assert read(write(",path,\n0,1.jpg,\n1,2.jpg,x\n")).table.column_names == ["path", "label"]
+
+
+def test_paths_of_windows(write):
+    root = write("").parent
+    assert read(write("path\nsub\\5.jpg\n")).paths == ["sub/5.jpg"]
+    (root / "a\\b.jpg").touch()
+    if (root / "a\\b.jpg").is_file():
+        assert read(write("path\na\\b.jpg\n")).paths == ["a\\b.jpg"]
+
+
+def test_both_spellings_of_licence(write):
+    assert read(write("path,license\n1.jpg,CC0\n")).table["licence"].to_pylist() == ["CC0"]
+    with pytest.raises(InputError, match="a column 'licence' and a column 'license'"):
+        read(write("path,license,licence\n1.jpg,CC0,CC0\n"))
 
 
 def test_other_encodings_are_refused(write):
@@ -163,7 +197,9 @@ def test_categories_without_photos_are_left_out(write_parquet):
         ({"label": [0.5, 1.0, 2.0]}, "the column 'label' is double; make it text or whole numbers"),
         ({"seen": [[1], [2], [3]]}, "the column 'seen' is list"),
         ({"box": [[0, 0, 1, 1], [0, 0, 1], None]}, "row 2: the box"),
-        ({"keypoints": [[[1, 2]], None, None]}, r"'keypoints' must hold lists of \[x, y, visible\]"),
+        ({"keypoints": [[[1, 2]], None, None]}, r"row 1: the keypoints \[\[1, 2\]\] are not 'x y visible'"),
+        ({"keypoints": [[[1, 2], [1, 5], [6, 0]], None, None]}, "row 1: the keypoints"),
+        ({"keypoints": [7, None, None]}, "row 1: the keypoints 7 are not"),
     ],
 )
 def test_what_a_parquet_may_not_hold(write_parquet, columns, message):
