@@ -24,13 +24,8 @@ class _FiniteArcFace(ArcFaceLoss):
         """Leave the margin as it is; the library would take it for degrees."""
 
     def modify_cosine_of_target_classes(self, cosine: Tensor) -> Tensor:
-        """Cosine [B] of the angle to the photo's own class, the angle widened by the margin.
-
-        Beyond pi - margin, where the cosine would rise again, a straight line goes on falling (Deng et al. 2019).
-        """
-        sine = (1.0 - cosine.square()).clamp(min=_SMALLEST).sqrt()
-        widened = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
-        return torch.where(cosine >= -math.cos(self.margin), widened, cosine - self.margin * math.sin(self.margin))
+        """Cosine [B] of the angle to the photo's own class, the angle widened by the margin."""
+        return widened(cosine, self.margin)
 
 
 class ArcFace(_FiniteArcFace):
@@ -60,6 +55,16 @@ class ProxyNCAPlusPlus(nn.Module):
         cosines = F.normalize(vectors) @ F.normalize(self.proxies).T
         squared_distances = 2.0 - 2.0 * cosines
         return F.cross_entropy(-squared_distances / self.temperature, labels)
+
+
+def widened(cosine: Tensor, margin: float) -> Tensor:
+    """Cosines [N] of angles that are larger by a margin, in radians.
+
+    Beyond pi - margin, where the cosine would rise again, a straight line goes on falling (Deng et al. 2019).
+    """
+    sine = (1.0 - cosine.square()).clamp(min=_SMALLEST).sqrt()
+    beyond = cosine - margin * math.sin(margin)
+    return torch.where(cosine >= -math.cos(margin), cosine * math.cos(margin) - sine * math.sin(margin), beyond)
 
 
 def unit_length(dimension: int) -> Callable[[Tensor], Tensor]:

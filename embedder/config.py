@@ -77,7 +77,8 @@ class ModelSettings:
     """The network: backbone, pooling, head.
 
     Attributes:
-        backbone: efficientnet-lite0 (needs no download), timm:NAME or torchvision:NAME.
+        backbone: efficientnet-lite0 (needs no download), timm:NAME, torchvision:NAME, or wide-resnet-DEPTH-WIDTH (for
+            photos of some 32 pixels; random weights).
         weights: pretrained, random, or the path of a file with the backbone's weights.
         pooling: avg, max, avg+max, gem, or token (the class token of a transformer).
         head: linear, mlp (one hidden layer), or none (the pooled features, after norm, are the vector).
@@ -115,6 +116,8 @@ class LossSettings:
             multi-similarity); default takes the loss's own.
         memory: how many past vectors a pair or triplet loss compares with (cross-batch memory); 0 for none.
         memory_start: the step from which the memory is used.
+        partial_fc: for very many classes, the share of them that a step of arcface, cosface or normalised-softmax looks
+            at, such as 0.1: their vectors are divided among the processes; 0 for all vectors on each.
         prefixes: how many of a vector's first numbers are to be good vectors, too, such as [32,64,128]; embedder.export
             --dimension can then cut them off.
     """
@@ -125,6 +128,7 @@ class LossSettings:
     miner: str = "default"
     memory: int = 0
     memory_start: int = 500
+    partial_fc: float = 0.0
     prefixes: list[int] = field(default_factory=list)
 
 
@@ -205,6 +209,7 @@ RANGES = {
     "model.dropout": (0, 0.99),
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
+    "loss.partial_fc": (0, 1),
     "train.epochs": (0, inf),
     "train.batch_size": (2, inf),
     "train.chunk_size": (0, inf),

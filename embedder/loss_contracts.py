@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pytorch_metric_learning import losses as library
 from pytorch_metric_learning.distances import CosineSimilarity
-from torch import nn
+from torch import Tensor, nn
 
-from embedder.class_losses import ArcFace, ProxyNCAPlusPlus, SubCentreArcFace, unit_length
+from embedder.class_losses import ArcFace, ProxyNCAPlusPlus, SubCentreArcFace, unit_length, widened
 
 Value = float | int | bool
 
@@ -39,6 +39,8 @@ class LossContract:
         miners: which may choose its pairs or triplets, its default first; none for a loss against class vectors.
         margin: the option that its miner takes as margin.
         rate: learning rate of its own parameters, as a multiple of the network's; none where it has no parameters.
+        softmax: of a softmax over cosines with class vectors: (**options) to what stands for a photo's cosine with its
+            own class, and the scale; what Partial FC needs to know. None for other losses.
     """
 
     build: Callable[..., nn.Module]
@@ -47,6 +49,7 @@ class LossContract:
     miners: tuple[str, ...] = ()
     margin: str = ""
     rate: float | None = None
+    softmax: Callable[..., tuple[Callable[[Tensor], Tensor], float]] | None = None
 
     @property
     def pairs(self) -> bool:
@@ -184,12 +187,14 @@ LOSSES: dict[str, LossContract] = {
         "Zhai and Wu, Classification is a Strong Baseline for Deep Metric Learning (2019), section 3",
         {"temperature": Option(0.05, *_TEMPERATURE)},
         rate=100.0,
+        softmax=lambda temperature: (lambda cosines: cosines, 1.0 / temperature),
     ),
     "arcface": LossContract(
         _arcface,
         "Deng, Guo, Xue and Zafeiriou, ArcFace (2019), equation 3",
         {"margin": Option(0.3, 0.0, math.pi / 2), "scale": Option(32.0, *_SCALE)},
         rate=100.0,
+        softmax=lambda margin, scale: (lambda cosines: widened(cosines, margin), scale),
     ),
     "sub-centre-arcface": LossContract(
         _sub_centre_arcface,
@@ -202,6 +207,7 @@ LOSSES: dict[str, LossContract] = {
         "Wang et al., CosFace (2018), equation 4",
         {"margin": Option(0.25, 0.0, 1.0), "scale": Option(32.0, *_SCALE)},
         rate=100.0,
+        softmax=lambda margin, scale: (lambda cosines: cosines - margin, scale),
     ),
     "soft-triple": LossContract(
         _soft_triple,

@@ -10,7 +10,9 @@ from embedder.config import LossSettings
 from embedder.loss_contracts import LOSSES, LossContract, Value
 from embedder.loss_options import resolve_options, split_names
 from embedder.miners import build_miner
+from embedder.partial_fc import PartialFC
 from embedder.precision import at_least_float32
+from embedder.ranks import ALONE, Ranks
 from eval.errors import InputError, unknown
 
 __all__ = [
@@ -84,13 +86,14 @@ class MetricLoss(nn.Module):
         return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
 
 
-def build_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLoss:
+def build_loss(settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE) -> MetricLoss:
     """Build the loss that the settings describe; its class vectors are drawn from torch's generator.
 
     Args:
         settings: names, weights, options, miner and memory.
         classes: C; labels run from 0 to C - 1.
         dimension: D of the vectors.
+        ranks: who share the class vectors of Partial FC.
 
     Raises:
         InputError: a name, option, weight or miner that does not exist or does not go together.
@@ -102,15 +105,25 @@ def build_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLo
     weights = _weights(names, settings.weights)
     if not any(LOSSES[name].pairs for name in names):
         _refuse_pair_settings(settings)
-    losses = {name: _build_one(name, settings, classes, dimension, options[name]) for name in names}
+    if settings.partial_fc and not any(LOSSES[name].softmax for name in names):
+        able = ", ".join(name for name, contract in LOSSES.items() if contract.softmax)
+        raise InputError(f"loss.partial_fc is {settings.partial_fc}, but {settings.name} is none of {able}")
+    losses = {name: _build_one(name, settings, classes, dimension, options[name], ranks) for name in names}
     rate = max(LOSSES[name].rate or 1.0 for name in names)
     margin = options.get("triplet", {}).get("margin", LOSSES["triplet"].options["margin"].default)
     return MetricLoss(classes, losses, weights, rate, float(margin))
 
 
-def _build_one(name: str, settings: LossSettings, classes: int, dimension: int, options: dict[str, Value]) -> nn.Module:
-    """One loss with its miner and memory, where it takes them."""
+def _build_one(
+    name: str, settings: LossSettings, classes: int, dimension: int, options: dict[str, Value], ranks: Ranks
+) -> nn.Module:
+    """One loss with its miner and memory, or over a share of the classes, where it takes them."""
     contract = LOSSES[name]
+    if settings.partial_fc and contract.softmax:
+        if classes < ranks.count:
+            raise InputError(f"loss.partial_fc needs a class for each of {ranks.count} processes; there are {classes}")
+        widen, scale = contract.softmax(**options)
+        return PartialFC(classes, dimension, widen, scale, settings.partial_fc, ranks)
     loss = contract.build(classes, dimension, **options)
     if not contract.pairs:
         return MinedLoss(loss, None)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from embedder.config import LossSettings
 from embedder.losses import LossResult, MetricLoss, build_loss
 from embedder.precision import at_least_float32
+from embedder.ranks import ALONE, Ranks
 from eval.errors import InputError
 
 
@@ -45,18 +46,20 @@ class PrefixLoss(nn.Module):
         return LossResult(value, {name: part.detach() for name, part in parts.items()})
 
 
-def build_prefix_loss(settings: LossSettings, classes: int, dimension: int) -> MetricLoss | PrefixLoss:
+def build_prefix_loss(
+    settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE
+) -> MetricLoss | PrefixLoss:
     """Build the loss that the settings describe, of prefixes too where they name some; see ``build_loss``.
 
     Raises:
         InputError: as for ``build_loss``, or prefixes that are none.
     """
     if not settings.prefixes:
-        return build_loss(settings, classes, dimension)
+        return build_loss(settings, classes, dimension, ranks)
     lengths = [*settings.prefixes, dimension]
     if settings.prefixes[0] < 1 or any(one >= other for one, other in pairwise(lengths)):
         raise InputError(
             f"loss.prefixes is {settings.prefixes}; they must ascend, from 1 at least to below {dimension}, the length "
             "of a vector"
         )
-    return PrefixLoss({length: build_loss(settings, classes, length) for length in lengths})
+    return PrefixLoss({length: build_loss(settings, classes, length, ranks) for length in lengths})

@@ -132,6 +132,14 @@ class Ranks:
         gathered: Tensor = _Gathered.apply(own, self, total)
         return gathered
 
+    def collect(self, rows: Tensor) -> Tensor | None:
+        """Everyone's rows, one after another, on the CPU of the first rank; nothing on the others."""
+        if self.count == 1:
+            return rows.cpu()
+        parts: list[Any] | None = [None] * self.count if self.first else None
+        dist.gather_object(rows.cpu(), parts, 0)
+        return torch.cat(cast(list[Tensor], parts)) if self.first else None
+
     def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Average the gradients of what no ``DistributedDataParallel`` looks after."""
         for parameter in parameters:

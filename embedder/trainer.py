@@ -26,7 +26,8 @@ from embedder.data.sampler import ClassBalancedSampler
 from embedder.gradients import Gradients
 from embedder.interrupt import interrupts
 from embedder.log import Row, RunLog, SilentLog
-from embedder.model.network import Network, build_network, parameter_groups
+from embedder.model.network import Network, build_network
+from embedder.optimizer import Optimizer
 from embedder.outcome import SELECTION, export_best
 from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
@@ -72,23 +73,19 @@ class Trainer:
         for size in {config.data.size, config.data.test_size or config.data.size}:
             self.network.check_size(size)
         self.preprocessing = make_preprocessing(config.data, self.network)
-        self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension)
+        self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks)
         self.loss.to(self.fabric.device)
         settle_batch_norm(self.network, self.ranks, train.chunk_size)
-        groups = parameter_groups(self.network, train.learning_rate, train.head_rate, train.weight_decay)
-        rate = train.learning_rate * (self.loss.rate if train.loss_rate is None else train.loss_rate)
-        groups.append({"params": list(self.loss.parameters()), "lr": rate, "weight_decay": 0.0})
-        groups = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
         self.network.to(self.fabric.device)
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's
             self.network.double()
             self.loss.double()
         if train.epochs:
-            if not any(parameter.requires_grad for parameter in self.network.parameters()):
-                raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
-            forward, self.optimizer = self.fabric.setup(self.network, torch.optim.AdamW(groups))
-            self.gradients = Gradients(self.fabric, self.ranks, forward, self.loss, config.seed, train.chunk_size)
-            self.ranks.align(self.loss.parameters())
+            rate = self.loss.rate if train.loss_rate is None else train.loss_rate
+            self.optimizer = Optimizer(self.network, self.loss, rate, train, self.fabric)
+            self.ranks.align(self.optimizer.replicated)
+            network = self.optimizer.network
+            self.gradients = Gradients(self.fabric, self.ranks, network, self.loss, config.seed, train.chunk_size)
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
 
@@ -167,17 +164,12 @@ class Trainer:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
-        share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = share * group["peak"]
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, self.loss.parameters())
+        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, self.optimizer.replicated)
         with stage("optimiser"):
-            if self.config.train.clip:
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.train.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
+            self.optimizer.step(share)
             if self.average:
                 self.average.update_parameters(self.network)
         self.step += 1
@@ -230,7 +222,7 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.optimizer.state(self.ranks),
             "average": self.average.state_dict() if self.average else None,
             "seen": {name: float(total) for name, total in self.seen.items()},
             "best": self.best,
@@ -250,7 +242,7 @@ class Trainer:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.take_up(state)
         if self.average:
             self.average.load_state_dict(state["average"])
         self._say(f"going on from step {self.step} of {self.steps}")

@@ -9,6 +9,7 @@ import torchvision
 from embedder.model.features import Backbone, Features
 from embedder.model.timm_backbone import LITE0, build_timm
 from embedder.model.torchvision_backbone import build_torchvision
+from embedder.model.wide_resnet import PREFIX, build_wide_resnet
 from eval.errors import unknown
 
 __all__ = ["Backbone", "Features", "build_backbone", "pretraining"]
@@ -19,7 +20,7 @@ def build_backbone(name: str, weights: str) -> Backbone:
 
     Args:
         name: ``efficientnet-lite0`` (timm's architecture, with weights that are installed with Fieldmark),
-            ``timm:NAME`` or ``torchvision:NAME``.
+            ``wide-resnet-DEPTH-WIDTH`` (for small photos), ``timm:NAME`` or ``torchvision:NAME``.
         weights: ``pretrained``, ``random``, or the path of a ``.safetensors``, ``.pth`` or ``.pt`` file with the
             library's own names of the tensors; those of a classifier are left out.
 
@@ -27,6 +28,8 @@ def build_backbone(name: str, weights: str) -> Backbone:
         InputError: an unknown name; pretrained weights that do not exist or cannot be fetched; a file that is missing,
             damaged or of another network. Random weights are never taken instead.
     """
+    if name.startswith(PREFIX):
+        return build_wide_resnet(name, weights)
     _check_known(name)
     return build_torchvision(name, weights) if name.startswith("torchvision:") else build_timm(name, weights)
 
@@ -53,6 +56,7 @@ def _check_known(name: str) -> None:
     """Refuse the name of no backbone."""
     names = [
         LITE0,
+        f"{PREFIX}16-2",
         *(f"timm:{known}" for known in (*timm.list_models(), *timm.list_pretrained())),
         *(f"torchvision:{known}" for known in torchvision.models.list_models(module=torchvision.models)),
     ]

@@ -41,7 +41,7 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     loader = make_loader(trainer.data.views, EpochBatches(trainer.sampler, 0, 1, trainer.ranks))
     images, labels, _ = next(loader)
     trainer.network.train()
-    trainer.gradients.add(0, images, labels, trainer.sampler.batch_size, trainer.loss.parameters())
+    trainer.gradients.add(0, images, labels, trainer.sampler.batch_size, trainer.optimizer.replicated)
     named = [*trainer.network.named_parameters(), *trainer.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 

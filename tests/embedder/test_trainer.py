@@ -214,7 +214,7 @@ def test_a_collapse_is_called_so(config: Config, tmp_path: Path, capsys: pytest.
 def test_the_loss_s_own_weights_are_trained_at_their_own_rate(config: Config, whole: Path, tmp_path: Path) -> None:
     trainer = Trainer(config, tmp_path / "run")
     (own,) = trainer.loss.parameters()
-    (group,) = [g for g in trainer.optimizer.param_groups if any(p is own for p in g["params"])]
+    (group,) = [g for g in trainer.optimizer._dense.param_groups if any(p is own for p in g["params"])]
     assert group["peak"] == pytest.approx(100 * config.train.learning_rate)
     assert group["weight_decay"] == 0
     trained = checkpoint.load(whole / "last.ckpt")["loss"]
