@@ -1,5 +1,8 @@
 """Photos that look the same, and what is linked by that."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,7 +11,6 @@ from eval.leaks import SIMILAR_PICTURE
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_BAND = 64 // (SIMILAR_PICTURE + 1)
 _COMPARED_AT_ONCE = 1 << 10
 
 
@@ -24,29 +26,31 @@ def look_alike(pictures: NDArray[np.uint64], pictured: Mask, pairs: Numbers) -> 
     return np.asarray(pictured[pairs].all(axis=0) & (bits <= SIMILAR_PICTURE))
 
 
-def look_alikes(pictures: NDArray[np.uint64]) -> Numbers:
-    """Pairs ``[2, P]`` that link all photos which look the same to each other.
+def look_alikes(pictures: NDArray[np.uint64], bits: int = SIMILAR_PICTURE) -> Iterator[Numbers]:
+    """Yield all pairs of photos that look the same, ``[2, P]`` at a time, each pair once with the lower number first.
 
-    Hashes that differ in few bits are equal in at least one of a few more bands, so only those that share a band are
-    compared. Of photos with one hash, each is paired with the first.
+    Hashes that differ in few bits are equal in at least one of ``bits + 1`` bands, so only those that share a band are
+    compared.
 
     Args:
         pictures: ``[N]``, by ``eval.images.picture_hash``.
+        bits: in how many two may differ.
     """
-    hashes, firsts, places = np.unique(pictures, return_index=True, return_inverse=True)
-    same = np.stack([firsts[places], np.arange(len(pictures))])
-    found = [same[:, same[0] != same[1]]]
-    for band in range(0, 64, _BAND):
-        values = (hashes >> np.uint64(band)) & np.uint64(2**_BAND - 1)
+    edges = np.linspace(0, 64, bits + 2).astype(int).tolist()
+    bands = [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
+    for place, band in enumerate(bands):
+        values = pictures & band
         order = np.argsort(values, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(values[order])) + 1):
             for start in range(0, len(members) - 1, _COMPARED_AT_ONCE):
-                few = members[start : start + _COMPARED_AT_ONCE]
-                bits = np.bitwise_count(hashes[few, None] ^ hashes[members])
-                one, other = np.nonzero(bits <= SIMILAR_PICTURE)
-                pairs = np.stack([few[one], members[other]])
-                found.append(firsts[pairs[:, pairs[0] < pairs[1]]])
-    return np.unique(np.concatenate(found, axis=1), axis=1)
+                few, others = members[start : start + _COMPARED_AT_ONCE], members[start:]
+                differing = pictures[few, None] ^ pictures[others]
+                alike = (np.bitwise_count(differing) <= bits) & (few[:, None] < others)
+                for earlier in bands[:place]:
+                    alike &= (differing & earlier) != 0
+                if alike.any():
+                    one, other = np.nonzero(alike)
+                    yield np.stack([few[one], others[other]])
 
 
 def linked(pairs: Numbers) -> tuple[Numbers, Numbers]:

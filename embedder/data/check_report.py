@@ -179,8 +179,9 @@ def _samples(checked: Checked, shown: Mapping[str, Sequence[int]]) -> Iterator[s
     samples, catalog = checked.looked.facts.samples, checked.looked.catalog
     if not samples:
         return
-    left = len(catalog.classes) - len(shown)
-    yield f'<section id="samples">\n<h2>Photos of each class</h2>{f"<p>The first {len(shown)} classes.</p>" if left else ""}'
+    yield '<section id="samples">\n<h2>Photos of each class</h2>'
+    if len(shown) < len(catalog.classes):
+        yield f'<p class="faint">The first {len(shown)} of {len(catalog.classes)} classes.</p>'
     for name, rows in shown.items():
         yield f'<div class="entry"><p>{escape(name)}</p>\n<div class="photos sample">'
         yield from (_img(samples[row], escape(catalog.paths[row])) for row in rows if row in samples)

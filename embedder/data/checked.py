@@ -4,12 +4,15 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from embedder.data import class_findings, doubtful, findings
 from embedder.data.catalog import Catalog
 from embedder.data.class_findings import Count
 from embedder.data.findings import Finding, Looked
 from embedder.data.folder import empty_folders
 from embedder.data.photo_facts import look_at
+from embedder.data.second_look import same_pictures
 from embedder.data.splits import Protocol, is_zero_shot, sides
 
 
@@ -62,10 +65,11 @@ def look_over(
     training, test = sides(catalog, protocol)
     looked = Looked(catalog, look_at(catalog, samples), training, test)
     known = doubtful.search(looked, embeddings) if embeddings is not None else None
+    near = doubtful.near_pairs(known) if known else np.empty((2, 0), np.int64)
     found = [
         findings.unreadable(looked),
         findings.same_photos(looked),
-        findings.near_copies(looked, doubtful.near_pairs(known) if known else None),
+        findings.near_copies(looked, np.concatenate([same_pictures(looked), near], axis=1)),
         *([class_findings.sides(looked, _apart(catalog, protocol))] if looked.has_test else []),
         class_findings.one_name(looked),
         *([class_findings.groups(looked)] if looked.has_test and _has(catalog, "group") else []),

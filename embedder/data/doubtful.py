@@ -71,7 +71,6 @@ def _entry(looked: Looked, found: Findings, one: Doubt) -> Entry:
     """A suspicious label, with the nearest neighbours of the label that they elect."""
     voters = found.voters.rows[np.searchsorted(found.looked_at, one.row)]
     against = [row for row in voters.tolist() if row >= 0 and looked.catalog.labels[row] == one.elected][:EVIDENCE]
-    label, path = looked.catalog.labels[one.row], looked.catalog.paths[one.row]
     facts = {
         **looked.named(one.row),
         "elected": one.elected,
@@ -80,5 +79,5 @@ def _entry(looked: Looked, found: Findings, one: Doubt) -> Entry:
         "score": one.score,
         "neighbours": [looked.named(row) for row in against],
     }
-    text = f"{path}: labelled {label}, neighbours say {one.elected}, {one.share:.0%} of the vote to {one.own_share:.0%}"
+    text = f"{looked.called(one.row)}: neighbours say {one.elected}, {one.share:.0%} of the vote to {one.own_share:.0%}"
     return Entry([one.row, *against], text, facts)

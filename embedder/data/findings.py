@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from embedder.data.catalog import Catalog
 from embedder.data.photo_facts import PhotoFacts
-from eval.copies import linked, look_alikes
-from eval.errors import counted, first_few
+from eval.copies import linked
+from eval.errors import counted
 from eval.images import Box
 
 SIDES = ("train", "test")
 
 TOLERATED = 1.0
 """Pixels by which a box or a keypoint may lie outside of its photo: lists count pixels from 0 or from 1."""
+
+NAMED = 4
+"""Photos of a group that are named to people."""
 
 FAR = 0.5
 """How far a keypoint may lie outside of its box, as a share of the box's longer side."""
@@ -96,6 +99,11 @@ class Looked:
         """The different labels of some photos, in their order."""
         return list(dict.fromkeys(self.catalog.labels[row] for row in rows))
 
+    def called(self, row: int) -> str:
+        """What people know a photo by: its path, and its label where the path does not say it."""
+        path, label = self.catalog.paths[row], self.catalog.labels[row]
+        return path if label is None or label in path.split("/") else f"{path} ({label})"
+
     def named(self, row: int) -> dict[str, Any]:
         """What a program knows a photo by."""
         side = {"side": next(iter(self.sides([row])), None)} if self.has_test else {}
@@ -139,20 +147,17 @@ def same_photos(looked: Looked) -> Finding:
     return _copies("same_photo", "Exact duplicates", note, looked, pairs[:, pairs[0] != pairs[1]])
 
 
-def near_copies(looked: Looked, pairs: Numbers | None = None) -> Finding:
-    """Different photos that look the same, by their hashes or as the nearest of their vectors.
+def near_copies(looked: Looked, pairs: Numbers) -> Finding:
+    """Different photos that are one photo in another size, quality or cut.
 
     Args:
         looked: the photos.
-        pairs: ``[2, P]``, rows of those that are near copies by their vectors.
+        pairs: ``[2, P]``, rows of those that are.
     """
-    pictured, ids = np.flatnonzero(looked.facts.pictured), looked.facts.ids
-    alike = pictured[look_alikes(looked.facts.pictures[pictured])]
-    alike = alike if pairs is None else np.concatenate([alike, pairs], axis=1)
-    by = "" if pairs is None else ", or their vectors"
-    note = f"Other files that look the same, as copies in another size or quality do; told by their hashes{by}."
-    different = {row for pair in alike.T.tolist() if ids[pair[0]] != ids[pair[1]] for row in pair}
-    return _copies("near_copies", "Near duplicates", note, looked, alike, different)
+    ids = looked.facts.ids
+    different = {row for pair in pairs.T.tolist() if ids[pair[0]] != ids[pair[1]] for row in pair}
+    note = "Different files that show the same: told by what they look like in small, and by their vectors if given."
+    return _copies("near_copies", "Near duplicates", note, looked, pairs, different)
 
 
 def boxes(looked: Looked) -> Finding:
@@ -213,11 +218,14 @@ def _has(rows: Sequence[int], wanted: set[int] | None) -> bool:
 def _group(looked: Looked, rows: list[int]) -> Entry:
     """Copies of one photo."""
     labels, sides = looked.labels(rows), looked.sides(rows)
-    told = f"labels differ: {first_few([str(label) for label in labels])}" if len(labels) > 1 else str(labels[0])
-    both = f"; on both sides: {', '.join(sides)}" if len(sides) > 1 else ""
-    paths = first_few([looked.catalog.paths[row] for row in rows])
+    faults = ["labels differ"] * (len(labels) > 1) + ["on both sides"] * (len(sides) > 1)
+    named = " = ".join(looked.called(row) for row in rows[:NAMED]) + " = ..." * (len(rows) > NAMED)
     facts = {"several_labels": len(labels) > 1, "both_sides": len(sides) > 1}
-    return Entry(rows, f"{paths} ({told}{both})", {**facts, "photos": [looked.named(row) for row in rows]})
+    return Entry(
+        rows,
+        f"{named}{': ' * bool(faults)}{', '.join(faults)}",
+        {**facts, "photos": [looked.named(row) for row in rows]},
+    )
 
 
 def _column(catalog: Catalog, name: str) -> Iterable[Any]:
