@@ -3,8 +3,8 @@
     python bench/planted.py BIRDS100 EMBEDDER FOLDER [--seed 0]
 
 FOLDER must be new. It gets the copy, parted by the zero-shot protocol (train/SPECIES, test/SPECIES), of links to the
-photos; its vectors by EMBEDDER, a run folder or an embedder.onnx; and the report. Planted are 10 exact duplicates and 10
-in another size and quality (of each 4 in their own class, 3 in another one and 3 in one of the other side), 10 wrong
+photos; its vectors by EMBEDDER, a run folder or an embedder.onnx; and the report. Planted are 10 exact duplicates and
+10 in another size and quality (of each 4 in their own class, 3 in another one and 3 in one of the other side), 10 wrong
 labels, 5 broken files, and a class on both sides. Printed is how many of them are found, and how much else.
 """
 

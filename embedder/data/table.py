@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedder.data.archives import archive_fault
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
 from embedder.data.layout import SPLIT_NAMES, check_listed, official_splits
 from eval.errors import InputError
@@ -57,7 +58,8 @@ def read(root: Path) -> Catalog:
     """
     readers = {".csv": _read_csv, ".parquet": _read_parquet}
     if not root.is_file() or root.suffix.lower() not in readers:
-        raise InputError(f"{root} is neither a folder nor a .csv or .parquet table")
+        fault = archive_fault(root) if root.is_file() else None
+        raise InputError(f"{root} {fault or 'is neither a folder nor a .csv or .parquet table'}")
     rows = readers[root.suffix.lower()](root)
     if "path" not in rows.columns:
         raise InputError(f"{root}: the column 'path' is missing; found: {', '.join(rows.columns)}")

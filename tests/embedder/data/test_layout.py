@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_complete_layout_passes(touch):
     ("place", "message"),
     [
         ("set/gone", "gone does not exist; this is laid out as words"),
-        ("set/a.txt", "a.txt is not a folder; unpack it if it is an archive; this is laid out as words"),
+        ("set/a.txt", "a.txt is not a folder; this is laid out as words"),
         ("", "one level too high for this; give this:.*set$"),
         ("set/b", "one level too low for this; give this:.*set$"),
         ("other", "other is not this: b is missing; this is laid out as words"),
@@ -50,3 +51,12 @@ def test_listed_photos_that_are_missing(touch):
     check_listed(root, ["a.jpg"], root / "list.txt")
     with pytest.raises(InputError, match=r"lists 3 photos and 2 of them do not exist \(first: folder.jpg\)"):
         check_listed(root, ["a.jpg", "folder.jpg", "c.jpg"], root / "list.txt")
+
+
+def test_an_archive_in_the_place_of_a_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.txt", "")
+    with pytest.raises(
+        InputError, match=r"set\.zip is an archive \(zip\); unpack it, and give the folder; this is laid out"
+    ):
+        check_layout(tmp_path / "set.zip", "this", ["a.txt"], "words")
