@@ -10,7 +10,7 @@ HEADS = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh
 
 
 def archive_fault(path: Path) -> str | None:
-    """What to say of an archive, whole or not, and of an empty file; None for any other one.
+    """What to say of an archive, whole or not; None for any other file.
 
     Whether a zip, tar or xz archive ends too early is seen from its end. The others would have to be read whole.
     """
@@ -19,7 +19,7 @@ def archive_fault(path: Path) -> str | None:
     kind = next((kind for start, kind in HEADS.items() if head.startswith(start)), None)
     kind = "tar" if head[257:262] == b"ustar" else kind
     if kind is None:
-        return None if head else "is an empty file; download it again"
+        return None
     ends = {"zip": zipfile.is_zipfile, "tar": _tar_ends, "xz": _xz_ends}
     if kind in ends and not ends[kind](path):
         return f"is an archive ({kind}) that ends too early; download it again, and unpack it"
