@@ -35,12 +35,15 @@ h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; marg
 p { margin: .25rem 0; } .faint, figcaption { color: #66707d; } a { color: #3159b5; }
 table { border-collapse: collapse; } td, th { padding: .15rem .75rem .15rem 0; text-align: right; }
 td:first-child, th:first-child, td.text { text-align: left; }
+.entries { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); column-gap: 1.25rem; }
 .entry { border-top: 1px solid #e4e7ec; padding: .6rem 0; } .entry > p { overflow-wrap: anywhere; }
+.wide { grid-column: 1 / -1; }
 .photos { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start; }
 figure { margin: .4rem 0 0; width: 160px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 figure img { display: block; max-width: 160px; max-height: 160px; border-radius: 6px; }
 .sample img { height: 96px; border-radius: 6px; } ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
-.none { display: grid; place-items: center; width: 160px; height: 90px; background: #e4e7ec; border-radius: 6px; }
+.none { display: grid; place-items: center; text-align: center; width: 160px;
+  height: 90px; background: #e4e7ec; border-radius: 6px; }
 """
 
 
@@ -106,28 +109,31 @@ def _overview(checked: Checked) -> Iterator[str]:
 def _finding(checked: Checked, one: Finding) -> Iterator[str]:
     """All that was found of one kind, the first ones with their photos."""
     yield f'<section id="{one.kind}">\n<h2>{escape(one.headline)}</h2>\n<p class="faint">{escape(one.note)}</p>'
+    yield '<div class="entries">'
     for entry, pictures in _pictured(checked, one):
-        yield f'<div class="entry"><p>{escape(entry.text)}</p>\n<div class="photos">'
+        wide = " wide" if len(pictures) > 2 else ""
+        yield f'<div class="entry{wide}"><p>{_broken(entry.text)}</p>\n<div class="photos">'
         yield from (_figure(checked.looked.catalog, *picture) for picture in pictures)
         if len(entry.rows) > MOST_PHOTOS:
             yield f'<p class="faint">and {len(entry.rows) - MOST_PHOTOS} more</p>'
         yield "</div></div>"
+    yield "</div>"
     if more := one.entries[MOST_ENTRIES:]:
         yield f"<details><summary>{len(more)} more</summary>\n<ul>"
-        yield from (f"<li>{escape(entry.text)}" for entry in more)
+        yield from (f"<li>{_broken(entry.text)}" for entry in more)
         yield "</ul></details>"
     yield "</section>"
 
 
 def _pictured(checked: Checked, one: Finding) -> Iterator[tuple[Entry, list[tuple[int, bytes | str]]]]:
     """The first findings of a kind with their photos, opened ahead on all cores."""
-    entries = one.entries[:MOST_ENTRIES]
-    rows = (row for entry in entries for row in entry.rows[:MOST_PHOTOS])
+    entries, most = one.entries[:MOST_ENTRIES], MOST_PHOTOS * (one.kind != "unreadable")
+    rows = (row for entry in entries for row in entry.rows[:most])
     threads = available_cores()
     photo = partial(_marked if one.kind in {"boxes", "keypoints"} else _photo, checked.looked.catalog)
     photos = prefetched(lambda row: (row, photo(row)), rows, threads, ahead=4 * threads)
     for entry in entries:
-        yield entry, list(islice(photos, min(len(entry.rows), MOST_PHOTOS)))
+        yield entry, list(islice(photos, min(len(entry.rows), most)))
 
 
 def _photo(catalog: Catalog, row: int) -> bytes | str:
@@ -162,9 +168,15 @@ def _points(catalog: Catalog, row: int) -> list[list[float]]:
 
 def _figure(catalog: Catalog, row: int, photo: bytes | str) -> str:
     """A photo with its label and its path."""
-    label, path = escape(str(catalog.labels[row])), escape(catalog.paths[row])
-    shown = _img(photo, path) if isinstance(photo, bytes) else f'<span class="none">{escape(photo)}</span>'
-    return f"<figure>{shown}<figcaption><b>{label}</b><br>{path}</figcaption></figure>"
+    label, path = catalog.labels[row], catalog.paths[row]
+    shown = _img(photo, escape(path)) if isinstance(photo, bytes) else f'<span class="none">{escape(photo)}</span>'
+    title = "" if label is None else f"<b>{_broken(label)}</b><br>"
+    return f"<figure>{shown}<figcaption>{title}{_broken(path)}</figcaption></figure>"
+
+
+def _broken(text: str) -> str:
+    """Text that may be broken after the marks in paths and names."""
+    return escape(text).replace("/", "/<wbr>").replace("_", "_<wbr>")
 
 
 def _img(content: bytes, alternative: str) -> str:

@@ -22,7 +22,7 @@ TOLERATED = 1.0
 NAMED = 4
 """Photos of a group that are named to people."""
 
-FAR = 0.5
+FAR = 0.25
 """How far a keypoint may lie outside of its box, as a share of the box's longer side."""
 
 Numbers = NDArray[np.int64]
