@@ -51,14 +51,15 @@ def saved(tmp_path):
 
 def test_a_wrong_label_is_told_by_the_catalogs_own_labels(looked, saved):
     labels = LABELS.copy()
-    labels[40] = "class-0"
+    cosines = around_centres() @ around_centres()[40]
+    nearest = int(np.argsort(-cosines)[1])
+    labels[40], labels[nearest] = "class-0", "class-5"
     seen = looked(labels)
     found = doubtful.suspicious(seen, doubtful.search(seen, saved()))
-    assert [entry.rows[0] for entry in found.entries] == [40]
-    (entry,) = found.entries
-    assert entry.text.startswith("40.jpg (class-0): neighbours say class-3, 100% of the vote to 0%")
+    assert {entry.rows[0] for entry in found.entries} == {40, nearest}
+    (entry,) = (one for one in found.entries if one.rows[0] == 40)
+    assert entry.text.startswith("40.jpg (class-0): neighbours say class-3, ")
     assert (entry.facts["elected"], len(entry.rows)) == ("class-3", 1 + doubtful.EVIDENCE)
-    cosines = around_centres() @ around_centres()[40]
     own = [row for row in range(COUNT) if labels[row] == "class-3"]
     assert entry.rows[1:] == sorted(own, key=lambda row: -cosines[row])[: doubtful.EVIDENCE]
     assert [one["path"] for one in entry.facts["neighbours"]] == [f"{row}.jpg" for row in entry.rows[1:]]

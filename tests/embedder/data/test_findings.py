@@ -54,11 +54,11 @@ def test_photos_that_cannot_be_read_are_named_with_the_reason(looked):
 
 def test_exact_duplicates_the_worst_first(looked):
     rows = [("a/1.jpg", "a", "train"), ("a/2.jpg", "a", "train"), ("b/3.jpg", "b", "train"), ("c/4.jpg", "c", "train")]
-    rows += [("x.jpg", "c", "test"), ("b/6.jpg", "b", "train"), ("c/7.jpg", "c", "test"), ("d/8.jpg", "d", "train")]
+    rows += [("cx.jpg", "c", "test"), ("b/6.jpg", "b", "train"), ("c/7.jpg", "c", "test"), ("d/8.jpg", "d", "train")]
     found = findings.same_photos(looked(rows, ids=["p", "p", "q", "q", "r", "r", "s", "t"]))
     assert [entry.rows for entry in found.entries] == [[4, 5], [2, 3], [0, 1]]
     assert [entry.text for entry in found.entries] == [
-        "x.jpg (c) = b/6.jpg: labels differ, on both sides",
+        "cx.jpg (c) = b/6.jpg: labels differ, on both sides",
         "b/3.jpg = c/4.jpg: labels differ",
         "a/1.jpg = a/2.jpg",
     ]
