@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from embedder.data.catalog import read_catalog
+from eval.groups import group_codes
 from eval.open_set import auroc
 from eval.reliability import expected_calibration_error
 from index import Index, hidden
 from index.build import main as build
 from index.calibrate import main as calibrate
-from index.calibration import PROTOTYPES, By, class_codes, group_codes
+from index.calibration import PROTOTYPES, By, class_codes
 from index.changes import change_index, removed
 from index.journal import Change
 from index.taxonomy import LABEL, LEVELS, Taxonomy, deepest, likeliest, name_at

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.embeddings import EmbeddingSet
-from index.findings import Doubt, find
-from index.references import References
+from eval.findings import Doubt, find
+from eval.references import References
 
 FIRST = (20, 40, 100)
 

@@ -79,7 +79,7 @@ def open_image(
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        return _decode(_read(path), path, box, enough)
+        return _decode(read_file(path), path, box, enough)
     return _decode(source, None, box, enough)
 
 
@@ -89,8 +89,27 @@ def open_photo(file: Path, box: Box | None = None, enough: int | None = None) ->
     Raises:
         BadImage: as for ``open_image``.
     """
-    content = _read(file)
+    content = read_file(file)
     return photo_id(content, box), _decode(content, file, box, enough)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        BadImage: they cannot be had.
+    """
+    try:
+        with stage("read"):
+            mode = path.stat().st_mode
+            if stat.S_ISREG(mode):  # others may never end
+                return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise BadImage(path, "does not exist") from None
+    except (OSError, MemoryError) as error:
+        is_loop = isinstance(error, OSError) and error.errno == errno.ELOOP
+        raise BadImage(path, "does not exist" if is_loop else f"cannot be read ({error})") from None
+    raise BadImage(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a file")
 
 
 def read_id(file: Path, box: Box | None = None) -> str:
@@ -99,7 +118,7 @@ def read_id(file: Path, box: Box | None = None) -> str:
     Raises:
         BadImage: its file cannot be read.
     """
-    return photo_id(_read(file), box)
+    return photo_id(read_file(file), box)
 
 
 def photo_id(content: bytes, box: Box | None = None) -> str:
@@ -125,21 +144,6 @@ def picture_hash(image: Image.Image) -> int:
     """
     grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of a file, or why they cannot be had."""
-    try:
-        with stage("read"):
-            mode = path.stat().st_mode
-            if stat.S_ISREG(mode):  # others may never end
-                return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise BadImage(path, "does not exist") from None
-    except (OSError, MemoryError) as error:
-        is_loop = isinstance(error, OSError) and error.errno == errno.ELOOP
-        raise BadImage(path, "does not exist" if is_loop else f"cannot be read ({error})") from None
-    raise BadImage(path, "is a folder, not a photo" if stat.S_ISDIR(mode) else "is not a file")
 
 
 def _decode(

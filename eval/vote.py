@@ -11,6 +11,9 @@ from eval.errors import InputError
 TEMPERATURE = 0.07
 """The default: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, 2021), section F.1."""
 
+VOTERS = 10
+"""Neighbours that vote where nobody asks for another number."""
+
 _QUERIES_AT_ONCE = 4096
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from eval.calibration import pool_sharpness, vote_temperature
 from eval.neighbours import nearest_in_blocks
-from eval.vote import sharpened, softmax
-from index.calibration import PROTOTYPES, VOTERS, By
+from eval.vote import VOTERS, sharpened, softmax
+from index.calibration import PROTOTYPES, By
 from index.prototypes import Lacking, Prototypes, replaced
 from index.search import Index
 

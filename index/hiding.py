@@ -13,18 +13,9 @@ from PIL import Image
 from eval.calibration import expected_threshold
 from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
+from eval.groups import group_codes, independent
 from eval.quality import sharpness
-from index.calibration import (
-    COVERAGE,
-    SURE,
-    By,
-    Calibration,
-    class_codes,
-    group_codes,
-    independent,
-    scores_table,
-    with_joined,
-)
+from index.calibration import COVERAGE, SURE, By, Calibration, class_codes, scores_table, with_joined
 from index.copies import joined_groups
 from index.hidden import measured
 from index.search import Index

@@ -9,9 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from eval.neighbours import Neighbours
-from eval.vote import vote
+from eval.vote import VOTERS, vote
 from index.answer import Answer, Neighbour
-from index.calibration import PROTOTYPES, VOTERS, Calibration
+from index.calibration import PROTOTYPES, Calibration
 from index.prototypes import Lacking, Prototypes, Read, replaced
 from index.shares import Shares, of_both, of_neighbours, of_prototypes
 from index.taxonomy import Taxonomy, deepest, name_at

@@ -12,9 +12,9 @@ from typing import Any
 from eval.command import run
 from eval.errors import InputError, first_few
 from eval.files import MANIFEST, already_made, new_folder, real_path, write_json
-from index.calibration import VOTERS
-from index.findings import SAMPLE, THIN, Copies, Doubt, Findings, Misleading, Thin, find
-from index.references import References
+from eval.findings import SAMPLE, THIN, Copies, Doubt, Findings, Misleading, Thin, find
+from eval.vote import VOTERS
+from index.references import references_of
 from index.search import Index
 from index.sheets import sheets
 
@@ -75,7 +75,7 @@ def main(
     options = {"k": k, "near": near, "thin": thin, "sample": sample, "seed": seed}
     made_from = {"index": str(real_path(index)), "generation": opened.generation, "created": opened.manifest.created}
     made = out is not None and already_made(out, KIND, made_from | options, overwrite, names=FILES)
-    found = find(References.of(opened), k=k, near=near, thin=thin, sample=sample, seed=seed)
+    found = find(references_of(opened), k=k, near=near, thin=thin, sample=sample, seed=seed)
     counts, tables = _counts(opened, found), _tables(opened, found)
     print(dumps(counts | tables) if json else _text(opened, found, show, out))
     if made:

@@ -16,12 +16,14 @@ from PIL import Image
 from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet, unit_vectors
 from eval.errors import InputError
+from eval.groups import group_codes
 from eval.images import open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.rows import taken
 from eval.stages import stage
+from eval.vote import VOTERS
 from index.answer import Answer, Asked, Neighbour
-from index.calibration import VOTERS, Calibration, class_codes, group_codes, split_scores, with_joined
+from index.calibration import Calibration, class_codes, split_scores, with_joined
 from index.judging import Judge, uncalibrated
 from index.manifest import Manifest
 from index.remarks import remarks

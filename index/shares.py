@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from eval.calibration import leave_one_out_set
 from eval.neighbours import Neighbours
-from eval.vote import Candidate, sharpened, softmax, vote
-from index.calibration import VOTERS
+from eval.vote import VOTERS, Candidate, sharpened, softmax, vote
 
 Numbers = NDArray[np.int64]
 

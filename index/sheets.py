@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from eval.contact_sheet import Photo, Row, Tile, contact_sheet
+from eval.findings import Doubt, Findings, Misleading, Near
 from eval.images import BadImage, open_image
-from index.findings import Doubt, Findings, Misleading, Near
 from index.search import Index
 
 MOST, WIDEST, MOST_TILES = 20, 6, 12

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -13,3 +14,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos at {folder}; set FIELDMARK_DATA to where they are")
     return folder
+
+
+def unit(vectors):
+    """Vectors of unit length."""
+    vectors = np.asarray(vectors, np.float64)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def random_vectors():
+    """A function that draws N unit vectors of dimension D."""
+    return lambda count, dimension=8, seed=0: unit(np.random.default_rng(seed).normal(size=(count, dimension)))

@@ -41,7 +41,8 @@ def read(root: Path) -> Catalog:
         columns["split"] = pa.array([split[parts[0]] for parts in photos])
     else:
         columns["label"] = label_column([parts[0] for parts in photos])
-        _tell_empty(root, tops)
+    if len(photos[0]) > 1 and (empty := empty_folders(root)):
+        print(f"folders without photos, which are no classes: {len(empty)} ({first_few(empty)})", file=sys.stderr)
     return Catalog(pa.table(columns), root, "folder")
 
 
@@ -81,12 +82,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _tell_empty(root: Path, tops: set[str]) -> None:
-    """Say which folders are no classes because they hold no photos."""
-    folders = (entry.name for entry in os.scandir(root) if _is_folder(entry) and not entry.name.startswith("."))
-    empty = sorted(set(folders) - tops)
-    if empty:
-        print(f"folders without photos, which are no classes: {len(empty)} ({first_few(empty)})", file=sys.stderr)
+def empty_folders(root: Path) -> list[str]:
+    """The folders of a folder of photos that would be classes if they held photos, by their paths below it."""
+    tops = {entry.name for entry in os.scandir(root) if _is_folder(entry) and not entry.name.startswith(".")}
+    places = [root / top for top in tops] if tops and _are_splits(tops) else [root]
+    folders = (Path(entry.path) for place in places for entry in os.scandir(place) if _is_folder(entry))
+    shown = (folder for folder in folders if not folder.name.startswith("."))
+    return sorted(folder.relative_to(root).as_posix() for folder in shown if next(photos_below(folder), None) is None)
 
 
 def _check_name(folder: Path, name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedder.data.archives import archive_fault
 from embedder.data.catalog import Catalog, ClassSplit
 from embedder.data.detect import SPLIT_NAMES
 from eval.errors import InputError
@@ -73,7 +74,7 @@ def check_layout(root: Path, name: str, needed: Sequence[str], layout: str) -> N
         InputError: ``root`` is no folder, is one level too high or too low, or lacks something.
     """
     if not root.is_dir():
-        fault = "is not a folder; unpack it if it is an archive" if root.exists() else "does not exist"
+        fault = (archive_fault(root) or "is not a folder") if root.is_file() else "does not exist"
         raise InputError(f"{root} {fault}; {name} is laid out as {layout}")
     if all((root / entry).exists() for entry in needed):
         return

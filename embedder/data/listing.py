@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embedder.data.archives import archive_fault
 from eval.errors import InputError
 
 Values = list[str | None]
@@ -77,7 +78,8 @@ def read_listing(file: Path) -> Listing:
         InputError: it is none, or damaged.
     """
     if not file.is_file() or file.suffix.lower() not in _READERS:
-        raise InputError(f"{file} is neither a folder nor a .csv or .parquet table")
+        fault = archive_fault(file) if file.is_file() else None
+        raise InputError(f"{file} {fault or 'is neither a folder nor a .csv or .parquet table'}")
     return _READERS[file.suffix.lower()](file)
 
 

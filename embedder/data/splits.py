@@ -54,7 +54,7 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
             classes remain to train on, or nothing is held out although it should be.
     """
     catalog.check_labelled("training")
-    trainable, test = _sides(catalog, protocol)
+    trainable, test = sides(catalog, protocol)
     held_out = np.zeros(len(catalog), dtype=bool)
     if validation == "classes" or (validation == "auto" and is_zero_shot(catalog, protocol)):
         held_out = _held_out_classes(catalog, protocol, trainable)
@@ -97,7 +97,7 @@ def part(catalog: Catalog, which: Part, protocol: Protocol = "auto") -> Catalog:
         )
     if which in ROLES:
         return _of_role(catalog, which)
-    trainable, test = _sides(catalog, protocol)
+    trainable, test = sides(catalog, protocol)
     masks = {"train": trainable, "test": test}
     mask = masks[which] if which in masks else _held_out_classes(catalog, protocol, trainable)
     if not mask.any():
@@ -124,7 +124,7 @@ def is_zero_shot(catalog: Catalog, protocol: Protocol) -> bool:
     return protocol == "zero-shot" or (protocol == "auto" and catalog.class_split is not None)
 
 
-def _sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def sides(catalog: Catalog, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Which rows may be trained on, and which are the test: two masks [N]."""
     if not is_zero_shot(catalog, protocol):
         test = np.zeros(len(catalog), dtype=bool)

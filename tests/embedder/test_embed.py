@@ -144,14 +144,14 @@ def test_a_photo_that_is_replaced_meanwhile_is_all_of_it_as_it_was(run_folder, t
     noise(seed=1).save(path)
     before = path.read_bytes()
     noise(seed=2).save(tmp_path / "other.png")
-    read = images._read
+    read = images.read_file
 
     def replaced_when_read(file):
         content = read(file)
         shutil.copy(tmp_path / "other.png", file)
         return content
 
-    monkeypatch.setattr(images, "_read", replaced_when_read)
+    monkeypatch.setattr(images, "read_file", replaced_when_read)
     embedder = Embedder.open(run_folder)
     (batch,) = embed_catalog(embedder, read_catalog(path.parent))
     assert batch.embeddings.ids == [photo_id(before)]

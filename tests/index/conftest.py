@@ -19,6 +19,7 @@ from index.remove import main as remove
 from index.segment import SegmentWriter
 from index.store import current
 from index.structure import searchable
+from tests.conftest import unit
 
 SIDE, CELLS = 32, 4
 CLASSES, PHOTOS = 24, 12
@@ -98,18 +99,6 @@ def write_embedder(path, fingerprint):
     }
     helper.set_model_props(model, {"fieldmark": json.dumps(metadata)})
     onnx.save(model, path)
-
-
-def unit(vectors):
-    """Vectors of unit length."""
-    vectors = np.asarray(vectors, np.float64)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.fixture(scope="session")
-def random_vectors():
-    """A function that draws N unit vectors of dimension D."""
-    return lambda count, dimension=8, seed=0: unit(np.random.default_rng(seed).normal(size=(count, dimension)))
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,12 @@ from PIL import Image, ImageFilter
 from eval.calibration import expected_threshold, leave_one_out_set
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.vote import vote
+from eval.groups import group_codes
+from eval.vote import VOTERS, vote
 from index import Index, hidden, hiding
 from index.add import main as add
 from index.calibrate import describe, main
-from index.calibration import STALE, VOTERS, Calibration, class_codes, group_codes, independent
+from index.calibration import STALE, Calibration, class_codes
 from index.commit import staging, writing
 from index.hiding import MOST_PHOTOS, calibrate
 from index.journal import Change
@@ -103,11 +104,6 @@ def test_photos_of_a_class_of_one_group_only_count_as_unknown(tmp_path):
     found, scores = calibrate(Index.open(made(tmp_path / "a.index", group=groups)), "x")
     assert (found.photos, found.lone, found.scores) == (288, 12, 276)
     assert min(scores["row"].to_pylist()) == 12
-
-
-def test_how_many_groups_a_class_has():
-    assert independent(np.array([0, 0, 0, 2, 2]), np.array([7, 7, 3, 7, 7])).tolist() == [2, 0, 1]
-    assert independent(np.arange(0), np.arange(0)).tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -347,17 +343,6 @@ def test_photos_of_which_it_is_not_known_are_left_out(tmp_path):
     found, scores = calibrate(Index.open(made(tmp_path / "a.index", trained_on=known)), "x")
     assert found.photos == 240
     assert not any(row % 6 == 0 for row in scores["row"].to_pylist())
-
-
-def test_groups_keep_their_numbers_when_photos_are_added():
-    names = ["x", None, "y", "x", None, "y"]
-    table = pa.table({"id": list("abcdef"), "group": pa.array(names)})
-    more = pa.table({"id": list("abcdefgh"), "group": pa.array([*names, "z", "x"])})
-    assert group_codes(table).tolist() == [0, 1, 2, 0, 4, 2]
-    assert group_codes(more).tolist() == [0, 1, 2, 0, 4, 2, 6, 0]
-    twins = pa.table({"id": list("abca")})
-    assert group_codes(twins, shared_ids=True).tolist() == [0, 1, 2, 0]
-    assert group_codes(twins).tolist() == [0, 1, 2, 3]
 
 
 def test_labels_that_change_again_count_again(folder):

@@ -6,12 +6,13 @@ import pytest
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
+from eval.groups import group_codes
 from index import Index
 from index.add import main as add
 from index.calibrate import describe
 from index.calibrate import main as calibrate
-from index.calibration import class_codes, group_codes, split_scores, with_joined
-from index.copies import joined_groups, linked, look_alike
+from index.calibration import class_codes, split_scores, with_joined
+from index.copies import joined_groups
 from index.hidden import of_neighbours
 from tests.index.conftest import CLASSES, PHOTOS, commit_vectors, made, under_another_label, unit
 
@@ -31,20 +32,6 @@ def with_copies(folder, rows, spread=0.01, **columns):
     copies.save(folder.with_suffix(".copies"), made_from={}, images_root=None, left_out=[])
     add(folder, str(folder.with_suffix(".copies")))
     return folder
-
-
-def test_what_is_linked_is_one():
-    members, component = linked(np.array([[5, 9, 2, 7], [9, 11, 7, 2]]))
-    assert members.tolist() == [2, 5, 7, 9, 11]
-    assert component.tolist() == [0, 1, 0, 1, 1]
-    assert [len(part) for part in linked(np.empty((2, 0), np.int64))] == [0, 0]
-
-
-def test_what_looks_alike():
-    pictures = np.array([0b1111, 0b1000, 0b0000, 0b0000], np.uint64)
-    pairs = np.array([[0, 0, 0, 2], [1, 2, 3, 3]])
-    known = np.array([True, True, True, False])
-    assert look_alike(pictures, known, pairs).tolist() == [True, False, False, False]
 
 
 def test_copies_are_of_one_group_as_plain_loops_find(tmp_path):

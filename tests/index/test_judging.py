@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 
 from eval.calibration import expected_threshold, leave_one_out_set
-from eval.vote import vote
+from eval.groups import group_codes
+from eval.vote import VOTERS, vote
 from index import Index, hidden, judging
 from index.build import main as build
 from index.calibrate import main as calibrate
-from index.calibration import VOTERS, Calibration, class_codes, group_codes
+from index.calibration import Calibration, class_codes
 from index.manifest import Manifest
 from index.relabel import main as relabel
 from index.remove import main as remove

@@ -19,8 +19,10 @@ def test_the_official_split(root):
 
 
 def test_an_archive_is_to_be_unpacked(touch):
-    with pytest.raises(InputError, match=r"cifar10.tar.xz is not a folder; unpack it if it is an archive"):
-        read(touch(["cifar10.tar.xz"]) / "cifar10.tar.xz")
+    archive = touch(["cifar10.tar.xz"]) / "cifar10.tar.xz"
+    archive.write_bytes(b"\xfd7zXZ\x00, and so on, YZ")
+    with pytest.raises(InputError, match=r"cifar10.tar.xz is an archive \(xz\); unpack it"):
+        read(archive)
 
 
 def test_a_missing_class(root):

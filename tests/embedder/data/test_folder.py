@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from embedder.data.folder import read
+from embedder.data.folder import empty_folders, read
 from eval.errors import InputError
 from eval.images import BadImage, open_image
 
@@ -145,3 +145,11 @@ def test_folders_without_photos_are_named(touch, capsys):
     assert capsys.readouterr().err == "folders without photos, which are no classes: 1 (robin)\n"
     read(touch(["wren/c.jpg"]) / "wren")
     assert capsys.readouterr().err == ""
+
+
+def test_folders_without_photos_beside_classes_of_both_sides(touch, capsys):
+    root = touch(["train/wren/a.jpg", "train/robin/notes.txt", "test/wren/b.jpg", "test/.cache/a.txt"])
+    (root / "test" / "auk").mkdir()
+    assert read(root).classes == ["wren"]
+    assert empty_folders(root) == ["test/auk", "train/robin"]
+    assert "folders without photos, which are no classes: 2 (test/auk, train/robin)" in capsys.readouterr().err

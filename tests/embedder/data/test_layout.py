@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_complete_layout_passes(touch):
     ("place", "message"),
     [
         ("set/gone", "gone does not exist; this is laid out as words"),
-        ("set/a.txt", "a.txt is not a folder; unpack it if it is an archive; this is laid out as words"),
+        ("set/a.txt", "a.txt is not a folder; this is laid out as words"),
         ("", "one level too high for this; give this:.*set$"),
         ("set/b", "one level too low for this; give this:.*set$"),
         ("other", "other is not this: b is missing; this is laid out as words"),
@@ -62,3 +63,12 @@ def test_where_the_cache_lies(tmp_path, monkeypatch):
     assert cache_folder("birds") == tmp_path / "xdg" / "fieldmark" / "birds"
     monkeypatch.setenv("FIELDMARK_CACHE", str(tmp_path / "mine"))
     assert cache_folder("birds") == tmp_path / "mine" / "birds"
+
+
+def test_an_archive_in_the_place_of_a_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.txt", "")
+    with pytest.raises(
+        InputError, match=r"set\.zip is an archive \(zip\); unpack it, and give the folder; this is laid out"
+    ):
+        check_layout(tmp_path / "set.zip", "this", ["a.txt"], "words")

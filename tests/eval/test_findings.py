@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eval.findings import LEAST_NEAR, find
 from eval.leaks import SIMILAR_PICTURE, SIMILAR_VECTOR
 from eval.vote import vote
-from index.findings import LEAST_NEAR, find
-from tests.index.conftest import unit
-from tests.index.test_references import GROUPS, IDS, hidden, made, naive
+from tests.conftest import unit
+from tests.eval.test_references import GROUPS, IDS, hidden, made, naive
 
 FAR = [(number * 0x9E3779B97F4A7C15) % 2**64 for number in range(200)]
 """Hashes that differ in many bits."""

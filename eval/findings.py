@@ -1,4 +1,4 @@
-"""What in an index is worth a person's look: doubtful labels, near copies, references that only mislead, thin classes.
+"""What is worth a person's look: doubtful labels, near copies, references that only mislead, thin classes.
 
 Each reference is searched for among the others, once. Hidden from its vote are its own photo and its group, as they say
 what it was labelled and not what it looks like.
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eval.copies import linked, look_alike
 from eval.doubts import doubts
 from eval.errors import InputError
 from eval.leaks import SIMILAR_VECTOR
 from eval.neighbours import Neighbours
-from index.calibration import VOTERS
-from index.copies import linked, look_alike
-from index.references import Mask, References, Rows, split
+from eval.references import Mask, References, Rows, split
+from eval.vote import VOTERS
 
 SAMPLE = 50_000
 """References that are looked at where there are more."""
@@ -28,7 +28,7 @@ THIN = 5
 
 
 class Near(NamedTuple):
-    """A row of the index beside another one, and the cosine of the two."""
+    """A row beside another one, and the cosine of the two."""
 
     row: int
     similarity: float
