@@ -50,7 +50,9 @@ class ClassBalancedSampler:
         Raises:
             InputError: a batch would hold fewer than two classes.
         """
-        self._photos = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        counts = np.unique(labels, return_counts=True)[1]
+        by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+        self._photos = [photos for photos in by_class if len(photos)]
         self._seed = seed
         room = batch_size // max(photos_per_class, 1)
         if photos_per_class < 1 or room < 2:
