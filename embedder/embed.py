@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from embedder.batches import report_left_out
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Part, Protocol, part
+from embedder.on_ray import make_on_ray
 from embedder.parts import Parts, Share, embed_in_parts
 from embedder.runtime import Embedder
 from eval.command import run
@@ -16,6 +17,8 @@ from eval.files import already_made
 from eval.folders import read_manifest
 from eval.images import OnBadImage
 from eval.stages import profiled, stage
+
+ENGINES = {"local": None, "ray": make_on_ray}
 
 
 def main(
@@ -27,6 +30,7 @@ def main(
     protocol: Protocol = "auto",
     on_bad_image: OnBadImage = "skip",
     jobs: int = 1,
+    engine: Literal["local", "ray"] = "local",
     overwrite: bool = False,
     profile: bool = False,
 ) -> Path:
@@ -62,7 +66,7 @@ def main(
         else:
             if overwrite:
                 parts.remove_others()
-            if embed_in_parts(model, catalog, parts, jobs):
+            if embed_in_parts(model, catalog, parts, jobs, ENGINES[engine]):
                 report_left_out(read_manifest(out, "embeddings")["left_out"], out)
             else:
                 print("this share is done; the process that ends last joins the shares", file=sys.stderr)
