@@ -37,7 +37,8 @@ def main(
     """Turn photos into an embeddings folder, for eval.recall and other tools.
 
     What is interrupted goes on where it was when the same command is given again. Under torchrun each process does its
-    share, on machines that see the same folders, and the last one joins the shares.
+    share, on machines that see the same folders, and the last one joins the shares. A Ray cluster of such machines shares
+    the work out itself, and does again what is lost with one.
 
     Args:
         embedder: a run folder or an embedder.onnx.
@@ -46,7 +47,8 @@ def main(
         split: which part of the photos.
         protocol: what divides them; auto takes what the source declares.
         on_bad_image: leave unreadable photos out with a count, or stop.
-        jobs: processes that share the cores of this machine; one already uses all of them.
+        jobs: processes that share the cores of a machine; one already uses all of them.
+        engine: this machine, or the Ray cluster that RAY_ADDRESS names, by default one on this machine.
         overwrite: make the embeddings folder anew; what an interrupted command has made of it is not made again.
         profile: print where the time went.
 
@@ -55,6 +57,8 @@ def main(
     """
     if jobs < 1:
         raise InputError(f"jobs is {jobs}; it must be at least 1")
+    if engine == "ray" and Share.of_this_process().of > 1:
+        raise InputError("--engine ray shares the work out itself; give the command once, without torchrun")
     if overwrite and Share.of_this_process().of > 1:
         raise InputError(f"--overwrite would have each process throw away what the others make; remove {out} instead")
     with profiled(profile):

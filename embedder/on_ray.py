@@ -11,8 +11,9 @@ import os
 import pickle
 import platform
 import traceback
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,16 +21,18 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from embedder.data.catalog import Catalog
 from embedder.parts import Parts, Share, make
 from embedder.prefetch import Progress
 from embedder.runtime import Embedder
+from eval.cores import available_cores
 from eval.errors import InputError
 from eval.stages import stage
 
-RETRIES = 3
-"""How often a part is begun again whose process was lost: by then it is the part that kills it."""
+TRIES = 4
+"""How often a part is begun whose process is lost each time. Ray would go on for ever with what kills its processes."""
 
 Batch = dict[str, Any]
 
@@ -39,7 +42,7 @@ def make_on_ray(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int, p
 
     Args:
         embedder: on the CPU; its file is opened by every process, under the same name.
-        catalog: the photos; each process holds their list, and no others than its own are opened by it.
+        catalog: the photos; each process holds the whole list.
         parts: what is to be made, in a folder that all machines see.
         jobs: processes that share the cores of a machine.
         progress: is told of every part that is made.
@@ -54,34 +57,62 @@ def make_on_ray(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int, p
     parts.folder.mkdir(parents=True, exist_ok=True)
     with _connected() as ray:
         cores = _cores_of_a_job(ray, jobs)
-        work = (embedder.path.absolute(), embedder.fingerprint, max(1, int(cores)), ray.put(catalog), parts)
+        tries = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Tries).remote()
+        work = (embedder.path.absolute(), embedder.fingerprint, max(1, int(cores)), ray.put(catalog), parts, tries)
         tasks = ray.data.from_items([{"part": number} for number in missing], override_num_blocks=len(missing))
-        done = tasks.map_batches(_made, batch_size=1, fn_args=work, num_cpus=cores, max_retries=RETRIES)
-        with stage("wait for Ray"):
-            for row in done.iter_rows():
+        done = tasks.map_batches(_made, batch_size=1, fn_args=work, num_cpus=cores)
+        with stage("wait for Ray"), closing(iter(done.iter_rows())) as rows:
+            for row in rows:
                 if row["failure"]:
                     raise pickle.loads(row["failure"])  # of our own processes
                 progress.update(len(parts.rows(row["part"])))
 
 
-def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, parts: Parts) -> Batch:
+def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, parts: Parts, tries: Any) -> Batch:
     """Make one part in a process of the cluster; what it fails by is a result, for Ray would wrap and print it."""
+    import ray  # noqa: PLC0415 - an extra
+
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray was asked for no GPU, so others may have it
     (number,) = batch["part"].tolist()
     failure = b""
     try:
-        if not parts.folder.is_dir():
-            raise InputError(
-                f"{platform.node()} does not see {parts.folder}; give an embedder, photos and --out in folders that all "
-                "machines of the cluster share"
-            )
+        share = Share(number, len(parts.paths))
+        _check(parts, share, ray.get(tries.begin.remote(number)))
         embedder, photos = _opened(file, cores, catalog)
         if embedder.fingerprint != fingerprint:
-            raise InputError(f"{file} is another embedder on {platform.node()}; let all machines have the same one")
-        make(embedder, photos, parts, Share(number, len(parts.paths)), _Silent())
+            raise InputError(f"{file} is another embedder on {platform.node()}; give all machines the same one")
+        make(embedder, photos, parts, share, tqdm(total=len(parts.rows(number)), disable=True))
     except Exception as error:
         error.add_note(f"on {platform.node()}:\n{traceback.format_exc()}")
         failure = pickle.dumps(error)
     return {"part": batch["part"], "failure": np.array([failure], object)}
+
+
+def _check(parts: Parts, share: Share, tried: int) -> None:
+    """Refuse a part that cannot be made here, or that was tried too often."""
+    if not parts.folder.is_dir():
+        raise InputError(
+            f"{platform.node()} does not see {parts.folder}; give an embedder, photos and --out in folders that all "
+            "machines of the cluster share"
+        )
+    if tried > TRIES and parts.missing(share):
+        rows = parts.rows(share.rank)
+        raise InputError(
+            f"the process that embeds photos {rows[0] + 1} to {rows[-1] + 1} was killed {TRIES} times, perhaps for want "
+            "of memory; what is done is kept, so give the command again, with fewer jobs"
+        )
+
+
+class _Tries:
+    """How often each part has been begun, counted in one process for all others."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, part: int) -> int:
+        """Count another time."""
+        self._begun[part] += 1
+        return self._begun[part]
 
 
 @cache
@@ -92,22 +123,25 @@ def _opened(file: Path, cores: int, catalog: Any) -> tuple[Embedder, Catalog]:
     return Embedder.open(file, cores), ray.get(catalog)
 
 
-class _Silent:
-    """Progress that nobody is told."""
-
-    def update(self, photos: int) -> None:
-        """Nothing."""
-
-
 def _cores_of_a_job(ray: ModuleType, jobs: int) -> float:
-    """Cores of the smallest machine's jobs: whole ones as Ray wants it, or less than one."""
-    cores = min(node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU"))
+    """What a job has of the smallest machine's cores: whole ones, as Ray wants it, or less than one.
+
+    Raises:
+        InputError: the cluster has no cores.
+    """
+    machines = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    if not any(machines):
+        raise InputError("no machine of the Ray cluster has cores to work with; start one")
+    cores = min(filter(None, machines))
     return cores / jobs if cores < jobs else cores // jobs
 
 
 @contextmanager
 def _connected() -> Iterator[ModuleType]:
-    """Ray with a cluster, which it leaves again, or ends if it is its own; it says nothing and tells nobody."""
+    """Ray with a cluster, which is left in the end, or ended where this has begun it.
+
+    Ray tells nobody of it, and says nothing: its errors are raised, and what it says of processes is of no use to users.
+    """
     if importlib.util.find_spec("ray") is None:
         raise InputError("--engine ray takes a package that is not installed: pip install 'fieldmark[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -116,11 +150,20 @@ def _connected() -> Iterator[ModuleType]:
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    ours = not ray.is_initialized()
-    try:
-        if ours:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-        yield ray
-    finally:
-        if ours:
-            ray.shutdown()
+    address, begun = os.environ.get("RAY_ADDRESS"), ray.is_initialized()
+    ours: dict[str, Any] = {} if address else {"num_cpus": available_cores(), "include_dashboard": False}
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # a thread of Ray prints there
+        try:
+            if not begun:
+                ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **ours)
+            yield ray
+        except ConnectionError as error:
+            raise InputError(
+                f"no Ray cluster answers at {address} ({error}); see that it runs, or unset RAY_ADDRESS"
+            ) from None
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"Ray has given up ({reason}); what is done is kept, so give the command again") from None
+        finally:
+            if not begun:
+                ray.shutdown()
