@@ -37,8 +37,8 @@ def main(
     """Turn photos into an embeddings folder, for eval.recall and other tools.
 
     What is interrupted goes on where it was when the same command is given again. Under torchrun each process does its
-    share, on machines that see the same folders, and the last one joins the shares. A Ray cluster of such machines shares
-    the work out itself, and does again what is lost with one.
+    share, on machines that see the same folders, and the last one joins the shares. A Ray cluster of such machines
+    shares the work out itself, and does again what is lost with one of them.
 
     Args:
         embedder: a run folder or an embedder.onnx.

@@ -49,7 +49,7 @@ def make_on_ray(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int, p
 
     Raises:
         BadImage: a photo cannot be read, and ``parts.complete``.
-        InputError: Ray is not installed, no cluster answers, a machine does not see the folders, or a part was given up.
+        InputError: Ray is not installed, no cluster answers, a machine does not see the folders, or a part is given up.
     """
     if not (missing := parts.missing(Share())):
         return
@@ -74,13 +74,14 @@ def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, 
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray was asked for no GPU, so others may have it
     (number,) = batch["part"].tolist()
-    failure = b""
+    share, failure = Share(number, len(parts.paths)), b""
     try:
-        share = Share(number, len(parts.paths))
-        _check(parts, share, ray.get(tries.begin.remote(number)))
-        embedder, photos = _opened(file, cores, catalog)
-        if embedder.fingerprint != fingerprint:
-            raise InputError(f"{file} is another embedder on {platform.node()}; give all machines the same one")
+        embedder, photos = _opened(file, fingerprint, cores, catalog, parts.folder)
+        if ray.get(tries.begin.remote(number)) > TRIES and parts.missing(share):
+            raise InputError(
+                f"the process that embeds photos {number * parts.size + 1} and following was killed {TRIES} times, "
+                "perhaps for want of memory; what is done is kept, so give the command again, with fewer jobs"
+            )
         make(embedder, photos, parts, share, tqdm(total=len(parts.rows(number)), disable=True))
     except Exception as error:
         error.add_note(f"on {platform.node()}:\n{traceback.format_exc()}")
@@ -88,19 +89,26 @@ def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, 
     return {"part": batch["part"], "failure": np.array([failure], object)}
 
 
-def _check(parts: Parts, share: Share, tried: int) -> None:
-    """Refuse a part that cannot be made here, or that was tried too often."""
-    if not parts.folder.is_dir():
-        raise InputError(
-            f"{platform.node()} does not see {parts.folder}; give an embedder, photos and --out in folders that all "
-            "machines of the cluster share"
-        )
-    if tried > TRIES and parts.missing(share):
-        rows = parts.rows(share.rank)
-        raise InputError(
-            f"the process that embeds photos {rows[0] + 1} to {rows[-1] + 1} was killed {TRIES} times, perhaps for want "
-            "of memory; what is done is kept, so give the command again, with fewer jobs"
-        )
+@cache
+def _opened(file: Path, fingerprint: str, cores: int, catalog: Any, folder: Path) -> tuple[Embedder, Catalog]:
+    """The embedder and the photos of all tasks that this process does.
+
+    Raises:
+        InputError: this machine does not see what the others see.
+    """
+    import ray  # noqa: PLC0415 - an extra
+
+    photos = ray.get(catalog)
+    for path in (file, photos.root, folder):
+        if not path.exists():
+            raise InputError(
+                f"{platform.node()} does not see {path}; give an embedder, photos and --out in folders that all "
+                "machines of the cluster share"
+            )
+    embedder = Embedder.open(file, cores)
+    if embedder.fingerprint != fingerprint:
+        raise InputError(f"{file} is another embedder on {platform.node()}; give all machines the same one")
+    return embedder, photos
 
 
 class _Tries:
@@ -113,14 +121,6 @@ class _Tries:
         """Count another time."""
         self._begun[part] += 1
         return self._begun[part]
-
-
-@cache
-def _opened(file: Path, cores: int, catalog: Any) -> tuple[Embedder, Catalog]:
-    """The embedder and the photos of all tasks that this process does."""
-    import ray  # noqa: PLC0415 - an extra
-
-    return Embedder.open(file, cores), ray.get(catalog)
 
 
 def _cores_of_a_job(ray: ModuleType, jobs: int) -> float:
