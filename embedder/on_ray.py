@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -89,7 +89,7 @@ def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, 
     return {"part": batch["part"], "failure": np.array([failure], object)}
 
 
-@cache
+@lru_cache(maxsize=1)
 def _opened(file: Path, fingerprint: str, cores: int, catalog: Any, folder: Path) -> tuple[Embedder, Catalog]:
     """The embedder and the photos of all tasks that this process does.
 
@@ -140,7 +140,7 @@ def _cores_of_a_job(ray: ModuleType, jobs: int) -> float:
 def _connected() -> Iterator[ModuleType]:
     """Ray with a cluster, which is left in the end, or ended where this has begun it.
 
-    Ray tells nobody of it, and says nothing: its errors are raised, and what it says of processes is of no use to users.
+    Ray tells nobody of it, and says nothing: its errors are raised, and what else it says is for its own developers.
     """
     if importlib.util.find_spec("ray") is None:
         raise InputError("--engine ray takes a package that is not installed: pip install 'fieldmark[ray]'")
