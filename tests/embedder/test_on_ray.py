@@ -249,7 +249,6 @@ def test_a_machine_that_does_not_see_the_folder(cluster, embedder, photos, tmp_p
         embed_in_parts(embedder, read_catalog(photos), parts, 2, make_on_ray)
 
 
-@needs_ray
 def test_parts_that_are_all_there_are_joined_without_a_cluster(whole, embedder, photos, tmp_path, monkeypatch):
     parts = parts_of(tmp_path / "vectors", embedder)
     with monkeypatch.context() as patched:
