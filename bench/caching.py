@@ -1,7 +1,9 @@
 """Gradient caching: what a step with a batch of 1,024 takes in chunks of 64, beside one of 64 and one of 1,024 at once.
 
-``PYTHONPATH=. python bench/caching.py [--size 64]``. Each in a process of its own. Memory is what the step adds to the process at its
-peak, less the photos themselves; time is the median of several steps.
+    PYTHONPATH=. python bench/caching.py [--size 64]
+
+Each in a process of its own. Memory is what the steps add to the process at its peak, beside the photos themselves; time
+is the median of the steps.
 """
 
 import argparse
@@ -30,18 +32,16 @@ def main() -> None:
     found = {}
     for way in WAYS:
         command = [sys.executable, __file__, *arguments, "--way", way]
-        memory, seconds, photos = map(
-            float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        )
-        found[way] = memory, seconds
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        added, seconds, photos = map(float, printed.split())
+        found[way] = added, seconds
         print(
-            f"{way:24} {memory / 1e6:7.0f} MB above {photos / 1e6:.1f} MB of photos, {seconds:6.2f} s a step",
-            flush=True,
+            f"{way:22} {added / 1e6:6.0f} MB beside {photos / 1e6:.1f} MB of photos, {seconds:.2f} s a step", flush=True
         )
     small, chunked, whole = found.values()
     print(f"memory: {chunked[0] / small[0]:.2f} times that of 64 (at once: {whole[0] / small[0]:.1f} times)")
     print(
-        f"time: {chunked[1] / whole[1]:.2f} times that of 1,024 at once, {chunked[1] / small[1] / 16:.2f} of 16 steps of 64"
+        f"time: {chunked[1] / whole[1]:.2f} times that of 1,024 at once, {chunked[1] / small[1] / 16:.2f} of 16 of 64"
     )
 
 

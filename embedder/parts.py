@@ -2,13 +2,13 @@
 
 ``OUT.parts`` holds an embeddings folder for each ``PART`` photos, until there are all of them and ``OUT`` is made.
 Which process has made a part does not matter, so they may be of this machine (``jobs``), of others that see the same
-folder (``torchrun``), or of an earlier run.
+folder (``torchrun``, Ray), or of an earlier run.
 """
 
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
@@ -150,7 +150,13 @@ class Parts:
             self.remove()
 
 
-def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int = 1) -> bool:
+Engine = Callable[[Embedder, Catalog, Parts, int, Progress], None]
+"""What makes all missing parts with some jobs a machine."""
+
+
+def embed_in_parts(
+    embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int = 1, engine: Engine | None = None
+) -> bool:
     """Make an embeddings folder, of which parts may be there already, or this process's share of it.
 
     Args:
@@ -158,6 +164,7 @@ def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int
         catalog: the photos.
         parts: what is to be made.
         jobs: processes on this machine that share its cores.
+        engine: what has them, such as a cluster; by default this process and its children.
 
     Returns:
         Whether the folder is there now; if not, other processes are still at work on their shares.
@@ -170,15 +177,17 @@ def embed_in_parts(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int
     missing = sum(len(parts.rows(number)) for number in parts.missing(share))
     total = sum(len(parts.rows(number)) for number in share.numbers(len(parts.paths)))
     with tqdm(total=total, initial=total - missing, unit="photo") as progress:
-        if jobs == 1:
-            _make(embedder, catalog, parts, share, progress)
+        if engine:
+            engine(embedder, catalog, parts, jobs, progress)
+        elif jobs == 1:
+            make(embedder, catalog, parts, share, progress)
         else:
             _make_together(embedder, catalog, parts, share.among(jobs), progress)
     with stage("join"):
         return parts.joined(catalog.root)
 
 
-def _make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, progress: Progress) -> None:
+def make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, progress: Progress) -> None:
     """Make the missing parts of a share, each from batches that are not held up by its end."""
     missing = parts.missing(share)
     rows = [row for number in missing for row in parts.rows(number)]
@@ -285,4 +294,4 @@ def _follow(work: list[Future[None]], count: _Count, progress: Progress) -> None
 
 def _make_one(file: Path, cores: int, catalog: Catalog, parts: Parts, share: Share) -> None:
     """Make the missing parts of a share, in a process of its own."""
-    _make(Embedder.open(file, cores), catalog, parts, share, _count)
+    make(Embedder.open(file, cores), catalog, parts, share, _count)
