@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python bench/caching.py [--size 64]
 
-Each in a process of its own. Memory is what the steps add to the process at its peak, beside the photos themselves; time
-is the median of the steps.
+Each in a process of its own. Memory is what the steps add to the process at its peak, beside the photos themselves;
+time is the median of the steps.
 """
 
 import argparse
