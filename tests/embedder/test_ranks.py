@@ -3,9 +3,12 @@
 import csv
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +32,20 @@ LOSSES = {
 }
 
 
-def torchrun(jobs: list[dict[str, Any]], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Do the jobs in two processes."""
+def begin(jobs: list[dict[str, Any]], folder: Path) -> subprocess.Popen[str]:
+    """Begin the jobs in two processes."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += [str(HERE / "rank_worker.py"), str(folder / "jobs.json")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+
+
+def torchrun(jobs: list[dict[str, Any]], folder: Path) -> tuple[int, str]:
+    """Do the jobs in two processes; the exit status and what was said."""
+    process = begin(jobs, folder)
+    said = process.communicate(timeout=300)[1]
+    return process.returncode, said
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +77,8 @@ def double(base: Config, single: dict[str, Path], tmp_path_factory: pytest.TempP
     jobs.append({"config": asdict(chunked), "run": str(folder / "chunked")})
     fate = {"rank": 1, "step": 6, "what": "be asked to stop"}
     jobs.append({"config": asdict(partial), "run": str(folder / "stopped"), "fate": fate})
-    done = torchrun(jobs, folder)
-    assert done.returncode == 0, done.stderr[-3000:]
+    status, said = torchrun(jobs, folder)
+    assert status == 0, said[-3000:]
     return folder
 
 
@@ -130,18 +140,18 @@ def test_a_run_of_two_is_gone_on_with_by_one(base: Config, single: dict[str, Pat
 
 def test_a_rank_that_dies_ends_the_run(base: Config, tmp_path: Path) -> None:
     job = {"config": asdict(base), "run": str(tmp_path / "run"), "fate": {"rank": 1, "step": 2, "what": "die"}}
-    done = torchrun([job], tmp_path)
-    assert done.returncode
-    assert "exitcode  : 7" in done.stderr
+    status, said = torchrun([job], tmp_path)
+    assert status
+    assert "exitcode  : 7" in said
     assert not (tmp_path / "run" / "embedder.onnx").exists()
 
 
 def test_a_rank_that_fails_says_why(base: Config, tmp_path: Path) -> None:
     job = {"config": asdict(base), "run": str(tmp_path / "run")}
-    done = torchrun([{**job, "fate": {"rank": 1, "step": 2, "what": "lose a photo"}}], tmp_path)
-    assert done.returncode
-    assert "error: rank 1 on " in done.stderr
-    assert "gone.jpg: it is not there any more" in done.stderr
+    status, said = torchrun([{**job, "fate": {"rank": 1, "step": 2, "what": "lose a photo"}}], tmp_path)
+    assert status
+    assert "error: rank 1 on " in said
+    assert "gone.jpg: it is not there any more" in said
 
 
 def test_ranks_that_see_different_files_do_not_begin(base: Config, photos: Path, tmp_path: Path) -> None:
@@ -149,18 +159,33 @@ def test_ranks_that_see_different_files_do_not_begin(base: Config, photos: Path,
     shutil.copy(photos / "kind1" / "0.png", tmp_path / "other" / "kind0" / "3.png")
     roots = {"0": str(photos), "1": str(tmp_path / "other")}
     job = {"config": asdict(base), "run": str(tmp_path / "run"), "roots": roots}
-    done = torchrun([job], tmp_path)
-    assert done.returncode
-    assert "error: rank 1 on " in done.stderr
-    assert f"the first that differs is {Path('kind0/3.png')}" in done.stderr
+    status, said = torchrun([job], tmp_path)
+    assert status
+    assert "error: rank 1 on " in said
+    assert f"the first that differs is {Path('kind0/3.png')}" in said
     assert not (tmp_path / "run").exists()
 
 
 def test_batch_norm_cannot_be_synchronised_on_a_cpu(base: Config, tmp_path: Path) -> None:
     loose = replace(base, model=replace(base.model, freeze_batch_norm=False))
-    done = torchrun([{"config": asdict(loose), "run": str(tmp_path / "run")}], tmp_path)
-    assert done.returncode
-    assert "batch norm cannot be synchronised between processes on a CPU" in done.stderr
+    status, said = torchrun([{"config": asdict(loose), "run": str(tmp_path / "run")}], tmp_path)
+    assert status
+    assert "batch norm cannot be synchronised between processes on a CPU" in said
+
+
+def test_a_machine_that_is_taken_away_saves_first(base: Config, tmp_path: Path) -> None:
+    """As SLURM ends a job: SIGTERM to ``torchrun``, which hands it on. Both processes stop after the same step."""
+    run = tmp_path / "run"
+    long = replace(base, train=replace(base.train, epochs=500, checkpoint_minutes=0.0, precision="32"))
+    process = begin([{"config": asdict(long), "run": str(run)}], tmp_path)
+    while not (run / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[1]
+    stopped = re.search(r"stopped at step (\d+) of 2000; the same command goes on from there", said)
+    assert stopped, said[-2000:]
+    assert checkpoint.load(run / "last.ckpt")["step"] == int(stopped[1])
 
 
 @pytest.mark.parametrize(("total", "count"), [(9, 2), (64, 8), (3, 5), (0, 3)])
