@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
+from embedder import trainer
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
 from embedder.train import fit
-from embedder.trainer import Trainer
+from embedder.trainer import Trainer, export_best
 from eval.command import run as run_command
 from eval.errors import InputError
 
@@ -37,17 +38,16 @@ def settings(plain: dict[str, Any]) -> Config:
 
 def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     """The gradients of a run's first step."""
-    trainer = Trainer(config, folder)
-    loader = make_loader(trainer.data.views, EpochBatches(trainer.sampler, 0, 1, trainer.ranks))
-    images, labels, _ = next(loader)
-    trainer.network.train()
-    trainer.gradients.add(0, images, labels, trainer.sampler.batch_size, trainer.optimizer.replicated)
-    named = [*trainer.network.named_parameters(), *trainer.loss.named_parameters()]
+    run = Trainer(config, folder)
+    images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
+    run.network.train()
+    run.gradients.add(0, images, labels, run.sampler.batch_size, run.optimizer.replicated)
+    named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 
 
 def do(job: dict[str, Any]) -> None:
-    """Train, with whatever is to happen."""
+    """Train, with whatever is to happen; nothing is exported."""
     if "roots" in job:  # as if each rank were on a machine of its own
         os.environ |= {"GROUP_RANK": os.environ["RANK"], "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
         job["config"]["data"]["root"] = job["roots"][os.environ["RANK"]]
@@ -59,6 +59,7 @@ def do(job: dict[str, Any]) -> None:
         step(self, *batch)
 
     Trainer._step = fated
+    trainer.export_best = lambda *_: None  # it takes longer than the training
     try:
         if "gradients" in job:
             found = first_gradients(config, run)
@@ -69,7 +70,7 @@ def do(job: dict[str, Any]) -> None:
         if not (fate and fate["what"] == "be asked to stop"):
             raise
     finally:
-        Trainer._step = step
+        Trainer._step, trainer.export_best = step, export_best
 
 
 def main(jobs: Path) -> None:

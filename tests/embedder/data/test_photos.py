@@ -11,6 +11,7 @@ from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches, LostPhoto, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
+from embedder.ranks import Ranks
 from eval.errors import InputError
 
 STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
@@ -112,6 +113,17 @@ def test_batches_of_a_run_go_on_from_any_step(photo_folder):
         rest = EpochBatches(sampler, first, 8)
         assert list(rest) == whole[first:]
         assert len(rest) == 8 - first
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_ranks_share_each_batch_out(photo_folder, count):
+    """One after another their shares are the whole batch: no photo is left out, none is drawn twice."""
+    catalog, _ = make(photo_folder)
+    sampler = ClassBalancedSampler(catalog.codes, 4, 2, 0)
+    shares = [EpochBatches(sampler, 0, 8, Ranks(rank=rank, count=count)) for rank in range(count)]
+    whole = list(EpochBatches(sampler, 0, 8))
+    assert [[key for share in batch for key in share] for batch in zip(*shares, strict=True)] == whole
+    assert all(len({*catalog.codes[[row for _, row, _ in batch]]}) == 2 for batch in whole)
 
 
 @pytest.fixture

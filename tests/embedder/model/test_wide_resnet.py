@@ -23,6 +23,10 @@ def test_a_map_has_a_quarter_of_the_photo_s_side() -> None:
     assert float(features.map.detach().min()) >= 0.0
 
 
+def test_the_photo_is_halved_first_where_that_is_said() -> None:
+    assert build_backbone("wide-resnet-10-2/2", "random")(torch.zeros(1, 3, 32, 32)).map.shape == (1, 128, 4, 4)
+
+
 def test_a_block_is_the_paper_s_formula() -> None:
     """x + conv(ReLU(BN(conv(ReLU(BN(x)))))), the shortcut a 1 x 1 convolution where the size changes."""
     torch.manual_seed(0)
