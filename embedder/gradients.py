@@ -69,8 +69,8 @@ class Gradients:
             total: B, the photos of all ranks.
             replicated: the loss's parameters of which each rank holds all.
         """
-        chunks = torch.split(images, self.chunk_size or len(images))
-        cached = len(chunks) > 1
+        chunks = torch.split(images, self.chunk_size or max(1, len(images)))
+        cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares
         with stage("forward"):
             with torch.no_grad() if cached else nullcontext():
                 own = torch.cat([self._embed(step, *chunk) for chunk in enumerate(chunks)])

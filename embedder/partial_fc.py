@@ -74,7 +74,9 @@ class PartialFC(nn.Module):
         if self.sampled >= len(self.weight):
             return torch.arange(len(self.weight), device=own.device)
         present = torch.unique(own)
-        chance = torch.rand(len(self.weight), device=own.device)
+        seed = int(torch.randint(2**62, ())) + self.ranks.rank  # ranks draw as often as each other, and other samples
+        generator = torch.Generator(own.device).manual_seed(seed)
+        chance = torch.rand(len(self.weight), device=own.device, generator=generator)
         chance[present] = 2.0
         return chance.topk(max(self.sampled, len(present))).indices.sort().values
 

@@ -1,11 +1,11 @@
 """The processes of one training, one a device: ``torchrun`` starts them, on one machine or several; here they speak.
 
-Every method is called by all of them, in the same order. A single process is rank 0 of 1, and speaks to nobody.
+What speaks to others is called by all of them, in the same order. A single process is rank 0 of 1, and speaks to none.
 """
 
+import logging
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,21 +14,21 @@ from typing import Any, Literal, NoReturn, TypeVar, cast
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from embedder.config import TrainSettings
 from embedder.memory import keep_freed_memory
-from eval.command import USER_ERROR
-from eval.errors import InputError
+from embedder.torchrun import is_one_of_several
+from eval.errors import AlreadySaid, InputError
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 Precision = Literal["32-true", "bf16-mixed"]
 
 PATIENCE = timedelta(hours=1)
-"""How long a rank waits for the others, who may be validating; one that has died is noticed at once."""
+"""How long a rank waits for the others, who may be validating. Of one that has died ``torchrun`` tells at once."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Ranks:
 
         Raises:
             InputError: on the first rank, with the first reason for which it has failed on any.
-            SystemExit: on the others, which leave the speaking to the first.
+            AlreadySaid: on the others, which leave the speaking to the first.
         """
         if self.count == 1:
             return work()
@@ -89,10 +89,9 @@ class Ranks:
         except InputError as error:
             fault = str(error)
         faults = [(name, fault) for name, fault in self.exchange((self.name, fault)) if fault is not None]
-        if faults and not self.first:
-            sys.exit(USER_ERROR)
         if faults:
-            raise InputError(faults[0][1] if len(faults) == self.count else ": ".join(faults[0]))
+            kind = InputError if self.first else AlreadySaid
+            raise kind(faults[0][1] if len(faults) == self.count else ": ".join(faults[0]))
         return cast(Result, result)
 
     def from_first(self, work: Callable[[], Result]) -> Result:
@@ -108,13 +107,13 @@ class Ranks:
         shares = self.exchange((self.machine, work(range(start, stop))))
         return [result for machine, share in shares if machine == self.machine for result in share]
 
-    def any(self, flag: bool) -> bool:
-        """Whether anyone's flag is set."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether anyone's is set."""
         if self.count == 1:
-            return flag
-        flags = torch.tensor(int(flag), device=self.device)
-        dist.all_reduce(flags, dist.ReduceOp.MAX)
-        return bool(flags)
+            return [*flags]
+        anyone = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        dist.all_reduce(anyone, dist.ReduceOp.MAX)
+        return [bool(flag) for flag in anyone.tolist()]
 
     def gather(self, own: Tensor, total: int) -> Tensor:
         """The rows [B, ...] that ranks hold shares of, as ``share`` deals them out.
@@ -159,13 +158,15 @@ class Ranks:
         Raises:
             InputError: says which rank it was, or that it was another one.
         """
-        if self.count > 1 and isinstance(error, InputError):
+        if self.count == 1 or isinstance(error, AlreadySaid):
+            raise error
+        if isinstance(error, InputError):
             raise InputError(f"{self.name}: {error}") from None
-        text = str(error).lower()
-        if self.count > 1 and (isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text):
+        text = str(error)
+        if isinstance(error, dist.DistError) or "gloo" in text.lower() or "nccl" in text.lower():
             raise InputError(
-                f"{self.name}: another rank of this training has ended, for a reason that it gives itself; the same "
-                "command goes on from the last checkpoint"
+                f"{self.name} has lost the others ({first_line(text)}); where one of them has ended, it gives the "
+                "reason itself. The same command goes on from the last checkpoint"
             ) from error
         raise error
 
@@ -193,9 +194,9 @@ def bounds(total: int, number: int, count: int) -> tuple[int, int]:
     return number * total // count, (number + 1) * total // count
 
 
-def is_one_of_several() -> bool:
-    """Whether ``torchrun`` has started this process and others."""
-    return TorchElasticEnvironment.detect() and int(os.environ["WORLD_SIZE"]) > 1
+def first_line(text: str) -> str:
+    """The first line of an error of others, who write many."""
+    return text.strip().split("\n", maxsplit=1)[0]
 
 
 ALONE = Ranks()
@@ -211,12 +212,17 @@ def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
     on_cuda = train.accelerator in ("auto", "cuda") and torch.cuda.is_available()
     bf16 = train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported())
     precision: Precision = "bf16-mixed" if bf16 else "32-true"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     try:
         if is_one_of_several():
             here = int(os.environ["LOCAL_WORLD_SIZE"])
+            if on_cuda and here > torch.cuda.device_count():
+                raise InputError(f"there are {here} processes here and {torch.cuda.device_count()} GPUs; start as many")
             fabric = Fabric(
                 accelerator=train.accelerator,
-                strategy=DDPStrategy(timeout=PATIENCE, gradient_as_bucket_view=True),
+                # Backbones may have weights that their feature map does not need.
+                strategy=DDPStrategy(timeout=PATIENCE, find_unused_parameters=True),
                 devices=here,
                 num_nodes=int(os.environ["WORLD_SIZE"]) // here,
                 precision=precision,
@@ -224,8 +230,12 @@ def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
         else:
             fabric = Fabric(accelerator=train.accelerator, devices=1, precision=precision)
         fabric.launch()
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"train.accelerator {train.accelerator} cannot be used here: {error}") from None
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
+        cannot = "the processes do not find each other, or " if is_one_of_several() else ""
+        named = f"{cannot}train.accelerator {train.accelerator} cannot be used here"
+        raise InputError(f"{named}: {first_line(str(error))}") from None
     if fabric.device.type == "cpu":
         keep_freed_memory()
     torch.use_deterministic_algorithms(train.deterministic)

@@ -5,7 +5,6 @@ where a run was stopped; given again after the run is done, it does nothing.
 """
 
 import dataclasses
-import os
 import shlex
 import sys
 from contextlib import redirect_stderr, suppress
@@ -19,6 +18,7 @@ from embedder.config import CONFIG, AugmentSettings, Config, DataSettings, LossS
 from embedder.data.catalog import read_source
 from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
+from embedder.torchrun import is_first, is_one_of_several
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import alone, at_home, real_path, replacing
@@ -93,14 +93,9 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     return run
 
 
-def is_first() -> bool:
-    """Whether this process is the only one of its training, or the one of several that reads and writes its folder."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _train(config: Config, run: Path, overwrite: bool) -> None:
     """Train, unless that is done; the settings stand in the run folder then."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    several = is_one_of_several()
     if not several and not overwrite and is_finished(config, run):
         return
     with stage("import torch"):  # which --help and a finished run do without

@@ -75,7 +75,8 @@ class Trainer:
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks)
         self.loss.to(self.fabric.device)
-        settle_batch_norm(self.network, self.ranks, train.chunk_size)
+        if train.epochs:
+            settle_batch_norm(self.network, self.ranks, train.chunk_size)
         self.network.to(self.fabric.device)
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's
             self.network.double()
@@ -147,8 +148,8 @@ class Trainer:
                 finished = self.step % self.sampler.steps == 0
                 if finished:
                     bar.set_postfix_str(self._finish_epoch())
-                stopped = self.ranks.any(stop.is_set())
-                late = self.ranks.any(time.perf_counter() - saved > 60 * train.checkpoint_minutes)
+                late = time.perf_counter() - saved > 60 * train.checkpoint_minutes
+                stopped, late = self.ranks.any(stop.is_set(), late)
                 if finished or stopped or late:
                     with stage("save"):
                         self._save()
@@ -232,6 +233,7 @@ class Trainer:
         self.log.flush()
         if self.ranks.first:
             checkpoint.save(self.folder / LAST, state)
+        self.ranks.any()  # nobody goes on, or ends, before it is written
 
     def _resume(self) -> list[Row]:
         """Take up the last checkpoint, if there is one; return the rows logged so far."""

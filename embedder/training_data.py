@@ -4,8 +4,8 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from embedder.batches import report_left_out
 from embedder.config import Config
@@ -14,6 +14,7 @@ from embedder.data.photos import TrainingPhotos, check_photos, load_training_pho
 from embedder.data.splits import Split, is_zero_shot, split
 from embedder.ranks import Ranks
 from eval.errors import InputError, first_few
+from eval.images import Box
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,12 @@ def load_training_data(config: Config, ranks: Ranks) -> TrainingData:
     """
     data = config.data
     catalog, parts = ranks.together(lambda: _read(config))
-    check_same_on_all(ranks, dict(zip(catalog.paths, catalog.labels, strict=True)))
+    check_same_on_all(ranks, [*zip(catalog.paths, catalog.boxes, catalog.labels, strict=True)])
     training = ranks.together(lambda: load_training_photos(parts.training, config, ranks))
     held_out = ranks.together(lambda: check_photos(parts.validation, data.on_bad_image, ranks))
     (photos, ids, left_out, views), (validation, held_out_ids, also_left_out) = training, held_out
-    check_same_on_all(ranks, dict(zip([*photos.paths, *validation.paths], [*ids, *held_out_ids], strict=True)))
+    for readable, known in ((photos, ids), (validation, held_out_ids)):
+        check_same_on_all(ranks, [*zip(readable.paths, readable.boxes, known, strict=True)])
     if ranks.first:
         report_left_out([*left_out, *also_left_out])
         _say_what_is_scarce(config, photos, validation)
@@ -61,27 +63,27 @@ def load_training_data(config: Config, ranks: Ranks) -> TrainingData:
     return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digest)
 
 
-def check_same_on_all(ranks: Ranks, photos: Mapping[str, str | None]) -> None:
-    """Refuse to train where ranks see different photos.
+def check_same_on_all(ranks: Ranks, photos: list[tuple[str, Box | None, str | None]]) -> None:
+    """Refuse to train where ranks see different photos, or the same ones in another order.
 
     Args:
         ranks: each with its own.
-        photos: what is known of each (its label, or the id of its contents), by its path.
+        photos: path, box, and what else is known of each: its label, or the id of its contents.
 
     Raises:
         InputError: names the first rank that differs from rank 0, and a photo in which it does.
     """
-    digests = ranks.exchange(hashlib.sha256(json.dumps(sorted(photos.items())).encode()).hexdigest())
+    digests = ranks.exchange(hashlib.sha256(json.dumps(photos).encode()).hexdigest())
     if len(set(digests)) == 1:
         return
     first = ranks.from_first(lambda: photos)
-    different = sorted(path for path, _ in first.items() ^ photos.items())
 
     def compare() -> None:
-        if different:
+        pairs = zip_longest(first, photos)
+        if different := [own or others for others, own in pairs if others != own]:
             raise InputError(
                 f"it sees other photos than rank 0: {len(photos)} that can be read, not {len(first)}; the first that "
-                f"differs is {different[0]}. Give every machine the same files"
+                f"differs is {different[0][0]}. Give every machine the same files, and tables in the same order"
             )
 
     ranks.together(compare)

@@ -22,7 +22,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser, Namespace
 
-from eval.errors import InputError, unknown
+from eval.errors import AlreadySaid, InputError, unknown
 from eval.files import at_home
 from eval.recipes import layers
 
@@ -58,6 +58,8 @@ def run(main: Callable[..., Any], arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(BROKEN_PIPE)
+    except AlreadySaid:
+        sys.exit(USER_ERROR)
     except (InputError, OSError) as error:
         told = f"error: {' '.join(str(error).split())}"
     else:

@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class AlreadySaid(InputError):  # noqa: N818 (it is the mistake that has been said)
+    """A mistake that another process of the same command has told of; the commands end by it, and say nothing."""
+
+
 def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first names of many, for a message."""
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"

@@ -11,6 +11,7 @@ from embedder.data.catalog import Catalog
 from embedder.data.cifar_batches import FOLDER, unpack
 from embedder.data.layout import check_layout
 from eval.errors import InputError
+from eval.files import alone
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 PHOTOS = "cifar10-photos"
@@ -35,8 +36,9 @@ def read(root: Path) -> Catalog:
     batches = root if root.name == FOLDER else root / FOLDER
     if batches.is_dir():
         root = batches.parent / PHOTOS
-        if not root.is_dir():
-            unpack(batches, root, CLASSES)
+        with alone(batches):
+            if not root.is_dir():
+                unpack(batches, root, CLASSES)
     check_layout(root, "cifar10", [f"{split}/{name}" for split in ("train", "test") for name in CLASSES], LAYOUT)
     catalog = folder.read(root)
     if catalog.classes != CLASSES:

@@ -178,7 +178,7 @@ def load_training_photos(
         check_settings(augment)
         side = square_side(data.size, augment.crop_share)
         with tqdm(total=len(catalog), disable=not ranks.first, **BAR) as bar:
-            squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update)
+            squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update, ranks)
         photos, ids, left_out = _readable(catalog, outcomes, data.on_bad_image)
         squares = squares.select(np.array([isinstance(outcome, str) for outcome in outcomes], bool))
     return photos, ids, left_out, TrainingPhotos(photos, ids, augment, data.size, config.seed, squares)

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import Image
 from embedder.data.catalog import Catalog
 from embedder.prefetch import Result, batched, prefetched
 from embedder.preprocess import MARGIN
+from embedder.ranks import ALONE, Ranks
 from eval.cores import available_cores
 from eval.files import MANIFEST, alone, new_folder, read_json, write_json
 from eval.images import BadImage, open_image, read_id
@@ -62,7 +63,7 @@ class Squares:
 
 
 def make_squares(
-    catalog: Catalog, side: int, folder: Path, progress: Callable[[int], object]
+    catalog: Catalog, side: int, folder: Path, progress: Callable[[int], object], ranks: Ranks = ALONE
 ) -> tuple[Squares, list[str | BadImage]]:
     """Decode every photo of a catalog once, or find that this has been done.
 
@@ -74,11 +75,17 @@ def make_squares(
         side: C, the side of a square.
         folder: where squares are kept, in a folder of their own.
         progress: told how many more photos have been looked at.
+        ranks: those of a machine share the reading; the first to come decodes, with the cores of all.
 
     Returns:
         The squares, and for each photo its id, or why it cannot be read.
     """
-    names = [*_in_threads(partial(_name, catalog), len(catalog), lambda _: None)]
+    cores = available_cores()
+
+    def name(rows: Sequence[int]) -> list[str | BadImage]:
+        return [*_in_threads(partial(_name, catalog), rows, cores, lambda _: None)]
+
+    names = ranks.on_this_machine(name, len(catalog))
     listed = [name if isinstance(name, str) else name.reason for name in names]
     place = folder / hashlib.sha256(json.dumps([FORMAT, side, listed]).encode()).hexdigest()[:16]
     with alone(folder):  # several trainings that begin together decode once
@@ -87,7 +94,7 @@ def make_squares(
         else:
             for unfinished in folder.glob(f".{place.name}.*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
-            _decode(catalog, names, side, place, progress)
+            _decode(catalog, names, side, place, cores * ranks.local_count, progress)
     unreadable = {int(row): reason for row, reason in read_json(place / MANIFEST)["left_out"].items()}
     outcomes = [
         BadImage(catalog.file(row), unreadable[row]) if row in unreadable else name for row, name in enumerate(names)
@@ -96,7 +103,7 @@ def make_squares(
 
 
 def _decode(
-    catalog: Catalog, names: list[str | BadImage], side: int, place: Path, progress: Callable[[int], object]
+    catalog: Catalog, names: list[str | BadImage], side: int, place: Path, cores: int, progress: Callable[[int], object]
 ) -> None:
     """Fill a folder with the squares of some photos."""
     sizes = np.zeros((len(names), 2), np.int32)
@@ -116,7 +123,7 @@ def _decode(
             sizes[row] = image.size
             pixels[row] = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
-        for _ in _in_threads(fill, len(names), progress):
+        for _ in _in_threads(fill, range(len(names)), cores, progress):
             pass
         pixels.flush()
         np.save(beside / SIZES, sizes)
@@ -130,11 +137,12 @@ def _take_place(file: Path) -> None:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
-def _in_threads(function: Callable[[int], Result], count: int, progress: Callable[[int], object]) -> Iterator[Result]:
-    """``function`` of each row, in order, worked on by all cores."""
-    cores = available_cores()
-    batches = batched(range(count), AT_ONCE)
-    for results in prefetched(lambda rows: [*map(function, rows)], batches, cores, ahead=4 * cores):
+def _in_threads(
+    function: Callable[[int], Result], rows: Sequence[int], cores: int, progress: Callable[[int], object]
+) -> Iterator[Result]:
+    """``function`` of each row, in order, worked on by so many cores."""
+    batches = batched(rows, AT_ONCE)
+    for results in prefetched(lambda batch: [*map(function, batch)], batches, cores, ahead=4 * cores):
         progress(len(results))
         yield from results
 

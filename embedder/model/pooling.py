@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone, Features
+from embedder.precision import at_least_float32
 from eval.errors import InputError, unknown
 
 
@@ -44,8 +45,8 @@ class GeneralizedMeanPooling(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Pool [B, C, h, w] to [B, C] float32; in half precision a third power would overflow from 41 on."""
-        p = self.p.float().clamp(min=1.0)
-        return features.map.float().clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
+        p = at_least_float32(self.p).clamp(min=1.0)
+        return at_least_float32(features.map).clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
 
 
 class TokenPooling(nn.Module):

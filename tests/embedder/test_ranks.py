@@ -27,9 +27,13 @@ LOSSES = {
     "triplet": LossSettings("triplet", miner="semi-hard"),
     "arcface": LossSettings("arcface"),
     "proxy-anchor": LossSettings("proxy-anchor"),
-    "memory": LossSettings("contrastive", memory=27, memory_start=2),
+    "memory": LossSettings("contrastive", memory=27, memory_start=0),
     "partial-fc": LossSettings("arcface", partial_fc=1.0),
 }
+
+
+CHUNKS = (2, 4)
+"""Of the shares of 4 and 5 photos: into several chunks each, and only one of them into two."""
 
 
 def begin(jobs: list[dict[str, Any]], folder: Path) -> subprocess.Popen[str]:
@@ -75,8 +79,12 @@ def double(base: Config, single: dict[str, Path], tmp_path_factory: pytest.TempP
         jobs.append({"config": asdict(config), "run": str(folder / name)})
         jobs.append({"config": asdict(short), "run": str(folder / "none"), "gradients": str(folder / f"{name}")})
     arcface, partial = (replace(base, loss=LOSSES[name]) for name in ("arcface", "partial-fc"))
-    chunked = replace(arcface, train=replace(base.train, chunk_size=2))
-    jobs.append({"config": asdict(chunked), "run": str(folder / "chunked")})
+    for size in CHUNKS:
+        chunked = replace(arcface, train=replace(base.train, chunk_size=size))
+        jobs.append({"config": asdict(chunked), "run": str(folder / f"chunks-of-{size}")})
+    mobile = replace(base.model, backbone="timm:mobilenetv3_small_050")  # has weights that no feature map needs
+    brief = replace(base, model=mobile, train=replace(base.train, epochs=1, precision="32"))
+    jobs.append({"config": asdict(brief), "run": str(folder / "unused")})
     fate = {"rank": 1, "step": 6, "what": "be asked to stop"}
     jobs.append({"config": asdict(partial), "run": str(folder / "stopped"), "fate": fate})
     status, said = torchrun(jobs, folder)
@@ -108,17 +116,25 @@ def test_two_processes_give_the_weights_of_one(single: dict[str, Path], double: 
 def test_the_first_gradients_are_those_of_one(base: Config, double: Path, tmp_path: Path, name: str) -> None:
     short = replace(base, loss=LOSSES[name], train=replace(base.train, precision="32"))
     expected = first_gradients(short, tmp_path)
-    if name == "partial-fc":  # each rank has the gradients of its own classes
-        expected = {key: value for key, value in expected.items() if not value.is_sparse}
+    found = [torch.load(double / f"{name}-{rank}.pt") for rank in range(2)]
+    if name == "partial-fc":  # each rank has those of its own classes, rank after rank
+        sparse = next(key for key, gradient in expected.items() if gradient.is_sparse)
+        expected[sparse] = expected[sparse].to_dense()
+        whole = torch.cat([gradients[sparse].to_dense() for gradients in found])
+        found = [{**gradients, sparse: whole} for gradients in found]
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
     assert largest > 1e-2
-    for rank in range(2):
-        found = {key: value for key, value in torch.load(double / f"{name}-{rank}.pt").items() if not value.is_sparse}
-        assert_close(expected, found, 1e-5 * max(1.0, largest))
+    for gradients in found:
+        assert_close(expected, gradients, 1e-5 * max(1.0, largest))
 
 
-def test_chunks_on_two_processes_give_the_weights_of_one(single: dict[str, Path], double: Path) -> None:
-    assert_close(weights(single["arcface"]), weights(double / "chunked"), 1e-6)
+@pytest.mark.parametrize("size", CHUNKS)
+def test_chunks_on_two_processes_give_the_weights_of_one(single: dict[str, Path], double: Path, size: int) -> None:
+    assert_close(weights(single["arcface"]), weights(double / f"chunks-of-{size}"), 1e-6)
+
+
+def test_a_backbone_with_weights_that_are_not_needed_trains(double: Path) -> None:
+    assert checkpoint.load(double / "unused" / "last.ckpt")["step"] == 4
 
 
 def test_validation_is_shared_and_nothing_is_counted_twice(single: dict[str, Path], double: Path) -> None:
@@ -157,7 +173,7 @@ def test_a_rank_that_fails_says_why(base: Config, tmp_path: Path) -> None:
 
 def test_ranks_that_see_different_files_do_not_begin(base: Config, photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos, tmp_path / "other")
-    shutil.copy(photos / "kind1" / "0.png", tmp_path / "other" / "kind0" / "3.png")
+    shutil.copy(photos / "kind1" / "0.png", tmp_path / "other" / "kind0" / "3.png")  # kinds 0 to 5 are trained on
     roots = {"0": str(photos), "1": str(tmp_path / "other")}
     job = {"config": asdict(base), "run": str(tmp_path / "run"), "roots": roots}
     status, said = torchrun([job], tmp_path)
@@ -165,6 +181,17 @@ def test_ranks_that_see_different_files_do_not_begin(base: Config, photos: Path,
     assert "error: rank 1 on " in said
     assert f"the first that differs is {Path('kind0/3.png')}" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_ranks_that_see_another_order_do_not_begin(base: Config, photos: Path, tmp_path: Path) -> None:
+    rows = [f"{photo},{photo.parent.name}" for photo in sorted(photos.rglob("*.png"))]
+    for name, listed in (("one", rows), ("other", rows[::-1])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,label", *listed]))
+    roots = {"0": str(tmp_path / "one.csv"), "1": str(tmp_path / "other.csv")}
+    status, said = torchrun([{"config": asdict(base), "run": str(tmp_path / "run"), "roots": roots}], tmp_path)
+    assert status
+    assert re.search(r"the first that differs is \S*kind7/5\.png\. Give", said)
+    assert "and tables in the same order" in said
 
 
 def test_batch_norm_cannot_be_synchronised_on_a_cpu(base: Config, tmp_path: Path) -> None:
