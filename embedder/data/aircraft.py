@@ -23,8 +23,8 @@ NEEDED = [
 ]
 LAYOUT = (
     "the folder data of fgvc-aircraft-2013b.tar.gz, with images and the lists beside it, from "
-    "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft, or as torchvision.datasets.FGVCAircraft(root, download=True) "
-    "makes it"
+    "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft, or as `python -m embedder.data.download aircraft FOLDER` "
+    "fetches it"
 )
 
 

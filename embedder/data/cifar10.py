@@ -20,7 +20,7 @@ PHOTOS = "cifar10-photos"
 LAYOUT = (
     "the folders train and test, each with one folder a class, airplane to truck; or the folder "
     f"{FOLDER} of cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, as "
-    "torchvision.datasets.CIFAR10(root, download=True) makes it too"
+    "`python -m embedder.data.download cifar10 FOLDER` fetches it"
 )
 
 

@@ -17,7 +17,7 @@ PUBLISHED = Counts(photos=8_189, classes=102, training=2_040, test=6_149)
 NEEDED = ["jpg", "imagelabels.mat", "setid.mat"]
 LAYOUT = (
     "a folder jpg, imagelabels.mat and setid.mat, from https://www.robots.ox.ac.uk/~vgg/data/flowers/102, or "
-    "flowers-102 as torchvision.datasets.Flowers102(root, download=True) makes it"
+    "flowers-102 as `python -m embedder.data.download flowers102 FOLDER` fetches it"
 )
 SETS = {"trnid": "train", "valid": "train", "tstid": "test"}
 """The official training, validation and test photos; each run holds photos of its own out of the first two."""

@@ -57,7 +57,7 @@ def test_what_is_missing(root):
     with pytest.raises(InputError, match=r"1 of them do not exist \(first: jpg/image_00003.jpg\)"):
         flowers102.read(root)
     (root / "setid.mat").unlink()
-    with pytest.raises(InputError, match=r"setid.mat is missing; .*torchvision.datasets.Flowers102"):
+    with pytest.raises(InputError, match=r"setid.mat is missing; .*embedder.data.download flowers102"):
         flowers102.read(root)
 
 
