@@ -14,9 +14,11 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from eval.errors import InputError
 
+_TOKEN = uuid4().hex[:8]
 MANIFEST = "manifest.json"
 
 INDENTED = 200_000
@@ -40,12 +42,17 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _mine() -> str:
+    """What no other process of any machine calls its files, though they may share a folder."""
+    return f"{os.getpid()}-{_TOKEN}"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
     path = path.absolute()
     make_folder(path.parent)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{_mine()}.part")
     try:
         yield beside
         sync(beside)
@@ -65,8 +72,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.absolute()
     make_folder(folder.parent)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    beside = folder.with_name(f".{folder.name}.{_mine()}.part")
+    aside = folder.with_name(f".{folder.name}.{_mine()}.old")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:

@@ -56,12 +56,14 @@ def main(
             raise InputError(f"{name} is {value}; it must be at least 0")
     if report is not None:
         check_folder(report)
+    if embeddings is not None and not embeddings.exists():
+        raise InputError(f"{embeddings} does not exist; make it by embedder.embed")
     catalog = read_catalog(images)
     shown = shown_rows(catalog, samples) if report is not None else {}
     checked = look_over(images, catalog, protocol, tiny, embeddings, {row for rows in shown.values() for row in rows})
     if report is not None:
         write_report(report, checked, shown)
-    print(dumps(to_json(checked), ensure_ascii=False) if json else "\n".join(_text(checked, show, report)))
+    print(dumps(to_json(checked)) if json else "\n".join(_text(checked, show, report)))
     return checked
 
 

@@ -95,9 +95,10 @@ class Looked:
         masks = zip(SIDES, (self.training, self.test), strict=True)
         return [side for side, mask in masks if mask[rows].any()] if self.has_test else []
 
-    def labels(self, rows: Iterable[int]) -> list[str | None]:
-        """The different labels of some photos, in their order."""
-        return list(dict.fromkeys(self.catalog.labels[row] for row in rows))
+    def labels(self, rows: Iterable[int]) -> list[str]:
+        """The different labels of some photos, in their order; of one without a label nothing is known."""
+        labels = (self.catalog.labels[row] for row in rows)
+        return list(dict.fromkeys(label for label in labels if label is not None))
 
     def called(self, row: int) -> str:
         """What people know a photo by: its path, and its label where the path does not say it."""
@@ -140,11 +141,16 @@ def tiny(looked: Looked, least: int) -> Finding:
 
 def same_photos(looked: Looked) -> Finding:
     """Photos that are there more than once: the same bytes, and the same box."""
+    note = "The same file, byte for byte. One of each is enough; where labels differ, one of them is wrong."
+    return _copies("same_photo", "Exact duplicates", note, looked, _same(looked))
+
+
+def _same(looked: Looked) -> Numbers:
+    """Pairs ``[2, P]`` of rows of one id: the first of them, and each other."""
     known = np.flatnonzero(looked.facts.readable)
     _, firsts, places = np.unique(looked.facts.ids[known], return_index=True, return_inverse=True)
     pairs = np.stack([known[firsts[places]], known])
-    note = "The same file, byte for byte. One of each is enough; where labels differ, one of them is wrong."
-    return _copies("same_photo", "Exact duplicates", note, looked, pairs[:, pairs[0] != pairs[1]])
+    return pairs[:, pairs[0] != pairs[1]]
 
 
 def near_copies(looked: Looked, pairs: Numbers) -> Finding:
@@ -157,7 +163,8 @@ def near_copies(looked: Looked, pairs: Numbers) -> Finding:
     ids = looked.facts.ids
     different = {row for pair in pairs.T.tolist() if ids[pair[0]] != ids[pair[1]] for row in pair}
     note = "Different files that show the same: told by what they look like in small, and by their vectors if given."
-    return _copies("near_copies", "Near duplicates", note, looked, pairs, different)
+    together = np.concatenate([pairs, _same(looked)], axis=1)  # a near copy of a photo is one of its copies, too
+    return _copies("near_copies", "Near duplicates", note, looked, together, different)
 
 
 def boxes(looked: Looked) -> Finding:

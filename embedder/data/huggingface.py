@@ -14,7 +14,7 @@ from embedder.data.huggingface_shards import Features, features_of, photos_of
 from embedder.data.layout import check_layout, splits_by_name
 from embedder.data.listing import Listing, columns_of, read_listing, without_others
 from embedder.data.table import catalog_of
-from embedder.data.unpacking import Source, unpacked
+from embedder.data.unpacking import Source, safe_name, unpacked
 from eval.errors import InputError, first_few
 from eval.files import read_json
 
@@ -82,9 +82,14 @@ def _plain_names(file: Path, *keys: str) -> list[str]:
     names = contents.get(keys[0]) if isinstance(contents, dict) else None
     if isinstance(names, list) and len(keys) > 1:
         names = [one.get(keys[1]) if isinstance(one, dict) else None for one in names]
-    if not isinstance(names, list) or not all(isinstance(name, str) and name == Path(name).name for name in names):
+    if not isinstance(names, list) or not all(map(_is_plain, names)):
         raise InputError(f"{file} does not list names under {keys[0]!r}; save the data set anew")
     return names
+
+
+def _is_plain(name: Any) -> bool:
+    """Whether something is the name of a file or folder right here."""
+    return isinstance(name, str) and "/" not in name and safe_name(name) == name
 
 
 def _packed(root: Path, shards: dict[str, Path]) -> Catalog:
@@ -120,8 +125,8 @@ def _check_all_there(shards: dict[str, Path]) -> None:
 def _features(root: Path, file: Path) -> Features:
     """What the columns of a file are; beside Arrow files this is also written down as JSON, which counts."""
     info = file.parent / "dataset_info.json"
-    said: Any = read_json(info).get("features") if file.suffix == ".arrow" and info.is_file() else None
-    return features_of(file, said)
+    said: Any = read_json(info) if file.suffix == ".arrow" and info.is_file() else None
+    return features_of(file, said.get("features") if isinstance(said, dict) else None)
 
 
 def _photos_with_metadata(root: Path, lists: list[Path]) -> Catalog:

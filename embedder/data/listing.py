@@ -189,7 +189,7 @@ def _read_parquet(file: Path) -> Listing:
     """A Parquet file."""
     try:
         table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:  # as which damaged pages come
         raise InputError(f"{file} is not a Parquet file, or a damaged one: {error}") from None
     columns = _named(file, zip(table.column_names, table.columns, strict=True))
     return Listing(file, file.parent, columns, [f"row {row + 1}" for row in range(table.num_rows)])

@@ -3,6 +3,7 @@
 Everything else opens a photo by its path, so that an index can name it and a person can look at it.
 """
 
+import glob
 import hashlib
 import os
 import shutil
@@ -86,6 +87,8 @@ def unpacked(source: Source) -> Catalog:
     folder = _writable(source.root)
     with alone(folder.parent):  # wait for another process that unpacks them
         if not _is_made(folder, made_from):
+            for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):  # of a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             _check_room(source, folder)
             with new_folder(folder) as beside:
                 table = _unpack(source, beside)
@@ -172,6 +175,10 @@ def _unpack(source: Source, folder: Path) -> pa.Table:
             time = shard.stat().st_mtime_ns
             for photo in source.read(shard):
                 path = f"{name}/{photo.name}"
+                if safe_name(path) is None:
+                    raise InputError(
+                        f"{shard}, {photo.place}: {path!r} would be written elsewhere; do not trust this file"
+                    )
                 _write(folder / path, photo, shard)
                 os.utime(folder / path, ns=(time, time))  # unpacked again, it is the same photo
                 rows.append({"path": path, **photo.columns})

@@ -161,7 +161,7 @@ def _object(shard: Path, key: str, content: bytes) -> dict[str, Any]:
     """What a sample's JSON says."""
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{shard}: the .json of the sample {key} is damaged ({error})") from None
     if not isinstance(found, dict):
         raise InputError(f"{shard}: the .json of the sample {key} is not of the form {{...}}")

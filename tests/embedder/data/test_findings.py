@@ -83,6 +83,20 @@ def test_near_duplicates_hold_two_different_files(looked):
     assert findings.near_copies(seen, np.empty((2, 0), np.int64)).entries == []
 
 
+def test_a_copy_of_a_near_copy_is_one_too(looked):
+    """Two photos of the test that are near copies, of which one is a training photo as well."""
+    rows = [("a/1.jpg", "a", "test"), ("a/2.jpg", "a", "train"), ("a/3.jpg", "a", "test")]
+    found = findings.near_copies(looked(rows, ids=["p", "p", "q"]), np.array([[0], [2]]))
+    assert [entry.rows for entry in found.entries] == [[0, 1, 2]]
+    assert found.summary.endswith("1 on both sides of the split")
+
+
+def test_no_label_is_no_other_label(looked):
+    found = findings.same_photos(looked([("1.jpg", "a", "train"), ("2.jpg", None, "train")], ids=["p", "p"]))
+    assert "0 under several labels" in found.summary
+    assert "differ" not in found.entries[0].text
+
+
 def test_tiny_photos_and_boxes(looked):
     sizes = [(100, 31), (31, 100), (32, 32), (100, 80)]
     columns = boxed(None, None, None, [0, 0, 20.5, 80])

@@ -200,6 +200,14 @@ def test_lists_of_files_that_lead_elsewhere(tmp_path, table):
         read(tmp_path / "set")
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../there", "a/../..", "/tmp"])
+def test_splits_that_lead_elsewhere(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "dataset_dict.json").write_text(json.dumps({"splits": [name]}))
+    with pytest.raises(InputError, match="does not list names under 'splits'"):
+        read(tmp_path / "in")
+
+
 def test_photos_with_metadata(touch, capsys):
     root = touch(["train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg"])
     (root / "train" / "metadata.csv").write_text("file_name,licence\na/1.jpg,CC0\nb/2.jpg,\n")
