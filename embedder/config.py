@@ -197,7 +197,8 @@ class Config:
             group, name = key.split(".")
             value = getattr(getattr(self, group), name)
             if value is not None and not least <= value <= greatest:
-                raise InputError(f"{key} is {value}; it must be at least {least:g} and at most {greatest:g}")
+                most = "" if greatest == inf else f" and at most {greatest:g}"
+                raise InputError(f"{key} is {value}; it must be at least {least:g}{most}")
 
 
 RANGES = {

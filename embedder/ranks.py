@@ -221,8 +221,7 @@ def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
                 raise InputError(f"there are {here} processes here and {torch.cuda.device_count()} GPUs; start as many")
             fabric = Fabric(
                 accelerator=train.accelerator,
-                # Backbones may have weights that their feature map does not need.
-                strategy=DDPStrategy(timeout=PATIENCE, find_unused_parameters=True),
+                strategy=DDPStrategy(timeout=PATIENCE),
                 devices=here,
                 num_nodes=int(os.environ["WORLD_SIZE"]) // here,
                 precision=precision,

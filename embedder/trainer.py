@@ -26,7 +26,7 @@ from embedder.data.sampler import ClassBalancedSampler
 from embedder.gradients import Gradients
 from embedder.interrupt import interrupts
 from embedder.log import Row, RunLog, SilentLog
-from embedder.model.network import Network, build_network
+from embedder.model.network import Network, build_network, freeze_unused
 from embedder.optimizer import Optimizer
 from embedder.outcome import SELECTION, export_best
 from embedder.prefixes import build_prefix_loss
@@ -75,6 +75,8 @@ class Trainer:
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks)
         self.loss.to(self.fabric.device)
+        if self.ranks.count > 1:
+            freeze_unused(self.network, config.data.size)
         if train.epochs:
             settle_batch_norm(self.network, self.ranks, train.chunk_size)
         self.network.to(self.fabric.device)
@@ -92,7 +94,12 @@ class Trainer:
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""
-        loss, steps = self.config.loss, self.steps
+        loss, steps, wanted = self.config.loss, self.steps, self.config.train.batch_size
+        if steps and self.sampler.batch_size <= wanted / 2:
+            self._say(
+                f"a batch holds {self.sampler.batch_size} photos, not {wanted}: of {len(self.data.photos.classes)} "
+                f"classes it takes {self.sampler.photos_per_class} photos each (train.photos_per_class)"
+            )
         if loss.memory and steps and loss.memory_start >= steps:
             raise InputError(
                 f"loss.memory_start is {loss.memory_start}, but the run has {steps} steps, so the memory would never "

@@ -312,7 +312,7 @@ def read_named(name: str, root: Path | None) -> Catalog:
     if _key(name) not in (READERS.keys() | others):
         raise unknown("data set", name, [*DATA_SETS, *others])
     if root is None and _key(name) not in ROOTLESS:
-        raise InputError(f"{name} needs the place where it lies: {name}:ROOT")
+        raise InputError(f"{name} needs the place where it lies: {name}:ROOT, or --data.root of training")
     if root and _key(name) in others:
         catalog = others[_key(name)](at_home(root))
         if not isinstance(catalog, Catalog):

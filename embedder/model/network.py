@@ -87,6 +87,21 @@ class Network(nn.Module):
             self.train(training)
 
 
+def freeze_unused(network: Network, size: int) -> None:
+    """Take what no vector depends on out of training, such as layers before a classifier that is not there.
+
+    Several processes would otherwise wait for its gradients.
+    """
+    network.eval()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    vector = network(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=network.mean.device)).vector
+    if trained:
+        for parameter, gradient in zip(
+            trained, torch.autograd.grad(vector.sum(), trained, allow_unused=True), strict=True
+        ):
+            parameter.requires_grad_(gradient is not None)
+
+
 def _unit_length(vectors: Tensor) -> Tensor:
     """Vectors [B, D] divided by their lengths, in float32 under any autocast (in float64 where the network is)."""
     return F.normalize(at_least_float32(vectors), dim=1, eps=_EPSILON)
