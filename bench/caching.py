@@ -60,7 +60,7 @@ def measure(batch: int, chunk_size: int, size: int, steps: int, backbone: str) -
     network = build_network(ModelSettings(backbone, weights="random")).to(memory_format=torch.channels_last)
     loss = build_loss(LossSettings("proxy-anchor"), CLASSES, network.dimension)
     optimizer = Optimizer(network, loss, 100.0, TrainSettings(), fabric)
-    gradients = Gradients(fabric, ranks, optimizer.network, loss, 0, chunk_size)
+    gradients = Gradients(fabric, ranks, optimizer, loss, 0, chunk_size)
     images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
     labels = torch.arange(batch) // PER_CLASS
     network.train()
@@ -69,7 +69,7 @@ def measure(batch: int, chunk_size: int, size: int, steps: int, backbone: str) -
     seconds = []
     for step in range(steps):
         started = time.perf_counter()
-        gradients.add(step, images, labels, batch, optimizer.replicated)
+        gradients.add(step, images, labels, batch)
         optimizer.step(1.0)
         seconds.append(time.perf_counter() - started)
     return memory("VmHWM") - before, median(seconds), images.numel()

@@ -6,15 +6,16 @@ nothing else, the loss gives the gradient of each vector, and a second pass, chu
 network. The gradients are those of the whole batch, for a forward pass more.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from embedder.losses import LossResult
+from embedder.optimizer import Optimizer
 from embedder.randomness import keyed_generator
 from embedder.ranks import Ranks
 from eval.stages import stage
@@ -41,7 +42,7 @@ class Gradients:
         self,
         fabric: Fabric,
         ranks: Ranks,
-        network: nn.Module,
+        optimizer: Optimizer,
         loss: Callable[[Tensor, Tensor], LossResult],
         seed: int,
         chunk_size: int,
@@ -51,15 +52,16 @@ class Gradients:
         Args:
             fabric: device and precision.
             ranks: who share the batch.
-            network: as ``Fabric.setup`` gives it.
+            optimizer: of network and loss.
             loss: vectors [B, D] and labels [B] to a number.
             seed: of dropout and of random miners.
             chunk_size: photos that go through the network at once; 0 for all of a rank's.
         """
         self.fabric, self.ranks = fabric, ranks
-        self.network, self.loss, self.seed, self.chunk_size = network, loss, seed, chunk_size
+        self.network, self.replicated = optimizer.network, optimizer.replicated
+        self.loss, self.seed, self.chunk_size = loss, seed, chunk_size
 
-    def add(self, step: int, images: Tensor, labels: Tensor, total: int, replicated: Iterable[Tensor]) -> Step:
+    def add(self, step: int, images: Tensor, labels: Tensor, total: int) -> Step:
         """Add the gradients of one batch.
 
         Args:
@@ -67,7 +69,6 @@ class Gradients:
             images: this rank's photos, uint8 [b, S, S, 3].
             labels: [b].
             total: B, the photos of all ranks.
-            replicated: the loss's parameters of which each rank holds all.
         """
         chunks = torch.split(images, self.chunk_size or max(1, len(images)))
         cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares
@@ -83,14 +84,14 @@ class Gradients:
             if cached:
                 assert own.grad is not None
                 self._second_pass(step, chunks, torch.split(own.grad, self.chunk_size))
-            self.ranks.mean_gradients(replicated)
+            self.ranks.mean_gradients(self.replicated)
         return Step(loss, vectors.detach(), labels)
 
     def _second_pass(self, step: int, chunks: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> None:
         """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""
         for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
             alone = self.ranks.count > 1 and number < len(chunks) - 1
-            with self.fabric.no_backward_sync(self.network) if alone else nullcontext():  # type: ignore[arg-type]
+            with self.fabric.no_backward_sync(self.network) if alone else nullcontext():
                 self.fabric.backward(self._embed(step, number, chunk), gradient)
 
     def _embed(self, step: int, chunk: int, images: Tensor) -> Tensor:

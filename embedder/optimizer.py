@@ -9,7 +9,6 @@ from torch import nn
 from embedder.config import TrainSettings
 from embedder.model.network import Network, parameter_groups
 from embedder.partial_fc import partial_losses, take_up, whole_state
-from embedder.ranks import Ranks
 from eval.errors import InputError
 
 
@@ -36,19 +35,15 @@ class Optimizer:
         """
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
-        self._loss, self._clip, rate = loss, train.clip, rate * train.learning_rate
-        shards = [part.weight for part in partial_losses(loss)]
-        self.replicated = [own for own in loss.parameters() if not any(own is shard for shard in shards)]
+        self._clip, rate = train.clip, rate * train.learning_rate
+        self._parts = [*partial_losses(loss)]
+        self.replicated = [own for own in loss.parameters() if not any(own is part.weight for part in self._parts)]
         groups = parameter_groups(network, train.learning_rate, train.head_rate, train.weight_decay)
         groups.append({"params": self.replicated, "lr": rate, "weight_decay": 0.0})
         adam = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in groups if group["params"]])
         self.network, self._dense = fabric.setup(network, adam)
-        self._sparse = torch.optim.SparseAdam([{"params": shards, "lr": rate, "peak": rate}]) if shards else None
-
-    @property
-    def _each(self) -> list[Any]:
-        """AdamW, and the sparse one where there is one."""
-        return [self._dense, *([self._sparse] if self._sparse else [])]
+        groups = [{"params": [part.weight], "lr": rate, "peak": rate} for part in self._parts]
+        self._sparse = [torch.optim.SparseAdam([group]) for group in groups]
 
     def step(self, share: float) -> None:
         """Move the weights by their gradients, and forget these.
@@ -58,20 +53,21 @@ class Optimizer:
         """
         if self._clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)
-        for optimizer in self._each:
+        for optimizer in (self._dense, *self._sparse):
             for group in optimizer.param_groups:
                 group["lr"] = share * group["peak"]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-    def state(self, ranks: Ranks) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, whole on the first rank."""
         return {
             "optimizer": self._dense.state_dict(),
-            "partial_fc": whole_state(self._loss, self._sparse, ranks),
+            "partial_fc": [*map(whole_state, self._parts, self._sparse)],
         }
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave, on any number of ranks."""
         self._dense.load_state_dict(state["optimizer"])
-        take_up(state.get("partial_fc", []), self._loss, self._sparse)
+        for kept, part, optimizer in zip(state.get("partial_fc", []), self._parts, self._sparse, strict=True):
+            take_up(kept, part, optimizer)

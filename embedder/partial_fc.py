@@ -54,7 +54,7 @@ class PartialFC(nn.Module):
             place = max(first - self.start, 0)
             self.weight.data[place : place + len(own)] = own
 
-    def forward(self, vectors: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of the vectors [B, D] of all ranks with labels [B]."""
         here = torch.nonzero((self.start <= labels) & (labels < self.stop)).flatten()
         own = labels[here] - self.start
@@ -102,10 +102,7 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].clone()
-        if context.ranks.count > 1:
-            dist.all_reduce(total)
-        return total, None
+        return context.ranks.reduced(gradients[0]), None
 
 
 class _Reduced(torch.autograd.Function):
@@ -113,10 +110,7 @@ class _Reduced(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, own: Tensor, ranks: Ranks, how: Any) -> Tensor:
-        total = own.clone()
-        if ranks.count > 1:
-            dist.all_reduce(total, how)
-        return total
+        return ranks.reduced(own, how)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -128,24 +122,18 @@ def partial_losses(loss: nn.Module) -> Iterator[PartialFC]:
     return (module for module in loss.modules() if isinstance(module, PartialFC))
 
 
-def whole_state(loss: nn.Module, optimizer: torch.optim.Optimizer | None, ranks: Ranks) -> list[dict[str, Any]]:
+def whole_state(part: PartialFC, optimizer: torch.optim.SparseAdam) -> dict[str, Any]:
     """All ranks' class vectors with their moments, whole on the first rank, for a checkpoint of any number of ranks."""
-    states = []
-    for part in partial_losses(loss):
-        assert optimizer is not None
-        kept = optimizer.state[part.weight]
-        tensors = {"weight": part.weight.detach(), **{name: kept[name] for name in MOMENTS if name in kept}}
-        state: dict[str, Any] = {name: ranks.collect(tensor) for name, tensor in tensors.items()}
-        states.append({**state, "step": int(kept.get("step", 0))})
-    return states
+    kept = optimizer.state[part.weight]
+    tensors = {"weight": part.weight.detach(), **{name: kept[name] for name in MOMENTS if name in kept}}
+    whole: dict[str, Any] = {name: part.ranks.collect(tensor) for name, tensor in tensors.items()}
+    return {**whole, "step": int(kept.get("step", 0))}
 
 
-def take_up(states: list[dict[str, Any]], loss: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+def take_up(state: dict[str, Any], part: PartialFC, optimizer: torch.optim.SparseAdam) -> None:
     """Take this rank's part of what ``whole_state`` gave."""
-    for state, part in zip(states, partial_losses(loss), strict=True):
-        assert optimizer is not None
-        rows = slice(part.start, part.stop)
-        own = {name: value[rows].to(part.weight, copy=True) for name, value in state.items() if name != "step"}
-        part.weight.data.copy_(own.pop("weight"))
-        if own:
-            optimizer.state[part.weight] = {"step": state["step"], **own}
+    rows = slice(part.start, part.stop)
+    own = {name: value[rows].to(part.weight, copy=True) for name, value in state.items() if name != "step"}
+    part.weight.data.copy_(own.pop("weight"))
+    if own:
+        optimizer.state[part.weight] = {"step": state["step"], **own}

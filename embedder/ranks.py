@@ -21,7 +21,7 @@ from torch import Tensor
 from embedder.config import TrainSettings
 from embedder.memory import keep_freed_memory
 from embedder.torchrun import is_one_of_several
-from eval.errors import AlreadySaid, InputError
+from eval.errors import AlreadySaid, InputError, first_line
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -111,8 +111,7 @@ class Ranks:
         """Of each flag, whether anyone's is set."""
         if self.count == 1:
             return [*flags]
-        anyone = torch.tensor(flags, dtype=torch.int32, device=self.device)
-        dist.all_reduce(anyone, dist.ReduceOp.MAX)
+        anyone = self.reduced(torch.tensor(flags, dtype=torch.int32, device=self.device), dist.ReduceOp.MAX)
         return [bool(flag) for flag in anyone.tolist()]
 
     def gather(self, own: Tensor, total: int) -> Tensor:
@@ -138,6 +137,13 @@ class Ranks:
         parts: list[Any] | None = [None] * self.count if self.first else None
         dist.gather_object(rows.cpu(), parts, 0)
         return torch.cat(cast(list[Tensor], parts)) if self.first else None
+
+    def reduced(self, own: Tensor, how: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
+        """Everyone's tensors as one, without a graph."""
+        total = own.detach().clone()
+        if self.count > 1:
+            dist.all_reduce(total, how)
+        return total
 
     def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Average the gradients of what no ``DistributedDataParallel`` looks after."""
@@ -192,11 +198,6 @@ class _Gathered(torch.autograd.Function):
 def bounds(total: int, number: int, count: int) -> tuple[int, int]:
     """Where the share of one of ``count`` begins and ends among ``total``, as evenly as can be."""
     return number * total // count, (number + 1) * total // count
-
-
-def first_line(text: str) -> str:
-    """The first line of an error of others, who write many."""
-    return text.strip().split("\n", maxsplit=1)[0]
 
 
 ALONE = Ranks()

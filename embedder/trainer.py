@@ -75,9 +75,9 @@ class Trainer:
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks)
         self.loss.to(self.fabric.device)
-        if self.ranks.count > 1:
-            freeze_unused(self.network, config.data.size)
         if train.epochs:
+            if self.ranks.count > 1:
+                freeze_unused(self.network, config.data.size)
             settle_batch_norm(self.network, self.ranks, train.chunk_size)
         self.network.to(self.fabric.device)
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's
@@ -87,8 +87,8 @@ class Trainer:
             rate = self.loss.rate if train.loss_rate is None else train.loss_rate
             self.optimizer = Optimizer(self.network, self.loss, rate, train, self.fabric)
             self.ranks.align(self.optimizer.replicated)
-            network = self.optimizer.network
-            self.gradients = Gradients(self.fabric, self.ranks, network, self.loss, config.seed, train.chunk_size)
+            together = self.fabric, self.ranks, self.optimizer
+            self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size)
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
 
@@ -174,7 +174,7 @@ class Trainer:
         """Take one step of the optimiser."""
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, self.optimizer.replicated)
+        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size)
         with stage("optimiser"):
             share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
             self.optimizer.step(share)
@@ -230,7 +230,7 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
-            **self.optimizer.state(self.ranks),
+            **self.optimizer.state(),
             "average": self.average.state_dict() if self.average else None,
             "seen": {name: float(total) for name, total in self.seen.items()},
             "best": self.best,

@@ -18,6 +18,11 @@ class AlreadySaid(InputError):  # noqa: N818 (it is the mistake that has been sa
     """A mistake that another process of the same command has told of; the commands end by it, and say nothing."""
 
 
+def first_line(text: str) -> str:
+    """The first line of an error of others, who write many."""
+    return text.strip().split("\n", maxsplit=1)[0]
+
+
 def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first names of many, for a message."""
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"

@@ -11,7 +11,7 @@ from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.head import build_head
 from embedder.model.pooling import build_pooling
 from embedder.precision import at_least_float32
-from eval.errors import InputError
+from eval.errors import InputError, first_line
 
 _EPSILON = 1e-6  # of a vector's length; far above what float32 loses, far below any real vector
 
@@ -81,7 +81,7 @@ class Network(nn.Module):
             with torch.no_grad():
                 self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
         except (AssertionError, RuntimeError, ValueError) as error:
-            reason = str(error).split("\n", maxsplit=1)[0]
+            reason = first_line(str(error))
             raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
         finally:
             self.train(training)

