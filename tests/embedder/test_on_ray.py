@@ -13,9 +13,7 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from embedder import Embedder, on_ray
 from embedder.data.catalog import read_catalog
@@ -25,8 +23,8 @@ from embedder.parts import Parts, Share, embed_in_parts
 from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage
+from tests.embedder.hundred import write_hundred
 
-BAD = ("07.png", "40.png", "41.png", "99.png")
 PARTS = 4
 SILENT = SimpleNamespace(update=lambda _: None)
 
@@ -36,14 +34,7 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """A hundred photos, four of which cannot be read."""
-    folder = tmp_path_factory.mktemp("photos") / "wren"
-    folder.mkdir()
-    for number in range(100):
-        pixels = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02}.png")
-    for name in BAD:
-        (folder / name).write_text("none")
-    return folder.parent
+    return write_hundred(tmp_path_factory.mktemp("photos") / "all")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from embedder import Embedder
 from embedder.batches import embed_whole
@@ -22,23 +21,16 @@ from embedder.parts import Parts, Share, _Count, _follow, embed_in_parts
 from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage
+from tests.embedder.hundred import BAD, write_hundred
 
 MADE_FROM = {"photos": "these"}
 SILENT = SimpleNamespace(update=lambda _: None)
-BAD = ("07.png", "40.png", "41.png", "99.png")
 
 
 @pytest.fixture
 def photos(tmp_path):
     """A hundred photos, four of which cannot be read."""
-    folder = tmp_path / "photos" / "wren"
-    folder.mkdir(parents=True)
-    for number in range(100):
-        pixels = np.random.default_rng(number).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02}.png")
-    for name in BAD:
-        (folder / name).write_text("none")
-    return folder.parent
+    return write_hundred(tmp_path / "photos")
 
 
 @pytest.fixture
