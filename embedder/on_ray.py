@@ -155,15 +155,21 @@ def _connected() -> Iterator[ModuleType]:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # a thread of Ray prints there
         try:
             if not begun:
-                ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **ours)
+                _begin(ray, address, ours)
             yield ray
-        except ConnectionError as error:
-            raise InputError(
-                f"no Ray cluster answers at {address} ({error}); see that it runs, or unset RAY_ADDRESS"
-            ) from None
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"Ray has given up ({reason}); what is done is kept, so give the command again") from None
         finally:
             if not begun:
                 ray.shutdown()
+
+
+def _begin(ray: ModuleType, address: str | None, ours: dict[str, Any]) -> None:
+    """Connect to a cluster, or begin one on this machine."""
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **ours)
+    except ConnectionError as error:
+        raise InputError(
+            f"no Ray cluster answers at {address} ({error}); see that it runs, or unset RAY_ADDRESS"
+        ) from None

@@ -24,6 +24,7 @@ from embedder.batches import Embedded, check_readable, embed_catalog, gathered
 from embedder.data.catalog import Catalog, label_codes
 from embedder.prefetch import Progress
 from embedder.runtime import BATCH, Embedder
+from embedder.torchrun import rank_of
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet, join
 from eval.errors import InputError
@@ -48,15 +49,12 @@ class Share:
 
     @classmethod
     def of_this_process(cls) -> "Share":
-        """What ``torchrun`` says (RANK and WORLD_SIZE); everything where there is no word of it.
+        """What ``torchrun`` says; everything where there is no word of it.
 
         Raises:
             InputError: it says something else than two numbers that fit.
         """
-        rank, of = (os.environ.get(name, default) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
-        if not (rank.isdecimal() and of.isdecimal() and int(rank) < int(of)):
-            raise InputError(f"RANK is {rank} and WORLD_SIZE {of}; they must be a number below the other one")
-        return cls(int(rank), int(of))
+        return cls(*rank_of())
 
     def numbers(self, parts: int) -> range:
         """Which of so many parts."""
@@ -125,14 +123,26 @@ class Parts:
         """
         with alone(self.folder):
             if not self.missing(Share()):
-                left_out = [photo for path in self.paths for photo in read_manifest(path, "embeddings")["left_out"]]
-                if len(left_out) == self.photos:  # whoever mends them wants them to be tried again
-                    self.remove()
-                check_readable(left_out, self.photos, root)
-                join(self.paths, self.out, made_from=self.made_from, images_root=root)
-                self.remove()
+                try:
+                    self._join(root)
+                except (InputError, OSError):
+                    if not self._made():  # by another machine, which the lock of this one does not keep out
+                        raise
         with suppress(OSError):
             self.folder.rmdir()
+        return self._made()
+
+    def _join(self, root: Path) -> None:
+        """Make the embeddings folder, all parts being there, and remove them."""
+        left_out = [photo for path in self.paths for photo in read_manifest(path, "embeddings")["left_out"]]
+        if len(left_out) == self.photos:  # whoever mends them wants them to be tried again
+            self.remove()
+        check_readable(left_out, self.photos, root)
+        join(self.paths, self.out, made_from=self.made_from, images_root=root)
+        self.remove()
+
+    def _made(self) -> bool:
+        """Whether the embeddings folder is there."""
         return already_made(self.out, "embeddings", self.made_from, overwrite=False)
 
     def remove(self) -> None:

@@ -102,9 +102,10 @@ def _train(config: Config, run: Path, overwrite: bool) -> None:
         from embedder.ranks import join  # noqa: PLC0415
         from embedder.trainer import Trainer  # noqa: PLC0415
 
-    if several and not overwrite and join(config.train)[1].from_first(lambda: is_finished(config, run)):
+    joined = join(config.train)
+    if several and not overwrite and joined[1].from_first(lambda: is_finished(config, run)):
         return
-    trainer = Trainer(config, run)
+    trainer = Trainer(config, run, joined)
     if trainer.ranks.first:
         if overwrite:
             clear(run)

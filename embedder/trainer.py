@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning_fabric import Fabric
 from timm.layers import convert_sync_batchnorm
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -42,18 +43,19 @@ from eval.stages import awaited, stage
 class Trainer:
     """A run's parts, where it stands, and what it has seen in the epoch so far."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path, joined: tuple[Fabric, Ranks] | None = None) -> None:
         """Build every part; nothing is written yet.
 
         Args:
             config: the settings.
             folder: of the run, which the first rank alone reads and writes.
+            joined: this process among the ranks, where it has joined them.
 
         Raises:
             InputError: settings and photos cannot be used together.
         """
         self.config, self.folder = config, folder
-        self.fabric, self.ranks = join(config.train)
+        self.fabric, self.ranks = joined or join(config.train)
         with stage("check the photos"):
             self.data = load_training_data(config, self.ranks)
         with stage("build the network"):

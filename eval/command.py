@@ -24,7 +24,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from eval.errors import AlreadySaid, InputError, unknown
 from eval.files import at_home
-from eval.recipes import layers
+from eval.recipes import BASE, layers
 
 CONFIG = "config"
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -85,12 +85,13 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
     types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
     shown = {action.dest: [*action.option_strings, str(action.metavar)][0] for action in parser._actions}
     positional = [action.dest for action in parser._actions if not action.option_strings]
+    said: dict[str, Path] = {}
     try:
-        values = parser.parse_args(list(_plain(arguments, types, positional)))
-        _check_groups(main, values)
+        values = parser.parse_args(list(_plain(arguments, types, positional, said)))
+        _check_groups(main, values, said)
         values = parser.instantiate(values)
     except argparse.ArgumentError as error:
-        raise _readable(str(error), types, shown) from None
+        raise _readable(str(error), types, shown, said) from None
     given: list[Any] = []
     options: dict[str, Any] = {}
     for name, parameter in inspect.signature(main).parameters.items():
@@ -136,12 +137,14 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
     return parser
 
 
-def _check_groups(main: Callable[..., Any], values: Namespace) -> None:
+def _check_groups(main: Callable[..., Any], values: Namespace, said: dict[str, Path]) -> None:
     """Refuse a YAML file that has one value where a group of keys belongs: jsonargparse would fail on it."""
     for name, kind in get_type_hints(main).items():
         if name != "return" and dataclasses.is_dataclass(kind) and not isinstance(values[name], Namespace):
             example = dataclasses.fields(kind)[0].name
-            raise InputError(f"{name} is {values[name]!r}, but it is a group of keys, such as {name}.{example}")
+            raise InputError(
+                f"{_where(name, said)}{name} is {values[name]!r}, but it is a group of keys, such as {name}.{example}"
+            )
 
 
 def _at_home(value: Any) -> Any:
@@ -149,8 +152,17 @@ def _at_home(value: Any) -> Any:
     return at_home(value) if isinstance(value, Path) else value
 
 
-def _plain(arguments: list[str], types: dict[str, Any], positional: Collection[str]) -> Iterator[str]:
-    """Yield the arguments with ``-`` as ``_`` in option names, and on/off flags with their value written out."""
+def _plain(
+    arguments: list[str], types: dict[str, Any], positional: Collection[str], said: dict[str, Path]
+) -> Iterator[str]:
+    """Yield the arguments with ``-`` as ``_`` in option names, and on/off flags with their value written out.
+
+    Args:
+        arguments: as they were given.
+        types: of the options.
+        positional: the names of what is no option.
+        said: takes the keys of settings files, each with the last file that says it.
+    """
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -168,9 +180,12 @@ def _plain(arguments: list[str], types: dict[str, Any], positional: Collection[s
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
             yield f"--{name}=true"
         elif name == CONFIG and name in types and (equals or rest):
-            yield from (f"--{name}={layer}" for layer in layers(value if equals else rest.pop(0)))
+            for layer in layers(value if equals else rest.pop(0)):
+                said |= dict.fromkeys(layer.keys, layer.file)
+                yield f"--{name}={layer.text}"
         else:
             _check_known(name, types, positional)
+            said.pop(name, None)
             yield f"--{name}{equals}{value}"
 
 
@@ -196,19 +211,25 @@ def _is_mapping(type_: Any) -> bool:
     return getattr(type_, "__origin__", None) is dict
 
 
-def _readable(message: str, types: dict[str, Any], shown: dict[str, str]) -> InputError:
+def _where(key: str, said: dict[str, Path]) -> str:
+    """The beginning of an error about a key of a settings file: which one."""
+    return f"{said[key]}: " if key in said else ""
+
+
+def _readable(message: str, types: dict[str, Any], shown: dict[str, str], said: dict[str, Path]) -> InputError:
     """Turn the parser's message into one sentence."""
     message = " ".join(message.split())
     for misspelt in MISSPELT_KEYS:
         if found := re.search(misspelt, message):
-            return unknown("key", ".".join(found.groups()), types)
+            key = ".".join(found.groups())
+            return InputError(f"{_where(key, said)}{unknown('key', key, [*types, BASE])}")
     wrong = re.fullmatch(WRONG_VALUE, message)
     if wrong and (expected := _in_words(types.get(wrong[1]))):
-        return InputError(f"{wrong[1]} is {wrong[2]}; it must be {expected}")
+        return InputError(f"{_where(wrong[1], said)}{wrong[1]} is {wrong[2]}; it must be {expected}")
     heading, required, missing = message.partition("arguments are required: ")
     if required:
         return InputError(heading + required + ", ".join(shown.get(name, name) for name in missing.split(", ")))
-    message = re.sub(r"""Parser key ["']([\w.]+)["']:""", r"\1:", message)
+    message = re.sub(r"""Parser key ["']([\w.]+)["']:""", lambda found: f"{_where(found[1], said)}{found[1]}:", message)
     return InputError(re.sub(r"<class '(\w+)'>", r"\1", message))
 
 

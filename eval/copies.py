@@ -11,7 +11,8 @@ from eval.leaks import SIMILAR_PICTURE
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_COMPARED_AT_ONCE = 1 << 10
+_COMPARED_AT_ONCE = 1 << 20
+"""Pairs."""
 
 
 def look_alike(pictures: NDArray[np.uint64], pictured: Mask, pairs: Numbers) -> Mask:
@@ -42,8 +43,9 @@ def look_alikes(pictures: NDArray[np.uint64], bits: int = SIMILAR_PICTURE) -> It
         values = pictures & band
         order = np.argsort(values, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(values[order])) + 1):
-            for start in range(0, len(members) - 1, _COMPARED_AT_ONCE):
-                few, others = members[start : start + _COMPARED_AT_ONCE], members[start:]
+            height = max(1, _COMPARED_AT_ONCE // max(1, len(members)))
+            for start in range(0, len(members) - 1, height):
+                few, others = members[start : start + height], members[start:]
                 differing = pictures[few, None] ^ pictures[others]
                 alike = (np.bitwise_count(differing) <= bits) & (few[:, None] < others)
                 for earlier in bands[:place]:

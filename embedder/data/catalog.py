@@ -106,6 +106,8 @@ class Catalog:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root.absolute())
+        if not len(self) and pa.types.is_null(self.table.schema[0].type):
+            raise InputError(f"{self.root} holds no photos, as the reader {self.name!r} sees it; give another place")
         self._check_columns()
         self._check_boxes()
         self._check_duplicates()
@@ -132,6 +134,12 @@ class Catalog:
     def codes(self) -> np.ndarray:
         """The class of each row as its place in ``classes``: int64 [N], -1 where unknown."""
         return pc.fill_null(self._label.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    @cached_property
+    def rows_by_class(self) -> list[np.ndarray]:
+        """The rows of each class, ascending."""
+        order = np.argsort(self.codes, kind="stable")
+        return np.split(order, np.searchsorted(self.codes[order], np.arange(len(self.classes))))[1:]
 
     @cached_property
     def boxes(self) -> list[Box | None]:

@@ -1,5 +1,6 @@
 """The command ``python -m embedder.data.check IMAGES``: what is wrong with photos, told before days of training."""
 
+import sys
 from collections.abc import Iterator
 from json import dumps
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from embedder.data.catalog import Catalog, read_catalog
-from embedder.data.check_report import check_folder, write_report
+from embedder.data.check_report import PAGE, check_folder, write_report
 from embedder.data.checked import Checked, look_over
 from embedder.data.class_findings import Count
 from embedder.data.splits import Protocol
 from eval.command import run
 from eval.errors import InputError, counted
+from eval.folders import read_manifest
 
 MOST_CLASSES = 500
 """Classes that a report shows photos of."""
@@ -56,24 +58,22 @@ def main(
             raise InputError(f"{name} is {value}; it must be at least 0")
     if report is not None:
         check_folder(report)
-    if embeddings is not None and not embeddings.exists():
-        raise InputError(f"{embeddings} does not exist; make it by embedder.embed")
+    if embeddings is not None:
+        read_manifest(embeddings, "embeddings", "index")
     catalog = read_catalog(images)
     shown = shown_rows(catalog, samples) if report is not None else {}
     checked = look_over(images, catalog, protocol, tiny, embeddings, {row for rows in shown.values() for row in rows})
+    print(dumps(to_json(checked)) if json else "\n".join(_text(checked, show, report)), flush=True)
     if report is not None:
         write_report(report, checked, shown)
-    print(dumps(to_json(checked)) if json else "\n".join(_text(checked, show, report)))
+        print(f"\nwritten: {report / PAGE}", file=sys.stderr if json else sys.stdout)
     return checked
 
 
 def shown_rows(catalog: Catalog, samples: int) -> dict[str, list[int]]:
     """For each of the first classes some rows, evenly spread over its photos."""
-    order = np.argsort(catalog.codes, kind="stable")
-    ends = np.searchsorted(catalog.codes[order], np.arange(len(catalog.classes) + 1))
     shown = {}
-    for code, name in enumerate(catalog.classes[:MOST_CLASSES]):
-        rows = order[ends[code] : ends[code + 1]]
+    for name, rows in zip(catalog.classes[:MOST_CLASSES], catalog.rows_by_class, strict=False):
         shown[name] = rows[np.unique(np.linspace(0, len(rows) - 1, samples).astype(int))].tolist() if len(rows) else []
     return shown
 
@@ -107,7 +107,7 @@ def _text(checked: Checked, show: int, report: Path | None) -> Iterator[str]:
     if unlabelled:
         yield f"{unlabelled} photos have no label"
     yield from map(_count, checked.counts)
-    more = f"{report / 'index.html'}" if report else "--report FOLDER or --json"
+    more = f"{report / PAGE}" if report else "--report FOLDER or --json"
     for one in checked.findings:
         if one.entries:
             yield f"\n{one.headline}"
@@ -119,8 +119,6 @@ def _text(checked: Checked, show: int, report: Path | None) -> Iterator[str]:
         yield f"\nNothing found: {', '.join(clean)}"
     if checked.left:
         yield f"\nNot looked for: {', '.join(f'{title} ({why})' for title, why in checked.left.items())}"
-    if report:
-        yield f"\nwritten: {report / 'index.html'}"
 
 
 def _count(one: Count) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from html import escape
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -18,7 +19,7 @@ from embedder.data.photo_facts import THUMBNAIL
 from embedder.prefetch import prefetched
 from eval.cores import available_cores
 from eval.errors import InputError, counted
-from eval.files import replacing
+from eval.files import make_folder, replacing
 from eval.images import BadImage, open_image, thumbnail
 
 PAGE = "index.html"
@@ -48,16 +49,22 @@ figure img { display: block; max-width: 160px; max-height: 160px; border-radius:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder whose page is somebody's own.
+    """Refuse a folder whose page is somebody's own, or that cannot be written into; make it where there is none.
 
     Raises:
-        InputError: it is a file, or has an ``index.html`` that this command has not made.
+        InputError: it is a file, or has an ``index.html`` that this command has not made, or may not be written into.
     """
     page = folder / PAGE
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the report")
     if page.exists() and MADE_BY not in page.read_text(encoding="utf-8", errors="replace")[:1000]:
         raise InputError(f"{page} exists and is no report of embedder.data.check; give another folder")
+    try:
+        make_folder(folder)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written into ({error.strerror}); give another folder") from None
 
 
 def write_report(folder: Path, checked: Checked, shown: Mapping[str, Sequence[int]]) -> None:

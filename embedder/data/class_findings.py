@@ -53,7 +53,8 @@ def sides(looked: Looked, apart: bool | None) -> Finding:
     meant = apart if apart is not None else both.sum() < APART * there.any(axis=0).sum()
     found = []
     for code in np.flatnonzero(both if meant else one):
-        rows = [np.flatnonzero(mask & (looked.catalog.codes == code)) for mask in (looked.training, looked.test)]
+        of_class = looked.catalog.rows_by_class[code]
+        rows = [of_class[mask[of_class]] for mask in (looked.training, looked.test)]
         sizes = {side: len(some) for side, some in zip(SIDES, rows, strict=True)}
         told = ", ".join(f"{size} in {side}" for side, size in sizes.items() if size)
         shown = np.concatenate([some[:SHOWN] for some in rows]).tolist()
@@ -77,7 +78,7 @@ def one_name(looked: Looked) -> Finding:
     found = []
     for codes in alike.values():
         if len(codes) > 1:
-            rows = [np.flatnonzero(looked.catalog.codes == code) for code in codes]
+            rows = [looked.catalog.rows_by_class[code] for code in codes]
             sided = [f"{names[code]!r} ({_where(looked, some)})" for code, some in zip(codes, rows, strict=True)]
             sides = looked.sides(np.concatenate(rows).tolist())
             facts = {"labels": [names[code] for code in codes], "both_sides": len(sides) > 1}
@@ -101,7 +102,7 @@ def lone(looked: Looked, empty: Sequence[str] = ()) -> Finding:
     found = [Entry([], f"{name}: no photo", {"label": name, "photos": 0}) for name in empty]
     for code in few[np.argsort(sizes[few], kind="stable")]:
         name, size = looked.catalog.classes[code], int(sizes[code])
-        rows = np.flatnonzero(codes == code).tolist()
+        rows = looked.catalog.rows_by_class[code].tolist()
         found.append(Entry(rows, f"{name}: {'1 photo' if size else 'no photo'}", {"label": name, "photos": size}))
     return Finding("lone", "Classes of a single photo or none", "Nothing else of their kind can be found.", found)
 

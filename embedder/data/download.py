@@ -16,6 +16,9 @@ FETCHED = {
 }
 """Torchvision's name for a data set, and where in its folder the data set's root is then."""
 
+OWN = {"drawn_birds", "folder", "huggingface", "table", "webdataset"}
+"""Readers of what is nobody's data set in particular."""
+
 
 def main(name: str, folder: Path) -> str:
     """Download a known data set, check that it is whole, and print what to call it.
@@ -27,7 +30,7 @@ def main(name: str, folder: Path) -> str:
         name: of the data set.
         folder: where to put it; what is there already is not fetched again.
     """
-    known = {one: READERS[one] for one in READERS if hasattr(import_module(READERS[one]), "LAYOUT")}
+    known = {one: READERS[one] for one in READERS if one not in OWN}
     if name not in known:
         raise unknown("data set to download", name, known)
     if name not in FETCHED:
@@ -41,10 +44,10 @@ def main(name: str, folder: Path) -> str:
     try:
         with redirect_stdout(sys.stderr):
             getattr(datasets, fetched)(str(folder), download=True)
-    except (RuntimeError, OSError) as error:  # damaged, or no network
-        raise InputError(
-            f"{name} cannot be fetched ({error}); delete {folder} if it is damaged, and try again"
-        ) from None
+    except RuntimeError as error:  # another checksum
+        raise InputError(f"{name} has come damaged ({error}); delete it in {folder}, and try again") from None
+    except OSError as error:
+        raise InputError(f"{name} cannot be fetched into {folder} ({error}); try again later") from None
     named = f"{name}:{folder / root}"
     catalog = read_catalog(named)
     print(f"{len(catalog)} photos of {len(catalog.classes)} classes", file=sys.stderr)

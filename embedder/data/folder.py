@@ -127,13 +127,26 @@ def _check_depth(root: Path, photos: list[Parts]) -> None:
                 f"{root / stray[0][0]} holds photos outside class folders (first: {stray[0][1]}); "
                 "put those of each class into a folder named after it"
             )
-    elif len(tops) == 1 and all(len(parts) > 2 for parts in photos):
-        below = {parts[1] for parts in photos}
-        if len(below) > 1 or _are_splits(below):
-            raise InputError(
-                f"{root} is one level too high: its only folder {photos[0][0]} holds folders of photos; "
-                f"give {root / photos[0][0]}"
-            )
+    elif all(len(parts) > 2 for parts in photos):
+        _check_below(root, photos)
+
+
+def _check_below(root: Path, photos: list[Parts]) -> None:
+    """Refuse folders whose own folders seem to be the classes."""
+    below: dict[str, set[str]] = {}
+    for parts in photos:
+        below.setdefault(parts[0], set()).add(parts[1])
+    (one, names), *others = below.items()
+    if not others and (len(names) > 1 or _are_splits(names)):
+        raise InputError(
+            f"{root} is one level too high: its only folder {one} holds folders of photos; give {root / one}"
+        )
+    if others and len(names) >= len(below) and all(names == some for _, some in others):
+        raise InputError(
+            f"{root} holds {first_few([*below])} with folders of the same names in each ({first_few(sorted(names))}): "
+            f"they look like parts of a data set and not like classes; give one of them, such as {root / one}, or "
+            "call them train and test. If they are classes, list the photos in a table"
+        )
 
 
 def _are_splits(names: set[str]) -> bool:

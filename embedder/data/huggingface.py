@@ -31,7 +31,7 @@ def read(root: Path) -> Catalog:
     Raises:
         InputError: it is none, a file is missing, cut short or damaged, or says of a photo what cannot be.
     """
-    if not root.is_file():
+    if root.suffix not in {".arrow", ".parquet"}:
         check_layout(root, NAME, (), LAYOUT)
     if any((root / name).is_file() for name in SAVED):
         return _packed(root, _saved(root))

@@ -93,7 +93,7 @@ def photos_of(file: Path, features: Features, split: str | None) -> Iterator[Pac
         for row in batch.select(columns).to_pylist():
             place = f"row {number + 1}"
             photo = row.pop(features.image)
-            content, name = (photo.get("bytes"), photo.get("path")) if isinstance(photo, dict) else (photo, None)
+            content, name = _content(photo)
             if not content:
                 away = f"only the path {name!r}; embed the photos into the data set" if name else "no photo"
                 raise InputError(f"{file}, {place} holds {away}")
@@ -162,9 +162,18 @@ def _named(file: Path, place: str, value: Any, names: list[str] | None) -> Any:
     """A value, or the name of the class that it is the number of; -1 stands for unknown."""
     if names is None or value is None or value == -1:
         return value if names is None else None
-    if not 0 <= value < len(names):
-        raise InputError(f"{file}, {place}: the class {value} has no name; there are {len(names)}, from 0")
+    if value in names:
+        return value
+    if not isinstance(value, int) or not 0 <= value < len(names):
+        raise InputError(f"{file}, {place}: the class {value!r} has no name; there are {len(names)}, from 0")
     return names[value]
+
+
+def _content(photo: Any) -> tuple[bytes | None, str | None]:
+    """A photo's bytes and its path, as far as they are there."""
+    known = photo if isinstance(photo, dict) else {"bytes" if isinstance(photo, bytes) else "path": photo}
+    content, path = known.get("bytes"), known.get("path")
+    return content if isinstance(content, bytes) else None, path if isinstance(path, str) else None
 
 
 def _suffix(content: bytes, name: str | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from embedder.data.archives import archive_fault
 from embedder.data.catalog import Catalog, ClassSplit
 from embedder.data.detect import SPLIT_NAMES
-from eval.errors import InputError
+from eval.errors import InputError, counted
 
 
 def official_splits(names: Collection[str]) -> dict[str, str]:
@@ -87,17 +87,25 @@ def check_layout(root: Path, name: str, needed: Sequence[str], layout: str) -> N
     raise InputError(f"{root} is not {name}: {missing} is missing; {name} is laid out as {layout}")
 
 
-def check_listed(root: Path, paths: Sequence[str], listing: Path) -> None:
+def check_listed(root: Path, paths: Sequence[str], listing: Path, places: Sequence[str] = ()) -> None:
     """Refuse a listing of photos that are not there.
+
+    Args:
+        root: what paths are relative to.
+        paths: the photos.
+        listing: where they are listed.
+        places: where each stands in it.
 
     Raises:
         InputError: says how many of ``paths`` do not exist below ``root``, and the first.
     """
-    missing = [path for path in paths if not (root / path).is_file()]
+    missing = [row for row, path in enumerate(paths) if not (root / path).is_file()]
     if missing:
+        place = f"{places[missing[0]]}, " if places else ""
         raise InputError(
-            f"{listing} lists {len(paths)} photos and {len(missing)} of them do not exist (first: {missing[0]}); "
-            f"paths are relative to {root}"
+            f"{listing} lists {counted(len(paths), 'photo', 'photos')}, of which {len(missing)} "
+            f"{'does' if len(missing) == 1 else 'do'} not exist (first: {place}{paths[missing[0]]}); paths are "
+            f"relative to {root}"
         )
 
 

@@ -106,6 +106,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]], file: Path) -> dict[str, pa.Ar
     others = []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
+        _check_text(file, name, values)
         if {type(value) for value in values} <= {str, int, bool, type(None)}:
             columns[name] = pa.array([None if value is None else str(value) for value in values], pa.string())
         elif name in (*LISTS, "label"):
@@ -117,6 +118,15 @@ def columns_of(rows: Sequence[Mapping[str, Any]], file: Path) -> dict[str, pa.Ar
             others.append(name)
     _tell_left_out(others)
     return columns
+
+
+def _check_text(file: Path, name: str, values: Sequence[Any]) -> None:
+    """Refuse halves of characters, which JSON can write and nothing can hold."""
+    try:
+        "".join([name, *(value for value in values if isinstance(value, str))]).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise InputError(f"{file}: the column {name!r} holds half of a character, {half!r}; mend the text") from None
 
 
 def _tell_left_out(names: Sequence[str]) -> None:

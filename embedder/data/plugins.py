@@ -21,7 +21,7 @@ def plugins() -> dict[str, Callable[[Path], Any]]:
         def read(root: Path) -> Any:
             try:
                 function = entry.load()
-            except (ImportError, AttributeError) as error:
+            except (ImportError, AttributeError, SyntaxError) as error:
                 raise InputError(f"the reader {entry.name!r} ({entry.value}) cannot be loaded: {error}") from None
             return function(root)
 

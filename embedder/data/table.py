@@ -11,7 +11,10 @@ Columns without a name are left out.
 """
 
 import os
+import sys
+from collections import Counter
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,16 @@ import pyarrow as pa
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
 from embedder.data.detect import SPLIT_NAMES
 from embedder.data.layout import check_listed, official_splits
-from embedder.data.listing import Listing, read_listing
-from embedder.data.taxa import with_taxa
-from eval.errors import InputError
+from embedder.data.listing import Listing, read_listing, without_others
+from embedder.data.taxa import LEVELS, with_taxa
+from eval.errors import InputError, counted
 from eval.files import at_home
+
+COLUMNS = ("path", "label", "split", "box", "keypoints", "group", "licence", "license", "taxonomy", *LEVELS)
+"""What a table may say."""
+
+UNKNOWN = {"nan", "NaN", "None", "null", "NULL", "NA", "N/A", "<NA>"}
+"""What programs write for what they do not know."""
 
 
 def read(root: Path) -> Catalog:
@@ -36,7 +45,7 @@ def read(root: Path) -> Catalog:
     Raises:
         InputError: as for ``catalog_of``, or the file is no table.
     """
-    return catalog_of(read_listing(root), "table")
+    return catalog_of(without_others(read_listing(root)), "table")
 
 
 def catalog_of(listing: Listing, name: str) -> Catalog:
@@ -58,7 +67,8 @@ def catalog_of(listing: Listing, name: str) -> Catalog:
         raise InputError(f"{listing.file} lists no photos")
     listing = with_taxa(_one_licence(listing))
     folder, paths = _located(listing)
-    check_listed(folder, paths, listing.file)
+    check_listed(folder, paths, listing.file, listing.places)
+    _tell_doubtful(listing)
     makers = {"split": _splits, "box": _boxes, "keypoints": _keypoints}
     columns = {
         column: makers[column](listing) if column in makers else pa.array(listing.texts(column), pa.string())
@@ -67,8 +77,37 @@ def catalog_of(listing: Listing, name: str) -> Catalog:
     }
     columns |= {"path": pa.array(paths, pa.string()), "label": _labels(listing)}
     columns = {("source_id" if column == "id" else column): values for column, values in columns.items()}
+    _check_twice(listing, paths, columns.get("box"))
     order = sorted(columns, key=lambda column: [*TYPES, column].index(column))
     return Catalog(pa.table({column: columns[column] for column in order}), folder, name)
+
+
+def _tell_doubtful(listing: Listing) -> None:
+    """Say which columns and labels may be meant otherwise than they are taken."""
+    for name in listing.columns:
+        meant = get_close_matches(name.lower(), COLUMNS, n=1, cutoff=0.8) if name not in COLUMNS else []
+        if meant and meant[0] not in listing.columns:
+            print(
+                f"{listing.file}: the column {name!r} is carried along and means nothing here; is it {meant[0]!r}?",
+                file=sys.stderr,
+            )
+    labels = Counter(listing.texts("label")) if "label" in listing.columns else {}
+    for label in labels.keys() & UNKNOWN:
+        print(
+            f"{listing.file}: {counted(labels[label], 'photo', 'photos')} with the label {label!r}, taken for a class "
+            "of that name; leave the cell empty where it is unknown",
+            file=sys.stderr,
+        )
+
+
+def _check_twice(listing: Listing, paths: list[str], boxes: pa.Array | None) -> None:
+    """Refuse two rows for one subject, a photo or a box in it."""
+    first: dict[Any, int] = {}
+    for row, subject in enumerate(zip(paths, map(str, boxes or [""] * len(paths)), strict=True)):
+        if (other := first.setdefault(subject, row)) != row:
+            raise listing.fault(
+                row, f"{paths[row]} is listed already, in {listing.places[other]}; leave one of the rows out"
+            )
 
 
 def _one_licence(listing: Listing) -> Listing:
@@ -117,8 +156,14 @@ def _labels(listing: Listing) -> pa.DictionaryArray:
         declared = column.unify_dictionaries().chunk(0).dictionary.cast(pa.string()).to_pylist()
         return label_column(labels, [name for name in declared if name in present])
     if all(name.isdecimal() for name in present):
-        return label_column(labels, sorted(present, key=lambda name: (int(name), name)))
+        return label_column(labels, sorted(present, key=_as_number))
     return label_column(labels)
+
+
+def _as_number(name: str) -> tuple[int, str, str]:
+    """What whole numbers are sorted by, however many digits they have."""
+    digits = name.lstrip("0")
+    return len(digits), digits, name
 
 
 def _splits(listing: Listing) -> pa.Array:

@@ -43,7 +43,14 @@ def _parted(listing: Listing) -> Listing:
     known = [row for row, chain in enumerate(chains) if chain]
     if "label" in listing.columns:
         labels = listing.texts("label")
-        if known and all(chains[row][-1] == labels[row] for row in known):
+        others = [row for row in known if chains[row][-1] != labels[row]]
+        if 2 * len(others) < len(known):
+            if others:
+                raise listing.fault(
+                    others[0],
+                    f"the taxonomy {'/'.join(chains[others[0]])!r} does not end with the label {labels[others[0]]!r}, "
+                    "as most others do",
+                )
             chains = [chain[:-1] for chain in chains]
     depth = max(map(len, chains), default=0)
     for row in known:
@@ -75,7 +82,7 @@ def _chains(listing: Listing) -> list[list[str]]:
 
 
 def _check(listing: Listing, levels: Sequence[str], columns: Sequence[Values]) -> None:
-    """Refuse a taxon below an unknown one, and one below two."""
+    """Refuse a taxon below an unknown one, and one or a label below two."""
     above: dict[tuple[str, str], tuple[str, int]] = {}
     for row, chain in enumerate(zip(*columns, strict=True)):
         for level, name, upper, parent in zip(levels[1:], chain[1:], levels, chain, strict=False):
@@ -89,4 +96,20 @@ def _check(listing: Listing, levels: Sequence[str], columns: Sequence[Values]) -
                     row,
                     f"the {level} {name!r} is of the {upper} {parent!r}, and in {listing.places[first]} of {other!r}; "
                     "if there are two of that name, tell them apart by name",
+                )
+    if "label" in listing.columns:
+        _check_labels(listing, levels, columns)
+
+
+def _check_labels(listing: Listing, levels: Sequence[str], columns: Sequence[Values]) -> None:
+    """Refuse a label that is of two taxa of one level."""
+    taxa: dict[tuple[str, str], tuple[str, int]] = {}
+    for row, (label, *chain) in enumerate(zip(listing.texts("label"), *columns, strict=True)):
+        for level, name in zip(levels, chain, strict=True):
+            if label is None or name is None:
+                continue
+            other, first = taxa.setdefault((level, label), (name, row))
+            if other != name:
+                raise listing.fault(
+                    row, f"the label {label!r} is of the {level} {name!r}, and in {listing.places[first]} of {other!r}"
                 )

@@ -66,7 +66,7 @@ def _shards(root: Path) -> dict[str, Path]:
     if braces := BRACES.fullmatch(str(root)):
         before, first, last, after = braces.groups()
         files = [Path(f"{before}{number:0{len(first)}}{after}") for number in range(int(first), int(last) + 1)]
-    elif root.is_file():
+    elif root.is_file() and root.suffix == ".tar":
         files = [root]
     else:
         check_layout(root, NAME, (), LAYOUT)

@@ -18,7 +18,7 @@ from embedder.batches import embed_whole
 from embedder.data.catalog import read_catalog
 from embedder.embed import main
 from embedder.parts import Parts, Share, _Count, _follow, embed_in_parts
-from eval.embeddings import FILES, EmbeddingSet
+from eval.embeddings import FILES, EmbeddingSet, join
 from eval.errors import InputError
 from eval.images import BadImage
 from tests.embedder.hundred import BAD, write_hundred
@@ -100,6 +100,23 @@ def test_shares_of_several_processes_are_joined_by_the_last(whole, embedder, pho
         assert joined == (rank == order[-1])
     assert contents(parts.out) == contents(whole)
     assert not parts.folder.exists()
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_another_machine_may_join_the_same_parts_meanwhile(whole, embedder, photos, tmp_path, monkeypatch, removed):
+    """A lock of one machine does not keep out another one: whoever is the second finds that it is done."""
+    parts = parts_of(tmp_path / "vectors")
+
+    def joined_twice(paths, out, **options):
+        join(paths, out, **options)
+        if removed:
+            parts.remove()
+        join(paths, out, **options)
+
+    monkeypatch.setattr("embedder.parts.join", joined_twice)
+    assert embed_in_parts(embedder, read_catalog(photos), parts)
+    assert contents(parts.out) == contents(whole)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_several_jobs_make_the_same(whole, embedder, photos, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from eval.command import parse
 from eval.errors import InputError
-from eval.recipes import layers
+from eval.recipes import Layer, layers
 
 
 @dataclass
@@ -80,16 +80,22 @@ def test_a_misspelt_key_is_named_wherever_it_stands(tmp_path: Path) -> None:
     write(tmp_path, right="seed: 1\n", wrong="shape: {sidse: 5}\n")
     write(tmp_path, above="base: right\nshape: {sidse: 5}\n", beneath="base: wrong\n", bass="bass: right\n")
     for name in ("above", "beneath"):
-        with pytest.raises(InputError, match=r"'shape\.sidse'.*'shape\.sides'"):
+        said_in = {"above": "above", "beneath": "wrong"}[name]
+        with pytest.raises(InputError, match=rf"/{said_in}: unknown key 'shape\.sidse'.*'shape\.sides'"):
             settings(tmp_path / name)
-    with pytest.raises(InputError, match="unknown key 'bass'"):
+    with pytest.raises(InputError, match="bass: unknown key 'bass'; did you mean 'base'"):
         settings(tmp_path / "bass")
 
 
 def test_a_wrong_value_above_a_base_is_told_as_ever(tmp_path: Path) -> None:
     write(tmp_path, lowest="seed: 1\n", top="base: lowest\nshape: {sides: many}\n")
-    with pytest.raises(InputError, match=r"^shape\.sides is many; it must be a whole number$"):
+    with pytest.raises(InputError, match=r"^/.*/top: shape\.sides is many; it must be a whole number$"):
         settings(tmp_path / "top")
+    with pytest.raises(InputError, match=r"^shape\.sides is few; it must be a whole number$"):
+        parse(train, ["--config", str(tmp_path / "lowest"), "--shape.sides", "few"])
+    write(tmp_path, group="shape: 4\n")
+    with pytest.raises(InputError, match=r"/group: shape is 4, but it is a group of keys"):
+        settings(tmp_path / "group")
 
 
 def test_a_base_that_is_not_there(tmp_path: Path) -> None:
@@ -113,13 +119,40 @@ def test_a_circle(tmp_path: Path) -> None:
         settings(tmp_path / "itself")
 
 
-def test_a_broken_base_is_told_by_the_parser(tmp_path: Path) -> None:
-    write(tmp_path, broken="shape: [1, 2\n", top="base: broken\n")
-    with pytest.raises(InputError, match="parsing config"):
-        settings(tmp_path / "top")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nshape: [1, 2\n", r"broken, line 3: expected ',' or '\]'"),
+        ("seed: 1\n\nseed: 2\n", r"broken, line 3: the key seed is there twice"),
+        ("shape:\n  sides: 1\n  length: 2\n  sides: 3\n", r"broken, line 4: the key sides is there twice"),
+        ("- seed\n", r"broken is not a settings file: it must hold keys"),
+        ("4: seed\n", r"broken is not a settings file: it must hold keys"),
+        ("seed: \x07\n", r"broken is not YAML"),
+    ],
+)
+def test_a_broken_file_is_named_wherever_it_stands(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path, broken=text, top="base: broken\n")
+    for name in ("broken", "top"):
+        with pytest.raises(InputError, match=message):
+            settings(tmp_path / name)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes("shape: {} # \xe4".encode("latin-1"))
+    for name, message in {"latin": "is not in UTF-8", "nowhere": "No such file", ".": "Is a directory"}.items():
+        with pytest.raises(InputError, match=f"settings file .*{message}"):
+            settings(tmp_path / name)
+
+
+def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
+    write(tmp_path, empty="", comment="# nothing\n")
+    assert settings(tmp_path / "empty", tmp_path / "comment") == (Shape(), 0)
 
 
 def test_the_lowest_comes_first(tmp_path: Path) -> None:
     write(tmp_path, lowest="seed: 1\n", top="base: lowest\nseed: 2\n")
-    assert layers(tmp_path / "top") == [str(tmp_path / "lowest"), "seed: 2\n"]
-    assert layers(tmp_path / "lowest") == [str(tmp_path / "lowest")]
+    assert layers(tmp_path / "top") == [
+        Layer(tmp_path / "lowest", {"seed": 1}),
+        Layer(tmp_path / "top", {"seed": 2}),
+    ]
+    assert layers(tmp_path / "lowest") == [Layer(tmp_path / "lowest", {"seed": 1})]

@@ -51,7 +51,7 @@ def test_what_is_missing_is_named(root, name):
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("images.txt", "3, Bird_98/9999.jpg", r"lists 300 photos and 1 of them do not exist \(first: images/Bird_98/9"),
+        ("images.txt", "3, Bird_98/9999.jpg", r"lists 300 photos, of which 1 does not exist \(first: images/Bird_98/9"),
         ("image_class_labels.txt", "3, 100", "line 4: '100' is none of 0, 1"),
         ("train_test_split.txt", "3, 2", "line 4: '2' is none of 0, 1"),
         ("train_test_split.txt", "4, 1", "line 4: expected '3, VALUE' and found '4, 1'"),

@@ -79,7 +79,7 @@ def test_what_is_missing(together):
     with pytest.raises(InputError, match="one level too high for cars196"):
         cars196.read(together.parent)
     (together / "car_ims/000007.jpg").unlink()
-    with pytest.raises(InputError, match=r"cars_annos.mat lists 392 photos and 1 of them do not exist"):
+    with pytest.raises(InputError, match=r"cars_annos.mat lists 392 photos, of which 1 does not exist"):
         cars196.read(together)
     (together / "cars_annos.mat").unlink()
     with pytest.raises(InputError, match=r"cars_annos.mat is missing; cars196 is laid out as"):

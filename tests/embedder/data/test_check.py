@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from embedder.data import check, check_report
 from embedder.data.catalog import read_catalog
 from embedder.data.check import main, shown_rows
 from embedder.data.drawing.field_guide import SPECIES
@@ -135,6 +136,32 @@ def test_a_page_or_a_file_of_somebody_else_stays(birds, tmp_path):
     with pytest.raises(InputError, match=r"index\.html is a file; give a folder"):
         main(str(birds), report=tmp_path / "index.html")
     assert (tmp_path / "index.html").read_text() == "<h1>My birds</h1>"
+
+
+def test_what_cannot_be_written_or_read_is_told_before_photos_are_opened(birds, tmp_path, monkeypatch):
+    def opened(*_: object) -> None:
+        raise AssertionError
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(check, "look_over", opened)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty is not of the kind embeddings or index"):
+        main(str(birds), embeddings=tmp_path / "empty")
+    monkeypatch.setattr(check_report, "TemporaryFile", refused)
+    with pytest.raises(InputError, match=r"report cannot be written into \(Permission denied\); give another folder"):
+        main(str(birds), report=tmp_path / "report")
+
+
+def test_what_was_found_is_told_though_the_page_cannot_be_written(spoilt, tmp_path, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(check, "write_report", full)
+    with pytest.raises(OSError, match="No space left"):
+        main(str(spoilt[0]), report=tmp_path / "report")
+    assert "Photos that cannot be read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["tiny", "samples", "show"])

@@ -71,7 +71,7 @@ def test_what_is_missing_is_named_and_where_to_get_it(root, name):
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("images.txt", "4 none.jpg", r"lists 600 photos and 1 of them do not exist \(first: images/none.jpg\)"),
+        ("images.txt", "4 none.jpg", r"lists 600 photos, of which 1 does not exist \(first: images/none.jpg\)"),
         ("images.txt", "5 none.jpg", "line 4: expected '4 VALUE' and found '5 none.jpg'"),
         ("classes.txt", "4 001.Bird_1", "lists a species twice"),
         ("classes.txt", "4", "line 4: expected '4 VALUE' and found '4'"),

@@ -57,7 +57,7 @@ def test_what_is_missing_and_other_counts(root, monkeypatch):
     with pytest.raises(InputError, match="it lists 240 photos where dogs has 20580"):
         dogs.read(root)
     (root / "Images" / BREEDS[3] / "n00000003_7.jpg").unlink()
-    with pytest.raises(InputError, match="1 of them do not exist"):
+    with pytest.raises(InputError, match="of which 1 does not exist"):
         dogs.read(root)
     shutil.rmtree(root / "Annotation")
     with pytest.raises(InputError, match=r"is not dogs: Annotation is missing; .*ImageNetDogs"):

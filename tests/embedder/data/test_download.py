@@ -1,4 +1,5 @@
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -40,7 +41,14 @@ def test_a_failed_download_is_told(tmp_path, monkeypatch):
         raise RuntimeError("File not found or corrupted.")
 
     of_torchvision(monkeypatch, "flowers102", fetch)
-    with pytest.raises(InputError, match=r"flowers102 cannot be fetched \(File not found or corrupted\.\); delete"):
+    with pytest.raises(InputError, match=r"flowers102 has come damaged \(File not found or corrupted\.\); delete"):
+        main("flowers102", tmp_path)
+
+    def away(root: str, download: bool) -> None:
+        raise URLError("Name or service not known")
+
+    of_torchvision(monkeypatch, "flowers102", away)
+    with pytest.raises(InputError, match=r"flowers102 cannot be fetched into .*service not known.*; try again later"):
         main("flowers102", tmp_path)
 
 
@@ -55,3 +63,5 @@ def test_others_are_told_where_they_are_to_be_had(tmp_path, name):
 def test_an_unknown_name(tmp_path):
     with pytest.raises(InputError, match=r"flowers102"):
         main("flowers", tmp_path)
+    with pytest.raises(InputError, match=r"unknown data set to download 'webdataset'"):
+        main("webdataset", tmp_path)

@@ -54,7 +54,7 @@ def test_what_is_missing(root):
     with pytest.raises(InputError, match="one level too low for flowers102"):
         flowers102.read(root / "jpg")
     (root / "jpg/image_00003.jpg").unlink()
-    with pytest.raises(InputError, match=r"1 of them do not exist \(first: jpg/image_00003.jpg\)"):
+    with pytest.raises(InputError, match=r"of which 1 does not exist \(first: jpg/image_00003.jpg\)"):
         flowers102.read(root)
     (root / "setid.mat").unlink()
     with pytest.raises(InputError, match=r"setid.mat is missing; .*embedder.data.download flowers102"):

@@ -153,3 +153,21 @@ def test_folders_without_photos_beside_classes_of_both_sides(touch, capsys):
     assert read(root).classes == ["wren"]
     assert empty_folders(root) == ["test/auk", "train/robin"]
     assert "folders without photos, which are no classes: 2 (test/auk, train/robin)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["images_train/a/1.jpg", "images_train/b/1.jpg", "images_test/a/2.jpg", "images_test/b/2.jpg"],
+        ["images/a/1.jpg", "images/b/1.jpg", "images/c/1.jpg", "masks/a/1.png", "masks/b/1.png", "masks/c/1.png"],
+    ],
+)
+def test_folders_that_hold_the_same_classes_are_no_classes(touch, paths):
+    with pytest.raises(InputError, match=r"holds images.* with folders of the same names in each \(a, b.*no|not like"):
+        read(touch(paths))
+
+
+def test_classes_with_the_same_few_folders_in_each_are_fine(touch):
+    root = touch([f"{kind}/{view}/1.jpg" for kind in ("auk", "jay", "wren") for view in ("left", "right")])
+    assert read(root).classes == ["auk", "jay", "wren"]
+    assert read(touch(["auk/left/1.jpg", "jay/right/1.jpg"], "others")).classes == ["auk", "jay"]

@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -140,6 +141,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, table):
     for name, photo, message in (
         ("b", {"bytes": None, "path": "/x/1.png"}, "row 2 holds only the path '/x/1.png'; embed the photos"),
         ("c", None, "row 2 holds no photo"),
+        ("e", {"bytes": b"", "path": None}, "row 2 holds no photo"),
     ):
         one = table([1, 2], [0, 1])
         photos = pa.array([one["image"][0].as_py(), photo], IMAGE)
@@ -149,7 +151,35 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, table):
     save_to_disk(tmp_path / "d", table([1, 2], [0, 1], box=[[0, 0, 1, 1], [5, 0, 5, 9]]))
     with pytest.raises(InputError, match=r"d, data-00000-of-00001: row 2: the box \[5, 0, 5, 9\] is not"):
         read(tmp_path / "d")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "d"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "d", "e"]
+
+
+def test_columns_that_are_not_what_is_said_of_them(tmp_path, table):
+    """Names where numbers of classes should be are taken if they are names of classes."""
+    for name, labels, message in (
+        ("names", ["auk", "wren"], None),
+        ("others", ["auk", "jay"], "row 2: the class 'jay' has no name; there are 2, from 0"),
+        ("fractions", [0.0, 1.0], r"row 1: the class 0\.0 has no name"),
+    ):
+        one = table([1, 2], [0, 1])
+        save_to_disk(tmp_path / name, one.set_column(1, "label", pa.array(labels)))
+        if message:
+            with pytest.raises(InputError, match=message):
+                read(tmp_path / name)
+        else:
+            assert read(tmp_path / name).labels == labels
+    for name, photos in (("paths", ["/x/1.png", "/x/2.png"]), ("lists", [["/x/1.png"], []]), ("numbers", [1, 2])):
+        one = table([1, 2], [0, 1])
+        save_to_disk(tmp_path / name, one.set_column(0, "image", pa.array(photos)))
+        with pytest.raises(InputError, match=r"row 1 holds (only the path '/x/1.png'|no photo)"):
+            read(tmp_path / name)
+
+
+def test_an_archive_is_told_to_be_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("a.parquet", "x")
+    with pytest.raises(InputError, match=r"set\.zip is an archive \(zip\); unpack it"):
+        read(tmp_path / "set.zip")
 
 
 @pytest.mark.parametrize("left", [100, -4, -8, -9])
@@ -244,7 +274,7 @@ def test_one_folder_of_photos_is_no_class(touch):
     ("name", "text", "message"),
     [
         ("metadata.csv", "file_name,box\n1.jpg,\n2.jpg,3 3 3 3\n", r"metadata.csv, line 3: the box '3 3 3 3'"),
-        ("metadata.csv", "file_name\n1.jpg\n''\n", "lists 2 photos and 1 of them do not exist"),
+        ("metadata.csv", "file_name\n1.jpg\n''\n", "lists 2 photos, of which 1 does not exist"),
         ("metadata.csv", "file_name,x\n,1\n", r"metadata.csv, line 2: the file_name is empty"),
         ("metadata.csv", "file,x\n,1\n", r"metadata.csv: the column 'file_name' is missing; found: file, x"),
         (

@@ -80,7 +80,7 @@ def test_what_the_lists_say(laid_out):
         (lambda lists: lists["annotations"][0].update(category_id=77), "of the species 77, which is not listed"),
         (lambda lists: lists["annotations"][0].pop("image_id"), "has no 'image_id' where it is due"),
         (lambda lists: lists.pop("images"), "has no 'images' where it is due"),
-        (lambda lists: lists["images"][0].update(file_name="none.jpg"), "1 of them do not exist"),
+        (lambda lists: lists["images"][0].update(file_name="none.jpg"), "of which 1 does not exist"),
     ],
 )
 def test_lists_that_do_not_fit(laid_out, change, message):

@@ -57,7 +57,7 @@ def test_other_data_sets_have_no_queries(make_catalog):
         (1, "image item status", "its first lines must be a number and"),
         (5, "img/a.jpg id_1", "line 6: expected PHOTO ITEM train|query|gallery and found 'img/a.jpg id_1'"),
         (5, "img/a.jpg id_1 val", "line 6: expected PHOTO ITEM"),
-        (5, "img/a.jpg id_00000001 train", "1 of them do not exist"),
+        (5, "img/a.jpg id_00000001 train", "of which 1 does not exist"),
         (5, "img/WOMEN/Dresses/id_00000001/00_front.jpg id_00000009 train", "id_00000009 is both in training and in"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_relative_root_knows_its_parent(touch, monkeypatch):
 def test_listed_photos_that_are_missing(touch):
     root = touch(["a.jpg", "folder.jpg/b.jpg"])
     check_listed(root, ["a.jpg"], root / "list.txt")
-    with pytest.raises(InputError, match=r"lists 3 photos and 2 of them do not exist \(first: folder.jpg\)"):
+    with pytest.raises(InputError, match=r"lists 3 photos, of which 2 do not exist \(first: folder.jpg\)"):
         check_listed(root, ["a.jpg", "folder.jpg", "c.jpg"], root / "list.txt")
 
 

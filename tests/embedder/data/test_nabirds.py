@@ -60,7 +60,7 @@ def test_the_hierarchy(root):
         ("classes.txt", "3", r"line 4: expected 'KEY VALUE' and found '3'"),
         ("classes.txt", "1000 Name", r"kind \d+ does not hang below all birds"),
         ("hierarchy.txt", "4 7", r"kind \d+ does not hang below all birds"),
-        ("images.txt", "00000003-21dc none.jpg", r"1 of them do not exist"),
+        ("images.txt", "00000003-21dc none.jpg", r"of which 1 does not exist"),
         ("image_class_labels.txt", "00000003-21dc 1000", r"kind 1000 does not hang below all birds"),
         ("image_class_labels.txt", "00000009-21dd 9", r"says nothing of 00000003-21dc"),
         ("train_test_split.txt", "00000003-21dc 2", r"'2' is none of 1, 0"),

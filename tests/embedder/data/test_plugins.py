@@ -38,6 +38,8 @@ def test_the_reader_of_the_docs_runs(install, touch):
     assert settings["tool"]["setuptools"]["py-modules"] == ["beetles"]
     install("beetles", code, settings["project"]["entry-points"]["fieldmark.readers"])
     root = touch(["Carabus_auratus__1.jpg", "Carabus_auratus__2.jpg", "Meloe_violaceus__1.jpg"])
+    with pytest.raises(InputError, match=r"others holds no photos, as the reader 'beetles' sees it"):
+        read_catalog(f"beetles:{touch(['1.txt'], 'others')}")
     for catalog in (read_catalog(f"beetles:{root}"), read_source("beetles", str(root))):
         assert (catalog.name, catalog.classes) == ("beetles", ["Carabus auratus", "Meloe violaceus"])
         assert catalog.file(2) == root / "Meloe_violaceus__1.jpg"
@@ -65,12 +67,14 @@ def test_names_of_ours_come_first_and_hyphens_are_equal(install, touch):
     [
         ("mine:gone", "x", r"the reader 'moths' \(mine:gone\) cannot be loaded: .*gone"),
         ("nowhere_at_all:read", "x", "the reader 'moths' .* cannot be loaded: No module named"),
+        ("torn:read", "x", r"the reader 'moths' \(torn:read\) cannot be loaded: invalid syntax"),
         ("mine:read", "x", "the reader 'moths' has made a list; it must make a Catalog"),
         ("mine:read", None, "moths needs the place where it lies: moths:ROOT"),
     ],
 )
 def test_what_a_reader_can_get_wrong(install, value, root, message):
     install("mine", "def read(root): return []", {"moths": value})
+    install("torn", "def read(root: return [", {})
     with pytest.raises(InputError, match=message):
         read_named("moths", root and Path(root))
     with pytest.raises(InputError, match="unknown data set 'moth'; did you mean 'moths'"):

@@ -32,7 +32,6 @@ def same(folder):
 @pytest.mark.parametrize("at_once", [1, 1000])
 def test_copies_in_another_size_and_quality(tmp_path, monkeypatch, at_once):
     monkeypatch.setattr(second_look, "AT_ONCE", at_once)
-    monkeypatch.setattr(second_look, "PAIRS", at_once)
     (tmp_path / "a").mkdir()
     for seed in range(20):
         picture(seed).save(tmp_path / "a" / f"{seed:02}.png")
@@ -54,3 +53,20 @@ def test_plain_photos_are_not_the_same_though_their_hashes_are(tmp_path):
     pictures = look_at(catalog).pictures
     assert (np.bitwise_count(pictures[:, None] ^ pictures) <= second_look.BITS).all()
     assert same(tmp_path) == []
+
+
+def test_thousands_of_plain_photos_are_dropped_before_they_are_paired(tmp_path, monkeypatch):
+    """All pairs of them would be millions; what is not plain among them is still found."""
+    (tmp_path / "a").mkdir()
+    for number in range(40):
+        noise = np.random.default_rng(number).integers(120, 123, (90, 120), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "a" / f"plain{number:02}.png")
+    picture(1).save(tmp_path / "a" / "one.png")
+    picture(1).resize((80, 60)).save(tmp_path / "a" / "two.png")
+    asked = []
+    real = second_look.look_alikes
+    monkeypatch.setattr(
+        second_look, "look_alikes", lambda hashes, bits: asked.append(len(hashes)) or real(hashes, bits)
+    )
+    assert same(tmp_path) == [("a/one.png", "a/two.png")]
+    assert asked[-1] == 2

@@ -44,7 +44,7 @@ def test_the_zero_shot_protocol(root):
     [
         ("4 2 2", "Ebay_train.txt, line 5: expected 4 values and found '4 2 2'"),
         ("4 13 2 sofa_final/1_1.JPG", "product 13 is both in training and in the test"),
-        ("4 2 2 sofa_final/none.JPG", "1 of them do not exist"),
+        ("4 2 2 sofa_final/none.JPG", "of which 1 does not exist"),
     ],
 )
 def test_lists_that_do_not_fit(root, line, message):

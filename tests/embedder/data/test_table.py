@@ -63,6 +63,25 @@ def test_numbers_are_labels_in_their_own_order(write):
     assert read(write("path,label\n1.jpg,10\n2.jpg,9\n3.jpg,b\n")).classes == ["10", "9", "b"]
 
 
+def test_numbers_of_any_length_are_labels(write):
+    long = "9" * 5000
+    assert read(write(f"path,label\n1.jpg,{long}\n2.jpg,10\n3.jpg,00\n")).classes == ["00", "10", long]
+
+
+def test_what_may_be_meant_otherwise_is_told(write, capsys):
+    catalog = read(write("path,labels,Box,sex\n1.jpg,wren,0 0 1 1,\n2.jpg,wren,,f\n"))
+    assert catalog.labels == [None, None]
+    told = capsys.readouterr().err
+    assert "the column 'labels' is carried along and means nothing here; is it 'label'?" in told
+    assert "the column 'Box' is carried along and means nothing here; is it 'box'?" in told
+    assert "sex" not in told
+    assert read(write("path,label,labels\n1.jpg,nan,a\n2.jpg,nan,b\n3.jpg,Nana,c\n")).classes == ["Nana", "nan"]
+    told = capsys.readouterr().err
+    assert "2 photos with the label 'nan', taken for a class of that name" in told
+    assert "labels" not in told
+    assert "Nana" not in told
+
+
 def test_absolute_paths_become_relative(write, tmp_path):
     assert read(write(f"path\n{tmp_path}/photos/sub/5.jpg\n")).paths == ["sub/5.jpg"]
 
@@ -83,7 +102,9 @@ def test_absolute_paths_elsewhere_are_short_by_the_photos_common_folder(write, t
         assert (catalog.root, catalog.paths) == (root, paths)
         assert catalog.file(0).is_file()
     table.write_text(f"path\n{photos}/1.jpg\n{photos}/gone.jpg\n")
-    with pytest.raises(InputError, match=f"1 of them do not exist .first: gone.jpg.; paths are relative to {photos}$"):
+    with pytest.raises(
+        InputError, match=f"of which 1 does not exist .first: line 3, gone.jpg.; paths are relative to {photos}$"
+    ):
         read(table)
 
 
@@ -109,8 +130,10 @@ def test_validation_photos_are_training_photos_where_there_is_a_test(write):
         ("path,keypoints\n1.jpg,1 2 2\n", "line 2: the keypoints '1 2 2' are not"),
         ("path,keypoints\n1.jpg,1 nan 0\n", "line 2: the keypoints '1 nan 0' are not"),
         ("path,keypoints\n1.jpg,\n2.jpg,1 2 1\n3.jpg,1 2 1 3 4 1\n", "line 4: 2 keypoints, and line 3 has 1"),
-        ("path\n1.jpg\ngone.jpg\nlost.jpg\n", r"lists 3 photos and 2 of them do not exist \(first: gone.jpg\)"),
-        ("path,label\n1.jpg,x\n./1.jpg,y\n", "1.jpg is listed twice"),
+        ("path\n1.jpg\ngone.jpg\nlost.jpg\n", r"lists 3 photos, of which 2 do not exist \(first: line 3, gone.jpg\)"),
+        ("path\ngone.jpg\n", r"lists 1 photo, of which 1 does not exist \(first: line 2, gone.jpg\)"),
+        ("path,label\n1.jpg,x\n2.jpg,y\n./1.jpg,y\n", "line 4: 1.jpg is listed already, in line 2; leave one"),
+        ("path,box\n1.jpg,0 0 5 5\n1.jpg,0 0 5 6\n1.jpg,0 0 5 5.0\n", "line 4: 1.jpg is listed already, in line 2"),
     ],
 )
 def test_what_is_refused(write, text, message):
@@ -195,7 +218,6 @@ def test_categories_without_photos_are_left_out(write_parquet):
     ("columns", "message"),
     [
         ({"label": [0.5, 1.0, 2.0]}, "the column 'label' is double; make it text or whole numbers"),
-        ({"seen": [[1], [2], [3]]}, "the column 'seen' is list"),
         ({"box": [[0, 0, 1, 1], [0, 0, 1], None]}, "row 2: the box"),
         ({"keypoints": [[[1, 2]], None, None]}, r"row 1: the keypoints \[\[1, 2\]\] are not 'x y visible'"),
         ({"keypoints": [[[1, 2], [1, 5], [6, 0]], None, None]}, "row 1: the keypoints"),
@@ -205,6 +227,12 @@ def test_categories_without_photos_are_left_out(write_parquet):
 def test_what_a_parquet_may_not_hold(write_parquet, columns, message):
     with pytest.raises(InputError, match=message):
         read(write_parquet(**columns))
+
+
+def test_columns_of_other_kinds_are_left_out_and_named(write_parquet, capsys):
+    catalog = read(write_parquet(seen=[[1], [2], [3]], weight=[0.5, 1.0, 2.0], age=[1, 2, 3]))
+    assert {"age"} == {*catalog.table.column_names} - {"path", "label"}
+    assert "are left out: seen, weight" in capsys.readouterr().err
 
 
 def test_not_a_parquet_file(touch):

@@ -33,7 +33,7 @@ def test_one_column_ends_with_the_genus(taxa, separator):
 
 def test_a_last_level_that_is_the_label_is_no_level_above_it(taxa):
     assert taxa("label,taxonomy", "a b,F/a/a b", "a c,F/a/a c") == {"family": ["F", "F"], "genus": ["a", "a"]}
-    assert list(taxa("label,taxonomy", "a b,F/a/a b", "a c,F/a/other")) == ["order", "family", "genus"]
+    assert list(taxa("label,taxonomy", "a b,F/a/a b", "a c,F/a/x", "a d,F/a/y")) == ["order", "family", "genus"]
     assert taxa("label,taxonomy", "wren,wren") == {}
 
 
@@ -62,6 +62,13 @@ def test_columns_of_their_own_may_end_early(taxa):
         ("taxonomy,genus", ["F/g,g"], "has a column 'taxonomy' and a column 'genus'"),
         ("genus,family", ["g,F", "h,"], "line 3: the genus is 'h' and the family above it is missing"),
         ("genus,family,order", ["g,F,", "h,,"], "line 2: the family is 'F' and the order above it is missing"),
+        (
+            "label,taxonomy",
+            ["a,F/g/a", "b,F/g/b", "c,F/g"],
+            "line 4: the taxonomy 'F/g' does not end with the label 'c'",
+        ),
+        ("label,genus", ["a,g", "b,g", ",h", "a,h"], "line 5: the label 'a' is of the genus 'h', and in line 2 of 'g'"),
+        ("label,family", ["a,", "a,F", "a,E"], "line 4: the label 'a' is of the family 'E', and in line 3 of 'F'"),
         ("genus,family", ["g,F", "g,E"], "line 3: the genus 'g' is of the family 'E', and in line 2 of 'F'"),
     ],
 )

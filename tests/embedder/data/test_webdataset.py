@@ -149,6 +149,10 @@ def test_what_is_no_part_of_a_sample(shard):
         ([*sample("1", 1), *sample("1", 2)], r"a.tar: the sample 1 is there twice: it has two files .png"),
         ([("1.png", 1), ("1.cls", b"\xff")], r"a.tar: the class of the sample 1 is not in UTF-8"),
         ([("1.png", 1), ("1.json", "{")], r"a.tar: the .json of the sample 1 is damaged"),
+        (
+            [("1.png", 1), ("1.json", '{"label": "\\ud800"}')],
+            r"the column 'label' holds half of a character, '\\ud800'",
+        ),
         ([("1.png", 1), ("1.json", "[]")], r"a.tar: the .json of the sample 1 is not of the form"),
         ([("1.png", 1), ("1.json", {"label": 1, "box": [1, 1, 1, 2]})], r"a: sample 1: the box \[1, 1, 1, 2\] is not"),
         (
