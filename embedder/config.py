@@ -77,7 +77,7 @@ class MixSettings:
     """Photos, or their vectors, mixed with others of the batch in training.
 
     Attributes:
-        photos: mixup blends two photos; cutmix pastes a rectangle of one into the other; snapmix pastes it elsewhere and
+        photos: mixup blends two photos; cutmix pastes a rectangle of one into the other; snapmix pastes it elsewhere,
             in another size, and weighs the labels by what the network looks at; none. For losses with class vectors.
         vectors: add a loss of vectors that lie between two photos' (Metrix). For contrastive, multi-similarity, and
             losses with class vectors.

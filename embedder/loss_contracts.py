@@ -40,8 +40,8 @@ class LossContract:
         miners: which may choose its pairs or triplets, its default first; none for a loss against class vectors.
         margin: the option that its miner takes as margin.
         rate: learning rate of its own parameters, as a multiple of the network's; none where it has no parameters.
-        between: of a loss that compares photos with photos: its loss of vectors between two photos', (Between, **options)
-            to a number; None where there is none.
+        between: of a loss that compares photos with photos: its loss of vectors between those of two, (Between,
+            **options) to a number; None where there is none.
         softmax: of a softmax over cosines with class vectors: (**options) to what stands for a photo's cosine with its
             own class, and the scale; what Partial FC needs to know. None for other losses.
     """

@@ -107,7 +107,9 @@ class MetricLoss(nn.Module):
             given = (precise, labels) if mixed is None else (precise, labels, mixed)
             parts = {name: loss(*given) for name, loss in self.losses.items()}
             if between_weight and mixed is None:
-                parts = {name: part + between_weight * self._between(name, precise, labels) for name, part in parts.items()}
+                parts = {
+                    name: part + between_weight * self._between(name, precise, labels) for name, part in parts.items()
+                }
         value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
 

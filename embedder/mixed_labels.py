@@ -45,8 +45,8 @@ def soft_proxy_anchor(loss: ProxyAnchorLoss, vectors: Tensor, labels: Tensor, mi
     """Proxy-Anchor of photos that are positives of a proxy with a weight y, and negatives with 1 - y.
 
     Kim et al., "Proxy Anchor Loss" (2020), equation 4, its exponentials weighted as those of mixed examples are by
-    Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning" (2022), section 3.4. Where every y is 0
-    or 1, it is the loss itself.
+    Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning" (2022), section 3.4. Where every y is
+    0 or 1, it is the loss itself.
 
     Args:
         loss: has the proxies, the margin and the scale.

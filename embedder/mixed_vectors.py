@@ -1,8 +1,9 @@
 """A loss of vectors that lie between two photos', which tells the space what is between classes.
 
 Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning" (Metrix, 2022), sections 3.3 and 3.4, at
-the level of vectors. Those of two photos are mixed in a random proportion and divided by their length. What lies between
-a positive and a negative of a photo is its positive with the weight of the one, and its negative with that of the other.
+the level of vectors. Those of two photos are mixed in a random proportion and divided by their length. What lies
+between a positive and a negative of a photo is its positive with the weight of the one, and its negative with that of
+the other.
 """
 
 from typing import NamedTuple
@@ -34,10 +35,10 @@ class Between(NamedTuple):
 
 
 def between(vectors: Tensor, labels: Tensor, alpha: float) -> Between:
-    """Mix a positive of each photo with each of its negatives: another photo of its class, or in every second batch itself.
+    """Mix a positive of each photo with each of its negatives: another photo of its class, or at times itself.
 
-    Nothing but the cosines between photos is needed: of unit vectors p and n the length of s p + (1 - s) n is the root of
-    s^2 + (1 - s)^2 + 2 s (1 - s) cos(p, n).
+    It is itself in every second batch. Nothing but the cosines between photos is needed: of unit vectors p and n the
+    length of s p + (1 - s) n is the root of s^2 + (1 - s)^2 + 2 s (1 - s) cos(p, n).
 
     Args:
         vectors: [B, D], of unit length.

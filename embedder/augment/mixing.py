@@ -115,7 +115,7 @@ def _snapped(
     """SnapMix: a rectangle of the partner is resized into another one, and labels count as much as is seen of them.
 
     Huang, Wang and Tao, "SnapMix: Semantically Proportional Mixing for Augmenting Fine-grained Data" (2021), section 3.
-    They take the activation of the photo's class; here it is that of the photo's own features, as there is no classifier.
+    They take the activation of the photo's class; here it is that of its own features, as there is no classifier.
     """
     mixed, side = images.clone(), images.shape[1]
     own, other_share = (torch.empty(len(images), device=images.device) for _ in range(2))

@@ -13,8 +13,8 @@ def activation_map(features: Tensor) -> Tensor:
 
     The product of the features of a place with their mean over all places: the class activation map of Zhou et al.,
     "Learning Deep Features for Discriminative Localization" (2016), section 2, with the photo's own pooled features in
-    the place of a class's weights, so that it is of no class. The mean over places would be the squared length of these;
-    places that speak against it count as nothing.
+    the place of a class's weights, so that it is of no class. The mean over places would be the squared length of
+    these; places that speak against it count as nothing.
 
     Args:
         features: [B, C, h, w].

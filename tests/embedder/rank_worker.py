@@ -39,7 +39,13 @@ HAPPENS = {
 
 def settings(plain: dict[str, Any]) -> Config:
     """The settings that ``dataclasses.asdict`` made plain."""
-    kinds = {"data": DataSettings, "augment": AugmentSettings, "mix": MixSettings, "model": ModelSettings, "loss": LossSettings}
+    kinds = {
+        "data": DataSettings,
+        "augment": AugmentSettings,
+        "mix": MixSettings,
+        "model": ModelSettings,
+        "loss": LossSettings,
+    }
     kinds["train"] = TrainSettings
     return Config(**{key: kinds[key](**value) if key in kinds else value for key, value in plain.items()})
 

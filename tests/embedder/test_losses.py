@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from embedder.config import LossSettings
+from embedder.augment.mixing import Mixed
+from embedder.config import LossSettings, MixSettings
 from embedder.losses import LOSSES, build_loss
 from eval.errors import InputError
 
@@ -143,10 +144,18 @@ def test_a_curve_at_its_margin_is_not_training() -> None:
 @pytest.mark.parametrize(
     ("name", "mix", "message"),
     [
-        ("triplet", {"photos": "cutmix"}, r"mix\.photos is cutmix, but the loss triplet cannot use what is mixed; those"),
+        (
+            "triplet",
+            {"photos": "cutmix"},
+            r"mix\.photos is cutmix, but the loss triplet cannot use what is mixed; those",
+        ),
         ("arcface+triplet", {"photos": "mixup"}, r"mix\.photos is mixup, but the loss triplet cannot"),
         ("contrastive", {"photos": "snapmix"}, r"cannot use .*proxy-anchor.*; or mix vectors \(mix\.vectors\)"),
-        ("triplet", {"vectors": True}, r"mix\.vectors is true, but the loss triplet cannot .*contrastive, multi-similarity"),
+        (
+            "triplet",
+            {"vectors": True},
+            r"mix\.vectors is true, but the loss triplet cannot .*contrastive, multi-similarity",
+        ),
         ("supcon+arcface", {"vectors": True}, r"mix\.vectors is true, but the loss supcon cannot"),
     ],
 )

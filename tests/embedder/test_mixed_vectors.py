@@ -102,7 +102,9 @@ def test_contrastive_is_the_mean_of_what_counts():
                 pulled.append(share * max(0, 0.3 - cosine))
                 pushed.append((1 - share) * max(0, cosine - 0.2))
     expected = sum(sum(some) / sum(one > 0 for one in some) for some in (pulled, pushed))
-    assert contrastive_between(mixed, positive_margin=0.3, negative_margin=0.2).item() == pytest.approx(expected, rel=1e-5)
+    assert contrastive_between(mixed, positive_margin=0.3, negative_margin=0.2).item() == pytest.approx(
+        expected, rel=1e-5
+    )
     nothing = mixed._replace(known=torch.zeros(4, 4, dtype=torch.bool))
     assert contrastive_between(nothing, positive_margin=1.0, negative_margin=0.5) == 0
 

@@ -71,7 +71,9 @@ def test_snapmix_weighs_labels_by_what_is_seen_of_them():
     step, generator, rows = 3, keyed_generator("mix", 7, 0, 3), range(16)
     images, found = mixed("snapmix", LABELS, step, corner)
     partner = generator.permutation(16)
-    weights = torch.nn.functional.interpolate(corner(photos()).sum(1, keepdim=True), (SIDE, SIDE), mode="bilinear")[:, 0]
+    weights = torch.nn.functional.interpolate(corner(photos()).sum(1, keepdim=True), (SIDE, SIDE), mode="bilinear")[
+        :, 0
+    ]
     weights = weights / weights.sum((1, 2), keepdim=True)
     for row in rows:
         boxes = [random_box(SIDE, 1 - generator.beta(5.0, 5.0), generator) for _ in range(2)]
@@ -110,12 +112,16 @@ def test_photos_stay_as_they_are_where_nothing_is_mixed():
         left, found = PhotoMixing(settings, 100, 7)(step, images, LABELS, nothing)
         assert left is images
         assert found is None
-    assert isinstance(PhotoMixing(MixSettings("cutmix", share=1.0, until=0.5), 100, 7)(49, images, LABELS, nothing)[1], Mixed)
+    assert isinstance(
+        PhotoMixing(MixSettings("cutmix", share=1.0, until=0.5), 100, 7)(49, images, LABELS, nothing)[1], Mixed
+    )
 
 
 def test_a_share_of_the_batches_is_mixed_the_same_on_all_ranks():
     ranks = [PhotoMixing(MixSettings("cutmix", share=0.3, until=1.0), 1000, 7, rank) for rank in range(2)]
-    whether = np.array([[rank(step, photos(2), LABELS[:2], nothing)[1] is not None for step in range(400)] for rank in ranks])
+    whether = np.array(
+        [[rank(step, photos(2), LABELS[:2], nothing)[1] is not None for step in range(400)] for rank in ranks]
+    )
     assert (whether[0] == whether[1]).all()
     assert 0.2 < whether.mean() < 0.4
 
