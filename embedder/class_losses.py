@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,11 +49,15 @@ class ProxyNCAPlusPlus(nn.Module):
         unit_length(dimension)(self.proxies)
         self.temperature = temperature
 
-    def forward(self, vectors: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of vectors [B, D] with labels [B]."""
+        return self.each(vectors, labels).mean()
+
+    def each(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each of them, [B]."""
         cosines = F.normalize(vectors) @ F.normalize(self.proxies).T
         squared_distances = 2.0 - 2.0 * cosines
-        return F.cross_entropy(-squared_distances / self.temperature, labels)
+        return F.cross_entropy(-squared_distances / self.temperature, labels, reduction="none")
 
 
 def widened(cosine: Tensor, margin: float) -> Tensor:

@@ -73,6 +73,30 @@ class AugmentSettings:
 
 
 @dataclass
+class MixSettings:
+    """Photos, or their vectors, mixed with others of the batch in training.
+
+    Attributes:
+        photos: mixup blends two photos; cutmix pastes a rectangle of one into the other; snapmix pastes it elsewhere,
+            in another size, and weighs the labels by what the network looks at; none. For losses with class vectors.
+        vectors: add a loss of vectors that lie between two photos' (Metrix). For contrastive, multi-similarity, and
+            losses with class vectors.
+        share: of the batches in which photos are mixed.
+        alpha: of the Beta distribution that proportions are drawn from, the same on both sides; none for what the
+            method's authors take: 0.2 for mixup, 1 for cutmix, 5 for snapmix, 2 for vectors.
+        weight: of the loss of mixed vectors, beside that of the photos' own.
+        until: share of the steps after which nothing is mixed any more.
+    """
+
+    photos: Literal["none", "mixup", "cutmix", "snapmix"] = "none"
+    vectors: bool = False
+    share: float = 0.5
+    alpha: float | None = None
+    weight: float = 0.4
+    until: float = 0.85
+
+
+@dataclass
 class ModelSettings:
     """The network: backbone, pooling, head.
 
@@ -182,6 +206,7 @@ class Config:
 
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    mix: MixSettings = field(default_factory=MixSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -206,6 +231,10 @@ RANGES = {
     "data.test_size": (8, 8192),
     "data.crop_share": (0.01, 1),
     "data.workers": (0, 1024),
+    "mix.share": (0, 1),
+    "mix.alpha": (0.01, 100),
+    "mix.weight": (0, inf),
+    "mix.until": (0, 1),
     "model.dimension": (1, 65536),
     "model.dropout": (0, 0.99),
     "loss.memory": (0, inf),

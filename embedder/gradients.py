@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from embedder.augment.mixing import Mixed
 from embedder.losses import LossResult
 from embedder.optimizer import Optimizer
 from embedder.randomness import keyed_generator
@@ -43,7 +44,7 @@ class Gradients:
         fabric: Fabric,
         ranks: Ranks,
         optimizer: Optimizer,
-        loss: Callable[[Tensor, Tensor], LossResult],
+        loss: Callable[[Tensor, Tensor, Mixed | None, float], LossResult],
         seed: int,
         chunk_size: int,
     ) -> None:
@@ -53,7 +54,7 @@ class Gradients:
             fabric: device and precision.
             ranks: who share the batch.
             optimizer: of network and loss.
-            loss: vectors [B, D] and labels [B] to a number.
+            loss: vectors [B, D], labels [B], those of mixed photos and the weight of mixed vectors to a number.
             seed: of dropout and of random miners.
             chunk_size: photos that go through the network at once; 0 for all of a rank's.
         """
@@ -61,7 +62,15 @@ class Gradients:
         self.network, self.replicated = optimizer.network, optimizer.replicated
         self.loss, self.seed, self.chunk_size = loss, seed, chunk_size
 
-    def add(self, step: int, images: Tensor, labels: Tensor, total: int) -> Step:
+    def add(
+        self,
+        step: int,
+        images: Tensor,
+        labels: Tensor,
+        total: int,
+        mixed: Mixed | None = None,
+        between_weight: float = 0.0,
+    ) -> Step:
         """Add the gradients of one batch.
 
         Args:
@@ -69,6 +78,8 @@ class Gradients:
             images: this rank's photos, uint8 [b, S, S, 3].
             labels: [b].
             total: B, the photos of all ranks.
+            mixed: what the labels of mixed photos are besides; on all ranks or on none.
+            between_weight: of the loss of vectors between two photos'.
         """
         chunks = torch.split(images, self.chunk_size or max(1, len(images)))
         cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares
@@ -77,8 +88,9 @@ class Gradients:
                 own = torch.cat([self._embed(step, *chunk) for chunk in enumerate(chunks)])
             own.requires_grad_()
             vectors, labels = self.ranks.gather(own, total), self.ranks.gather(labels, total)
+            mixed = mixed and Mixed(*(self.ranks.gather(part, total) for part in mixed))
             seed_torch("loss", self.seed, step)  # the same on every rank, however many photos each has embedded
-            loss = self.loss(vectors, labels)
+            loss = self.loss(vectors, labels, mixed, between_weight)
         with stage("backward"):
             self.fabric.backward(loss.value)
             if cached:
@@ -86,6 +98,16 @@ class Gradients:
                 self._second_pass(step, chunks, torch.split(own.grad, self.chunk_size))
             self.ranks.mean_gradients(self.replicated)
         return Step(loss, vectors.detach(), labels)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """The feature maps [b, C, h, w] of this rank's photos as evaluation would see them, without a graph."""
+        training = self.network.training
+        self.network.eval()
+        chunks = torch.split(images, self.chunk_size or max(1, len(images)))
+        features = torch.cat([self.network.module(chunk).features for chunk in chunks])
+        self.network.train(training)
+        return features
 
     def _second_pass(self, step: int, chunks: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> None:
         """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""

@@ -9,6 +9,7 @@ from pytorch_metric_learning.distances import CosineSimilarity
 from torch import Tensor, nn
 
 from embedder.class_losses import ArcFace, ProxyNCAPlusPlus, SubCentreArcFace, unit_length, widened
+from embedder.mixed_vectors import contrastive_between, multi_similarity_between
 
 Value = float | int | bool
 
@@ -39,6 +40,8 @@ class LossContract:
         miners: which may choose its pairs or triplets, its default first; none for a loss against class vectors.
         margin: the option that its miner takes as margin.
         rate: learning rate of its own parameters, as a multiple of the network's; none where it has no parameters.
+        between: of a loss that compares photos with photos: its loss of vectors between those of two, (Between,
+            **options) to a number; None where there is none.
         softmax: of a softmax over cosines with class vectors: (**options) to what stands for a photo's cosine with its
             own class, and the scale; what Partial FC needs to know. None for other losses.
     """
@@ -49,6 +52,7 @@ class LossContract:
     miners: tuple[str, ...] = ()
     margin: str = ""
     rate: float | None = None
+    between: Callable[..., Tensor] | None = None
     softmax: Callable[..., tuple[Callable[[Tensor], Tensor], float]] | None = None
 
     @property
@@ -151,6 +155,7 @@ LOSSES: dict[str, LossContract] = {
         "Hadsell, Chopra and LeCun (2006), on cosines as in Wang et al., Cross-Batch Memory (2020)",
         {"positive_margin": Option(1.0, *_COSINE), "negative_margin": Option(0.5, *_COSINE)},
         miners=("none", "hard", "easy-positive", "distance-weighted"),
+        between=contrastive_between,
     ),
     "multi-similarity": LossContract(
         _multi_similarity,
@@ -163,6 +168,7 @@ LOSSES: dict[str, LossContract] = {
         },
         miners=("multi-similarity", "none", "hard", "easy-positive", "distance-weighted"),
         margin="epsilon",
+        between=multi_similarity_between,
     ),
     "supcon": LossContract(
         _supcon,

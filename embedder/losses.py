@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from embedder.augment.mixing import Mixed
 from embedder.batch_memory import BatchMemory
-from embedder.config import LossSettings
+from embedder.config import LossSettings, MixSettings
 from embedder.loss_contracts import LOSSES, LossContract, Value
 from embedder.loss_options import resolve_options, split_names
 from embedder.miners import build_miner
+from embedder.mixed_labels import ClassLoss
+from embedder.mixed_vectors import ALPHA, between, between_classes
 from embedder.partial_fc import PartialFC
 from embedder.precision import at_least_float32
 from embedder.ranks import ALONE, Ranks
@@ -37,7 +40,7 @@ class LossResult(NamedTuple):
 
 
 class MinedLoss(nn.Module):
-    """A loss with the miner, or None, that chooses what it looks at."""
+    """A loss of pairs or triplets with the miner, or None, that chooses which."""
 
     def __init__(self, loss: nn.Module, miner: Any) -> None:
         super().__init__()
@@ -57,18 +60,38 @@ class MetricLoss(nn.Module):
     """
 
     def __init__(
-        self, classes: int, losses: dict[str, nn.Module], weights: dict[str, float], rate: float, margin: float
+        self,
+        classes: int,
+        losses: dict[str, nn.Module],
+        weights: dict[str, float],
+        options: dict[str, dict[str, Value]],
+        alpha: float = ALPHA,
     ) -> None:
+        """Join losses.
+
+        Args:
+            classes: C.
+            losses: by name.
+            weights: of each.
+            options: of each, all of them.
+            alpha: of the Beta distribution of what is mixed between two photos' vectors.
+        """
         super().__init__()
-        self.classes, self.weights, self.rate, self.margin = classes, weights, rate, margin
+        self.classes, self.weights, self.options, self.alpha = classes, weights, options, alpha
+        self.rate = max(LOSSES[name].rate or 1.0 for name in losses)
+        self.margin = float(options.get("triplet", {}).get("margin", LOSSES["triplet"].options["margin"].default))
         self.losses = nn.ModuleDict(losses)
 
-    def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
+    def forward(
+        self, vectors: Tensor, labels: Tensor, mixed: Mixed | None = None, between_weight: float = 0.0
+    ) -> LossResult:
         """Compute the loss in float32 at least, whatever autocast is on.
 
         Args:
             vectors: [B, D], of unit length.
             labels: int64 [B], from 0 to the number of classes less 1 where a loss declares that it needs that.
+            mixed: the labels that mixed photos have besides.
+            between_weight: of the loss of vectors between two photos'; of mixed photos there are none.
 
         Raises:
             InputError: a label outside that range.
@@ -81,12 +104,27 @@ class MetricLoss(nn.Module):
             )
         with torch.autocast(vectors.device.type, enabled=False):
             precise = at_least_float32(vectors)
-            parts = {name: loss(precise, labels) for name, loss in self.losses.items()}
+            given = (precise, labels) if mixed is None else (precise, labels, mixed)
+            parts = {name: loss(*given) for name, loss in self.losses.items()}
+            if between_weight and mixed is None:
+                parts = {
+                    name: part + between_weight * self._between(name, precise, labels) for name, part in parts.items()
+                }
         value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
 
+    def _between(self, name: str, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss of vectors that lie between those of two photos."""
+        if make := LOSSES[name].between:
+            return make(between(vectors, labels, self.alpha), **self.options[name])
+        vectors, mixed = between_classes(vectors, labels, self.alpha)
+        value: Tensor = self.losses[name](vectors, labels, mixed)
+        return value
 
-def build_loss(settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE) -> MetricLoss:
+
+def build_loss(
+    settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE, mix: MixSettings | None = None
+) -> MetricLoss:
     """Build the loss that the settings describe; its class vectors are drawn from torch's generator.
 
     Args:
@@ -94,9 +132,10 @@ def build_loss(settings: LossSettings, classes: int, dimension: int, ranks: Rank
         classes: C; labels run from 0 to C - 1.
         dimension: D of the vectors.
         ranks: who share the class vectors of Partial FC.
+        mix: what is mixed in training.
 
     Raises:
-        InputError: a name, option, weight or miner that does not exist or does not go together.
+        InputError: a name, option, weight, miner or way of mixing that does not exist or does not go together.
     """
     if settings.memory < 0:
         raise InputError(f"loss.memory is {settings.memory}; it must be 0 for none, or more")
@@ -108,10 +147,10 @@ def build_loss(settings: LossSettings, classes: int, dimension: int, ranks: Rank
     if settings.partial_fc and not any(LOSSES[name].softmax for name in names):
         able = ", ".join(name for name, contract in LOSSES.items() if contract.softmax)
         raise InputError(f"loss.partial_fc is {settings.partial_fc}, but {settings.name} is none of {able}")
+    mix = mix or MixSettings()
+    _check_mix(mix, names)
     losses = {name: _build_one(name, settings, classes, dimension, options[name], ranks) for name in names}
-    rate = max(LOSSES[name].rate or 1.0 for name in names)
-    margin = options.get("triplet", {}).get("margin", LOSSES["triplet"].options["margin"].default)
-    return MetricLoss(classes, losses, weights, rate, float(margin))
+    return MetricLoss(classes, losses, weights, options, mix.alpha or ALPHA)
 
 
 def _build_one(
@@ -123,10 +162,10 @@ def _build_one(
         if classes < ranks.count:
             raise InputError(f"loss.partial_fc needs a class for each of {ranks.count} processes; there are {classes}")
         widen, scale = contract.softmax(**options)
-        return PartialFC(classes, dimension, widen, scale, settings.partial_fc, ranks)
+        return ClassLoss(PartialFC(classes, dimension, widen, scale, settings.partial_fc, ranks))
     loss = contract.build(classes, dimension, **options)
     if not contract.pairs:
-        return MinedLoss(loss, None)
+        return ClassLoss(loss)
     chosen = contract.miners[0] if settings.miner == "default" else settings.miner
     if chosen not in contract.miners:
         raise unknown(f"miner for {name}", chosen, contract.miners)
@@ -146,6 +185,24 @@ def _weights(names: list[str], given: dict[str, float]) -> dict[str, float]:
         if not 0.0 < weight < float("inf"):
             raise InputError(f"the weight of {name} is {weight}; it must be above 0")
     return {name: given.get(name, 1.0) for name in names}
+
+
+def _check_mix(mix: MixSettings, names: list[str]) -> None:
+    """Refuse to mix what a loss cannot use."""
+    with_classes = [name for name, contract in LOSSES.items() if not contract.pairs]
+    able = {
+        f"photos is {mix.photos}": with_classes if mix.photos != "none" else names,
+        "vectors is true": [*with_classes, *(name for name, one in LOSSES.items() if one.between)],
+    }
+    if not mix.vectors:
+        del able["vectors is true"]
+    for setting, losses in able.items():
+        if unable := [name for name in names if name not in losses]:
+            advice = "; or mix vectors (mix.vectors)" if LOSSES[unable[0]].between else ""
+            raise InputError(
+                f"mix.{setting}, but the loss {unable[0]} cannot use what is mixed; those that can: "
+                f"{', '.join(losses)}{advice}"
+            )
 
 
 def _refuse_pair_settings(settings: LossSettings) -> None:

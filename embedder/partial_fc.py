@@ -56,6 +56,10 @@ class PartialFC(nn.Module):
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         """The mean loss of the vectors [B, D] of all ranks with labels [B]."""
+        return self.each(vectors, labels).mean()
+
+    def each(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each of them, [B]."""
         here = torch.nonzero((self.start <= labels) & (labels < self.stop)).flatten()
         own = labels[here] - self.start
         chosen = self._chosen(own)
@@ -67,7 +71,7 @@ class PartialFC(nn.Module):
         greatest = self._over_ranks(logits.detach().amax(1), dist.ReduceOp.MAX)
         total = self._over_ranks((logits - greatest[:, None]).exp().sum(1), dist.ReduceOp.SUM)
         wanted = torch.zeros_like(total).index_put((here,), logits[places])
-        return (total.log() + greatest - self._over_ranks(wanted, dist.ReduceOp.SUM)).mean()
+        return total.log() + greatest - self._over_ranks(wanted, dist.ReduceOp.SUM)
 
     def _chosen(self, own: Tensor) -> Tensor:
         """Which of this rank's classes a step looks at, ascending: those of the batch, and others by chance."""

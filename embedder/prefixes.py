@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from embedder.config import LossSettings
+from embedder.augment.mixing import Mixed
+from embedder.config import LossSettings, MixSettings
 from embedder.losses import LossResult, MetricLoss, build_loss
 from embedder.precision import at_least_float32
 from embedder.ranks import ALONE, Ranks
@@ -36,10 +37,14 @@ class PrefixLoss(nn.Module):
         whole = [*losses.values()][-1]
         self.rate, self.margin = whole.rate, whole.margin
 
-    def forward(self, vectors: Tensor, labels: Tensor) -> LossResult:
+    def forward(
+        self, vectors: Tensor, labels: Tensor, mixed: Mixed | None = None, between_weight: float = 0.0
+    ) -> LossResult:
         """Compute the loss of vectors [B, D] of unit length with labels [B]; its parts are those of each prefix."""
         parts = {
-            f"first {length}": loss(F.normalize(at_least_float32(vectors[:, : int(length)])), labels).value
+            f"first {length}": loss(
+                F.normalize(at_least_float32(vectors[:, : int(length)])), labels, mixed, between_weight
+            ).value
             for length, loss in self.losses.items()
         }
         value = torch.stack([*parts.values()]).mean()
@@ -47,7 +52,7 @@ class PrefixLoss(nn.Module):
 
 
 def build_prefix_loss(
-    settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE
+    settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE, mix: MixSettings | None = None
 ) -> MetricLoss | PrefixLoss:
     """Build the loss that the settings describe, of prefixes too where they name some; see ``build_loss``.
 
@@ -55,11 +60,11 @@ def build_prefix_loss(
         InputError: as for ``build_loss``, or prefixes that are none.
     """
     if not settings.prefixes:
-        return build_loss(settings, classes, dimension, ranks)
+        return build_loss(settings, classes, dimension, ranks, mix)
     lengths = [*settings.prefixes, dimension]
     if settings.prefixes[0] < 1 or any(one >= other for one, other in pairwise(lengths)):
         raise InputError(
             f"loss.prefixes is {settings.prefixes}; they must ascend, from 1 at least to below {dimension}, the length "
             "of a vector"
         )
-    return PrefixLoss({length: build_loss(settings, classes, length, ranks) for length in lengths})
+    return PrefixLoss({length: build_loss(settings, classes, length, ranks, mix) for length in lengths})

@@ -14,7 +14,16 @@ from typing import Any
 
 import yaml
 
-from embedder.config import CONFIG, AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.config import (
+    CONFIG,
+    AugmentSettings,
+    Config,
+    DataSettings,
+    LossSettings,
+    MixSettings,
+    ModelSettings,
+    TrainSettings,
+)
 from embedder.data.catalog import read_source
 from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
@@ -35,6 +44,7 @@ def main(
     *,
     data: DataSettings,
     augment: AugmentSettings,
+    mix: MixSettings,
     model: ModelSettings,
     loss: LossSettings,
     train: TrainSettings,
@@ -48,6 +58,7 @@ def main(
     Args:
         data: which photos, at which size, under which protocol.
         augment: the random view of a photo that training sees.
+        mix: photos, or their vectors, mixed with others of the batch.
         model: the network.
         loss: what training minimises.
         train: the loop.
@@ -57,7 +68,7 @@ def main(
         profile: print where the time went. A GPU works on while the next stages begin: what waits for it is said to
             take its time.
     """
-    config = Config(data, augment, model, loss, train, seed)
+    config = Config(data, augment, mix, model, loss, train, seed)
     folder = at_home(run) if run else Path("runs") / default_name(data)
     with profiled(profile):
         fit(config, folder, overwrite=overwrite)

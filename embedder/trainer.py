@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
+from embedder.augment.mixing import PhotoMixing
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
@@ -75,7 +76,7 @@ class Trainer:
         for size in {config.data.size, config.data.test_size or config.data.size}:
             self.network.check_size(size)
         self.preprocessing = make_preprocessing(config.data, self.network)
-        self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks)
+        self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)
         if train.epochs:
             if self.ranks.count > 1:
@@ -91,6 +92,7 @@ class Trainer:
             self.ranks.align(self.optimizer.replicated)
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size)
+            self.mixing = PhotoMixing(config.mix, self.steps, config.seed, self.ranks.rank)
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
 
@@ -176,7 +178,9 @@ class Trainer:
         """Take one step of the optimiser."""
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size)
+        images, mixed = self.mixing(self.step, images, labels, self.gradients.features)
+        between = self.mixing.between_weight(self.step)
+        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, mixed, between)
         with stage("optimiser"):
             share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
             self.optimizer.step(share)

@@ -29,7 +29,7 @@ def config(*files: Path) -> Config:
     """The settings of some files, the last one winning."""
     _, options = parse(main, [f"--config={file}" for file in files])
     assert options["run"] is None  # so that it is called after the data set
-    return Config(*(options[group] for group in ("data", "augment", "model", "loss", "train")), options["seed"])
+    return Config(*(options[group] for group in ("data", "augment", "mix", "model", "loss", "train")), options["seed"])
 
 
 def own(file: Path) -> dict[str, Any]:

@@ -14,7 +14,15 @@ from typing import Any
 import torch
 
 from embedder import trainer
-from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.config import (
+    AugmentSettings,
+    Config,
+    DataSettings,
+    LossSettings,
+    MixSettings,
+    ModelSettings,
+    TrainSettings,
+)
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
 from embedder.train import fit
@@ -31,7 +39,13 @@ HAPPENS = {
 
 def settings(plain: dict[str, Any]) -> Config:
     """The settings that ``dataclasses.asdict`` made plain."""
-    kinds = {"data": DataSettings, "augment": AugmentSettings, "model": ModelSettings, "loss": LossSettings}
+    kinds = {
+        "data": DataSettings,
+        "augment": AugmentSettings,
+        "mix": MixSettings,
+        "model": ModelSettings,
+        "loss": LossSettings,
+    }
     kinds["train"] = TrainSettings
     return Config(**{key: kinds[key](**value) if key in kinds else value for key, value in plain.items()})
 
@@ -41,7 +55,8 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     run = Trainer(config, folder)
     images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
     run.network.train()
-    run.gradients.add(0, images, labels, run.sampler.batch_size)
+    images, mixed = run.mixing(0, images, labels, run.gradients.features)
+    run.gradients.add(0, images, labels, run.sampler.batch_size, mixed, run.mixing.between_weight(0))
     named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 

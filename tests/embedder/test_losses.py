@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from embedder.config import LossSettings
+from embedder.augment.mixing import Mixed
+from embedder.config import LossSettings, MixSettings
 from embedder.losses import LOSSES, build_loss
 from eval.errors import InputError
 
@@ -138,3 +139,33 @@ def test_a_curve_at_its_margin_is_not_training() -> None:
     margin = LOSSES["triplet"].options["margin"].default
     assert loss(collapsed, LABELS).value.item() == pytest.approx(margin, rel=1e-2)
     assert loss(spread, LABELS).value < margin
+
+
+@pytest.mark.parametrize(
+    ("name", "mix", "message"),
+    [
+        (
+            "triplet",
+            {"photos": "cutmix"},
+            r"mix\.photos is cutmix, but the loss triplet cannot use what is mixed; those",
+        ),
+        ("arcface+triplet", {"photos": "mixup"}, r"mix\.photos is mixup, but the loss triplet cannot"),
+        ("contrastive", {"photos": "snapmix"}, r"cannot use .*proxy-anchor.*; or mix vectors \(mix\.vectors\)"),
+        (
+            "triplet",
+            {"vectors": True},
+            r"mix\.vectors is true, but the loss triplet cannot .*contrastive, multi-similarity",
+        ),
+        ("supcon+arcface", {"vectors": True}, r"mix\.vectors is true, but the loss supcon cannot"),
+    ],
+)
+def test_a_loss_that_cannot_use_what_is_mixed(name, mix, message):
+    with pytest.raises(InputError, match=message):
+        build_loss(LossSettings(name), 3, 4, mix=MixSettings(**mix))
+
+
+def test_mixed_photos_have_no_mixed_vectors_as_well():
+    loss = build_loss(LossSettings("arcface"), 3, 4, mix=MixSettings(vectors=True))
+    vectors, labels = torch.nn.functional.normalize(torch.randn(6, 4)), torch.arange(6) % 3
+    mixed = Mixed(labels.flip(0), torch.full((6, 2), 0.5))
+    assert loss(vectors, labels, mixed, 1.0).value == loss(vectors, labels, mixed).value

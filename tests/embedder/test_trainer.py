@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from embedder import Embedder, checkpoint, trainer
-from embedder.config import AugmentSettings, Config, LossSettings
+from embedder.config import AugmentSettings, Config, LossSettings, MixSettings
 from embedder.schedule import learning_rate_share
 from embedder.train import fit
 from embedder.trainer import Trainer
@@ -72,6 +72,35 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
     longer = replace(config, loss=LossSettings("proxy-anchor"), train=replace(config.train, epochs=8))
     rows = list(csv.DictReader((fit(longer, tmp_path / "run") / "log.csv").open()))
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[1]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("name", "mix"),
+    [
+        ("proxy-anchor", MixSettings("mixup", share=0.5)),
+        ("sub-centre-arcface", MixSettings("snapmix", share=0.5, until=0.6)),
+        ("contrastive+normalised-softmax", MixSettings(vectors=True)),
+    ],
+)
+def test_a_run_that_mixes_goes_on_where_it_was(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mix: MixSettings
+) -> None:
+    mixing = replace(config, loss=LossSettings(name), mix=mix)
+    plain = fit(replace(mixing, mix=MixSettings()), tmp_path / "plain")
+    whole = fit(mixing, tmp_path / "whole")
+    assert any(not torch.equal(value, weights(plain)[key]) for key, value in weights(whole).items())
+    step = Trainer._step
+
+    def dying(self: Trainer, *batch: torch.Tensor) -> None:
+        if self.step == 4:
+            raise MemoryError
+        step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Trainer, "_step", dying)
+        fit(replace(mixing, train=replace(config.train, checkpoint_minutes=0.0)), tmp_path / "stopped")
+    fit(mixing, tmp_path / "stopped")
+    assert_same(weights(whole), weights(tmp_path / "stopped"))
 
 
 def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Path) -> None:
