@@ -167,6 +167,10 @@ class TrainSettings:
             be larger than the memory, its gradients are the same, and a step takes a third longer; 0 for all.
         photos_per_class: photos of one class in a batch.
         learning_rate: of the backbone, at its highest.
+        layer_decay: learning rate of each stage of the backbone, as a multiple of the next one's; the last one has
+            learning_rate.
+        unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; 0 for all at
+            once.
         head_rate: learning rate of pooling and head, as a multiple of learning_rate.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.
@@ -187,6 +191,8 @@ class TrainSettings:
     chunk_size: int = 0
     photos_per_class: int = 4
     learning_rate: float = 3e-4
+    layer_decay: float = 1.0
+    unfreeze: float = 0.0
     head_rate: float = 1.0
     loss_rate: float | None = None
     weight_decay: float = 1e-4
@@ -245,6 +251,8 @@ RANGES = {
     "train.chunk_size": (0, inf),
     "train.photos_per_class": (1, inf),
     "train.learning_rate": (0, inf),
+    "train.layer_decay": (0.01, 1),
+    "train.unfreeze": (0, 1),
     "train.head_rate": (0, inf),
     "train.loss_rate": (0, inf),
     "train.weight_decay": (0, inf),

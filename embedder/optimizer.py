@@ -1,5 +1,6 @@
 """What moves the weights: AdamW, and for class vectors that are divided among ranks its sparse kin."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -38,19 +39,22 @@ class Optimizer:
         self._clip, rate = train.clip, rate * train.learning_rate
         self._parts = [*partial_losses(loss)]
         self.replicated = [own for own in loss.parameters() if not any(own is part.weight for part in self._parts)]
-        groups = parameter_groups(network, train.learning_rate, train.head_rate, train.weight_decay)
+        groups = parameter_groups(network, train.learning_rate, train.head_rate, train.weight_decay, train.layer_decay)
         groups.append({"params": self.replicated, "lr": rate, "weight_decay": 0.0})
         adam = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in groups if group["params"]])
         self.network, self._dense = fabric.setup(network, adam)
         groups = [{"params": [part.weight], "lr": rate, "peak": rate} for part in self._parts]
         self._sparse = [torch.optim.SparseAdam([group]) for group in groups]
 
-    def step(self, share: float) -> None:
+    def step(self, share: float, waiting: Iterable[nn.Parameter] = ()) -> None:
         """Move the weights by their gradients, and forget these.
 
         Args:
             share: of the learning rate's peak, in [0, 1].
+            waiting: parameters that stay as they are.
         """
+        for parameter in waiting:
+            parameter.grad = None
         if self._clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)
         for optimizer in (self._dense, *self._sparse):

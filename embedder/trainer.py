@@ -36,6 +36,7 @@ from embedder.preprocess import Interpolation, Preprocessing
 from embedder.ranks import Ranks, join
 from embedder.schedule import learning_rate_share
 from embedder.training_data import load_training_data
+from embedder.unfreezing import Unfreezing
 from embedder.validation import validate
 from eval.errors import InputError
 from eval.stages import awaited, stage
@@ -90,6 +91,8 @@ class Trainer:
             rate = self.loss.rate if train.loss_rate is None else train.loss_rate
             self.optimizer = Optimizer(self.network, self.loss, rate, train, self.fabric)
             self.ranks.align(self.optimizer.replicated)
+            alone = self.ranks.count == 1
+            self.unfreezing = Unfreezing(self.network.backbone, train.unfreeze, self.steps, alone)
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size)
             self.mixing = PhotoMixing(config.mix, self.steps, config.seed, self.ranks.rank)
@@ -178,12 +181,13 @@ class Trainer:
         """Take one step of the optimiser."""
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
+        waiting = self.unfreezing.waiting(self.step)
         images, mixed = self.mixing(self.step, images, labels, self.gradients.features)
         between = self.mixing.between_weight(self.step)
         done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, mixed, between)
         with stage("optimiser"):
             share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
-            self.optimizer.step(share)
+            self.optimizer.step(share, waiting)
             if self.average:
                 self.average.update_parameters(self.network)
         self.step += 1

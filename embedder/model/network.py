@@ -122,20 +122,23 @@ def build_network(settings: ModelSettings) -> Network:
 
 
 def parameter_groups(
-    network: Network, learning_rate: float, head_rate: float, weight_decay: float
+    network: Network, learning_rate: float, head_rate: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
     """The trained parameters as groups for an optimiser, each with a ``name`` for the log.
 
     Args:
         network: whose frozen parameters are left out.
-        learning_rate: of the backbone.
+        learning_rate: of the backbone, of its last stage.
         head_rate: learning rate of pooling and head, as a multiple of ``learning_rate``.
         weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
+        layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
+            "Universal Language Model Fine-tuning", 2018, section 3.2).
     """
-    parts = {"backbone": (network.backbone, 1.0), "head": (nn.ModuleList([network.pooling, network.head]), head_rate)}
+    head = [*network.pooling.named_parameters(), *network.head.named_parameters()]
+    parts = {**_of_backbone(network.backbone, layer_decay), "head": (head, head_rate)}
     groups = []
-    for name, (module, rate) in parts.items():
-        trained = [(p, _decays(path, p)) for path, p in module.named_parameters() if p.requires_grad]
+    for name, (parameters, rate) in parts.items():
+        trained = [(p, _decays(path, p)) for path, p in parameters if p.requires_grad]
         for decays in (True, False):
             members = [parameter for parameter, decay in trained if decay is decays]
             if members:
@@ -148,6 +151,18 @@ def parameter_groups(
                     }
                 )
     return groups
+
+
+def _of_backbone(backbone: Backbone, layer_decay: float) -> dict[str, tuple[list[tuple[str, nn.Parameter]], float]]:
+    """The backbone's parameters with their paths, whole or stage by stage, and the share of its rate that each has."""
+    if layer_decay == 1.0:
+        return {"backbone": ([*backbone.named_parameters()], 1.0)}
+    last = len(backbone.stages) - 1
+    stage_of = {id(own): number for number, stage in enumerate(backbone.stages) for own in stage.parameters()}
+    members: dict[int, list[tuple[str, nn.Parameter]]] = {}
+    for path, parameter in backbone.named_parameters():
+        members.setdefault(stage_of.get(id(parameter), last), []).append((path, parameter))
+    return {f"stage {number}": (members[number], layer_decay ** (last - number)) for number in sorted(members)}
 
 
 def _decays(name: str, parameter: Tensor) -> bool:

@@ -117,6 +117,25 @@ def test_parameter_groups_hold_every_trained_parameter_once(frozen: int | str, c
     torch.optim.AdamW(groups)
 
 
+@pytest.mark.parametrize("backbone", ["timm:test_vit", "timm:test_resnet", "wide-resnet-10-1", "torchvision:resnet18"])
+def test_each_stage_has_a_share_of_the_next_one_s_rate(backbone: str) -> None:
+    network = build(backbone)
+    groups = parameter_groups(network, 1e-3, head_rate=10.0, weight_decay=0.05, layer_decay=0.5)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in network.parameters() if parameter.requires_grad)
+    rate_of = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    stages = network.backbone.stages
+    for number, stage in enumerate(stages):
+        for parameter in stage.parameters():
+            assert rate_of[id(parameter)] == pytest.approx(1e-3 * 0.5 ** (len(stages) - 1 - number))
+    assert all(rate_of[id(parameter)] == 1e-2 for parameter in network.head.parameters())
+    exempt = {id(own) for name, own in network.named_parameters() if own.ndim < 2 or "embed" in name.split(".")[-1]}
+    for group in groups:
+        for parameter in group["params"]:
+            if group["weight_decay"]:
+                assert id(parameter) not in exempt
+
+
 def test_a_copy_is_frozen_like_the_original() -> None:
     network = copy.deepcopy(build(frozen_stages=2, freeze_batch_norm=True)).train()
     assert not network.backbone.body.layer1.training

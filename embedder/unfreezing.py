@@ -1,0 +1,46 @@
+"""Stages of the backbone that begin to train one after another, the last one first.
+
+Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3: what is general in
+the first stages is not disturbed by a head that knows nothing yet.
+"""
+
+from torch import nn
+
+from embedder.model.features import Backbone
+from eval.errors import InputError
+
+
+class Unfreezing:
+    """What of a backbone trains at which step."""
+
+    def __init__(self, backbone: Backbone, share: float, steps: int, alone: bool) -> None:
+        """Plan the steps.
+
+        Args:
+            backbone: whose frozen stages stay frozen.
+            share: of the steps over which its stages begin to train; 0 for all at once.
+            steps: of the whole run.
+            alone: whether no other process waits for the gradients of what does not train yet, so that they need not be
+                computed.
+
+        Raises:
+            InputError: no stage of the backbone is trained.
+        """
+        stages = [[own for own in stage.parameters() if own.requires_grad] for stage in backbone.stages]
+        self._stages = [stage for stage in stages if stage]
+        self._last, self._alone, self._waiting = share * steps, alone, -1
+        if share and not self._stages:
+            raise InputError(
+                f"train.unfreeze is {share}, but the backbone is frozen; lower model.frozen_stages, or set it to 0"
+            )
+
+    def waiting(self, step: int) -> list[nn.Parameter]:
+        """The parameters that do not train yet in a step; the optimiser must leave them as they are."""
+        count = len(self._stages)
+        begun = min(count, 1 + int(count * step / self._last)) if step < self._last else count
+        if self._alone and count - begun != self._waiting:
+            self._waiting = count - begun
+            for number, stage in enumerate(self._stages):
+                for parameter in stage:
+                    parameter.requires_grad_(number >= self._waiting)
+        return [parameter for stage in self._stages[: count - begun] for parameter in stage]

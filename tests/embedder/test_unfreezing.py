@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from embedder import checkpoint
+from embedder.config import Config
+from embedder.model.backbone import build_backbone
+from embedder.train import fit
+from embedder.trainer import Trainer
+from embedder.unfreezing import Unfreezing
+from eval.errors import InputError
+
+
+@pytest.fixture
+def backbone():
+    return build_backbone("wide-resnet-10-1", "random")
+
+
+def test_stages_begin_one_after_another_from_the_last(backbone) -> None:
+    sizes = [len([*stage.parameters()]) for stage in backbone.stages]
+    count = len(sizes)
+    plan = Unfreezing(backbone, 0.5, 20 * count, alone=False)  # so one begins every ten steps
+    for step in range(20 * count):
+        begun = min(count, 1 + step // 10)
+        waiting = plan.waiting(step)
+        assert len(waiting) == sum(sizes[: count - begun]), step
+        expected = {id(own) for stage in backbone.stages[: count - begun] for own in stage.parameters()}
+        assert {id(own) for own in waiting} == expected
+    assert all(own.requires_grad for own in backbone.parameters())
+
+
+def test_alone_nothing_is_computed_for_what_waits(backbone) -> None:
+    plan = Unfreezing(backbone, 1.0, 100, alone=True)
+    for step in (0, 60, 99, 100, 0):
+        waiting = {id(own) for own in plan.waiting(step)}
+        assert all(own.requires_grad == (id(own) not in waiting) for own in backbone.parameters())
+    assert waiting
+
+
+def test_all_at_once_by_default_and_frozen_stages_stay_so(backbone) -> None:
+    assert Unfreezing(backbone, 0.0, 100, alone=True).waiting(0) == []
+    backbone.freeze(1, batch_norm=False)
+    plan = Unfreezing(backbone, 0.5, 100, alone=True)
+    plan.waiting(0)
+    plan.waiting(99)
+    trained = {id(own) for stage in backbone.stages[1:] for own in stage.parameters()}
+    assert all(own.requires_grad == (id(own) in trained) for own in backbone.parameters())
+
+
+def test_a_frozen_backbone_cannot_be_unfrozen(backbone) -> None:
+    backbone.freeze("all", batch_norm=True)
+    with pytest.raises(
+        InputError, match=r"train\.unfreeze is 0\.5, but the backbone is frozen; lower model\.frozen_stages"
+    ):
+        Unfreezing(backbone, 0.5, 100, alone=True)
+
+
+def test_a_run_leaves_what_waits_as_it_was_and_resumes_exactly(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = replace(config, train=replace(config.train, unfreeze=1.0, ema=0.0, checkpoint_minutes=0.0))
+    step, seen = Trainer._step, []
+
+    def watched(self: Trainer, *batch: torch.Tensor) -> None:
+        stages = self.network.backbone.stages
+        before = [[own.detach().clone() for own in stage.parameters()] for stage in stages]
+        step(self, *batch)
+        pairs = [zip(old, stage.parameters(), strict=True) for old, stage in zip(before, stages, strict=True)]
+        seen.append([any(not torch.equal(one, other) for one, other in pair) for pair in pairs])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", watched)
+        fit(slow, tmp_path / "whole")
+    stages = len(seen[0])
+    for number, moved in enumerate(seen[:-1]):  # in the last step the learning rate is next to nothing
+        begun = min(stages, 1 + int(stages * number / len(seen)))
+        assert moved == [False] * (stages - begun) + [True] * begun, number
+
+    def dying(self: Trainer, *batch: torch.Tensor) -> None:
+        if self.step == 4:
+            raise MemoryError
+        step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Trainer, "_step", dying)
+        fit(slow, tmp_path / "stopped")
+    fit(slow, tmp_path / "stopped")
+    one, other = (checkpoint.load(tmp_path / name / "last.ckpt")["network"] for name in ("whole", "stopped"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_whether_gradients_are_computed_and_dropped_or_not_computed_is_the_same(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several processes compute them, as they wait for each other's."""
+    slow = replace(config, train=replace(config.train, unfreeze=0.8))
+    fit(slow, tmp_path / "alone")
+    monkeypatch.setattr("embedder.trainer.Unfreezing", lambda *plan: Unfreezing(*plan[:3], alone=False))
+    fit(slow, tmp_path / "several")
+    one, other = (checkpoint.load(tmp_path / name / "last.ckpt")["network"] for name in ("alone", "several"))
+    assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items())
