@@ -70,3 +70,12 @@ def test_thousands_of_plain_photos_are_dropped_before_they_are_paired(tmp_path, 
     )
     assert same(tmp_path) == [("a/one.png", "a/two.png")]
     assert asked[-1] == 2
+
+
+def test_copies_whose_hashes_are_equal(tmp_path):
+    (tmp_path / "a").mkdir()
+    picture(5).save(tmp_path / "a" / "one.png")
+    picture(5).save(tmp_path / "a" / "two.jpg", quality=98)
+    pictures = look_at(read_catalog(tmp_path)).pictures
+    assert pictures[0] == pictures[1]
+    assert same(tmp_path) == [("a/one.png", "a/two.jpg")]
