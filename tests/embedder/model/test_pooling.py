@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from embedder.model.features import Backbone, Features
-from embedder.model.pooling import GeneralizedMeanPooling, build_pooling
+from embedder.model.pooling import AttentionPooling, AveragePooling, GeneralizedMeanPooling, build_pooling
 from eval.errors import InputError
 
 
@@ -48,6 +51,49 @@ def test_the_p_mean_of_half_precision_maps_does_not_overflow() -> None:
     pooled = GeneralizedMeanPooling()(large)
     assert pooled.dtype == torch.float32
     assert torch.allclose(pooled, torch.tensor(1000.0))
+
+
+def test_attention_pooling_agrees_with_loops(features: Features) -> None:
+    stub = Stub(has_token=False)
+    stub.channels = 3
+    pooling = build_pooling("attention", stub)
+    weights = [0.7, -1.2, 0.4]
+    with torch.no_grad():
+        pooling.score.copy_(torch.tensor(weights).view(1, 3, 1, 1))
+    pooled = pooling(features).detach()
+    for photo in range(2):
+        places = features.map[photo].flatten(1).T.tolist()
+        shares = [math.exp(sum(w * v for w, v in zip(weights, place, strict=True))) for place in places]
+        for channel in range(3):
+            mean = sum(share * place[channel] for share, place in zip(shares, places, strict=True)) / sum(shares)
+            assert float(pooled[photo, channel]) == pytest.approx(mean, abs=1e-6)
+    both = pooling.double()(Features(features.map.double(), None))
+    assert both.dtype == torch.float64
+    assert torch.allclose(both.float(), pooled, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_attention_pooling_begins_as_the_mean_bit_for_bit_and_learns(side: int) -> None:
+    seen = Features(torch.randn(2, 5, side, side + 1, generator=torch.Generator().manual_seed(0)), None)
+    pooling = AttentionPooling(5)
+    pooled = pooling(seen)
+    assert torch.equal(pooled, AveragePooling()(seen))
+    pooled[:, 0].sum().backward()
+    assert pooling.score.grad.all()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_attention_pooling_of_half_precision_maps_is_that_of_single_precision(kind: torch.dtype) -> None:
+    """Scores of some hundreds, whose exponentials no precision has."""
+    seen = torch.linspace(-200, 200, 36).view(1, 4, 3, 3).to(kind)
+    pooling = AttentionPooling(4)
+    nn.init.constant_(pooling.score, 1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = pooling(Features(seen, None))
+    assert pooled.dtype == torch.float32
+    places = seen.double()
+    expected = (places * places.sum(1, keepdim=True).flatten(2).softmax(2).view(1, 1, 3, 3)).sum((2, 3))
+    assert torch.allclose(pooled.double(), expected, rtol=1e-6)
 
 
 def test_token_needs_a_backbone_that_has_one(features: Features) -> None:
