@@ -209,6 +209,9 @@ def test_what_attention_cannot_look_at_is_told_before_anything_is_trained() -> N
     with pytest.raises(InputError, match=r"model\.attention se weighs the feature map, which model\.pooling token"):
         build("timm:test_vit", attention="se", pooling="token")
     build("timm:test_vit", attention="none", pooling="token")
+    network = build("timm:crossvit_tiny_240", attention="se", pooling="avg")
+    with pytest.raises(InputError, match=r"^timm:crossvit_tiny_240 has no feature map, which model\.attention and"):
+        network.check_size(240)
     with pytest.raises(InputError, match="unknown attention 'cabm'; did you mean 'cbam'"):
         build(attention="cabm")
 
