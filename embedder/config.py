@@ -98,13 +98,16 @@ class MixSettings:
 
 @dataclass
 class ModelSettings:
-    """The network: backbone, pooling, head.
+    """The network: backbone, attention, pooling, head.
 
     Attributes:
         backbone: efficientnet-lite0 (needs no download), timm:NAME, torchvision:NAME, or wide-resnet-DEPTH-WIDTH (for
             photos of some 32 pixels; random weights).
         weights: pretrained, random, or the path of a file with the backbone's weights.
-        pooling: avg, max, avg+max, gem, or token (the class token of a transformer).
+        attention: what weighs the feature map before pooling: none, se (channels), cbam (channels, then places), or eca
+            (channels, with a few weights); each begins by changing nothing.
+        pooling: avg, max, avg+max, gem, attention (the mean of places weighed by a learned score, at first avg), or
+            token (the class token of a transformer).
         head: linear, mlp (one hidden layer), or none (the pooled features, after norm, are the vector).
         dimension: length of the vector; ignored where head is none.
         norm: what normalises the pooled features, also where head is none.
@@ -116,7 +119,8 @@ class ModelSettings:
 
     backbone: str = "efficientnet-lite0"
     weights: str = "pretrained"
-    pooling: Literal["avg", "max", "avg+max", "gem", "token"] = "avg+max"
+    attention: Literal["none", "se", "cbam", "eca"] = "none"
+    pooling: Literal["avg", "max", "avg+max", "gem", "attention", "token"] = "avg+max"
     head: Literal["linear", "mlp", "none"] = "linear"
     dimension: int = 256
     norm: Literal["none", "layer", "batch"] = "layer"
@@ -171,7 +175,7 @@ class TrainSettings:
             learning_rate.
         unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; 0 for all at
             once.
-        head_rate: learning rate of pooling and head, as a multiple of learning_rate.
+        head_rate: learning rate of attention, pooling and head, as a multiple of learning_rate.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.
         weight_decay: AdamW's, on weights that are not biases or norms.

@@ -53,6 +53,7 @@ def _summary(config: Config, data: TrainingData, best: dict[str, Any], last: Row
     return {
         "backbone": model.backbone,
         "pretraining": pretraining(model.backbone, model.weights),
+        "attention": model.attention,
         "pooling": model.pooling,
         **({"loss": config.loss.name, "prefixes": config.loss.prefixes} if trained else {"loss": None}),
         "data": data.photos.name,

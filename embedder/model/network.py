@@ -1,4 +1,4 @@
-"""The network: backbone, pooling and head, from a photo's bytes to a vector of unit length."""
+"""The network: backbone, attention, pooling and head, from a photo's bytes to a vector of unit length."""
 
 from typing import Any, NamedTuple
 
@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embedder.config import ModelSettings
+from embedder.model.attention import ConvolutionalBlockAttention, build_attention
 from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.head import build_head
-from embedder.model.pooling import build_pooling
+from embedder.model.pooling import AttentionPooling, build_pooling
 from embedder.precision import at_least_float32
 from eval.errors import InputError, first_line
 
@@ -21,7 +22,8 @@ class Output(NamedTuple):
 
     Attributes:
         vector: [B, D] float32, of unit length; float64 of a network that is.
-        features: [B, C, h, w], the last feature map.
+        features: [B, C, h, w], the feature map as the pooling sees it: after attention, so that the places of what is
+            shown are those that made the vector.
     """
 
     vector: Tensor
@@ -33,6 +35,7 @@ class Network(nn.Module):
 
     Attributes:
         backbone: normalised photos to features.
+        attention: a feature map to one of the same shape, some of it weighed more.
         pooling: a feature map to one feature vector.
         head: a feature vector to a vector of the wanted length.
         dimension: D.
@@ -43,10 +46,16 @@ class Network(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: Backbone, pooling: nn.Module, head: nn.Module, dimension: int, mirror: bool = False
+        self,
+        backbone: Backbone,
+        attention: nn.Module,
+        pooling: nn.Module,
+        head: nn.Module,
+        dimension: int,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone, self.pooling, self.head = backbone, pooling, head
+        self.backbone, self.attention, self.pooling, self.head = backbone, attention, pooling, head
         self.dimension, self.mirror = dimension, mirror
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
@@ -66,25 +75,38 @@ class Network(nn.Module):
 
     def _embed(self, photos: Tensor) -> Output:
         """Vector and feature map of normalised photos [B, 3, H, W]."""
-        features = self.backbone(photos)
+        features = self.attention(self.backbone(photos))
         return Output(_unit_length(self.head(self.pooling(features))), features.map)
 
     def check_size(self, size: int) -> None:
         """Try one photo of ``size`` x ``size`` pixels.
 
         Raises:
-            InputError: the backbone does not take it; transformers may need multiples of their patch, or one size.
+            InputError: the backbone does not take it (transformers may need multiples of their patch, or one size), or
+                makes one place of it where places are to be compared.
         """
         training = self.training
         self.eval()
         try:
             with torch.no_grad():
-                self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
+                features = self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device)).features
+        except InputError:
+            raise
         except (AssertionError, RuntimeError, ValueError) as error:
             reason = first_line(str(error))
             raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
         finally:
             self.train(training)
+        self._check_places(features, size)
+
+    def _check_places(self, features: Tensor, size: int) -> None:
+        """Refuse to compare the places of a map [1, C, h, w] that has one."""
+        for part, option in ((self.attention, "model.attention cbam"), (self.pooling, "model.pooling attention")):
+            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling) and features.shape[2:] == (1, 1):
+                raise InputError(
+                    f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give "
+                    "larger photos (data.size, data.test_size), or choose another"
+                )
 
 
 def freeze_unused(network: Network, size: int) -> None:
@@ -118,7 +140,8 @@ def build_network(settings: ModelSettings) -> Network:
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
-    return Network(backbone, pooling, head, dimension, settings.mirror)
+    attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
+    return Network(backbone, attention, pooling, head, dimension, settings.mirror)
 
 
 def parameter_groups(
@@ -129,13 +152,13 @@ def parameter_groups(
     Args:
         network: whose frozen parameters are left out.
         learning_rate: of the backbone, of its last stage.
-        head_rate: learning rate of pooling and head, as a multiple of ``learning_rate``.
+        head_rate: learning rate of attention, pooling and head, as a multiple of ``learning_rate``.
         weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
         layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
             "Universal Language Model Fine-tuning", 2018, section 3.2).
     """
-    head = [*network.pooling.named_parameters(), *network.head.named_parameters()]
-    parts = {**_of_backbone(network.backbone, layer_decay), "head": (head, head_rate)}
+    behind = nn.ModuleList([network.attention, network.pooling, network.head])
+    parts = {**_of_backbone(network.backbone, layer_decay), "head": ([*behind.named_parameters()], head_rate)}
     groups = []
     for name, (parameters, rate) in parts.items():
         trained = [(p, _decays(path, p)) for path, p in parameters if p.requires_grad]

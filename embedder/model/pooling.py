@@ -1,5 +1,7 @@
 """From a feature map to one feature vector a photo."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +51,26 @@ class GeneralizedMeanPooling(nn.Module):
         return at_least_float32(features.map).clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
 
 
+class AttentionPooling(nn.Module):
+    """The mean over all places, each weighed by the softmax over places of a score that is learned.
+
+    Ilse, Tomczak and Welling, "Attention-based Deep Multiple Instance Learning" (2018), equations 7 and 8, with a score
+    that is linear in the place's features: their hidden layer would begin with one more random projection.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.score = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, features: Features) -> Tensor:
+        """Pool [B, C, h, w] to [B, C] float32; half precision has three digits, too few for a score of 100."""
+        places = at_least_float32(features.map)
+        scores = (places * self.score).sum(1, keepdim=True)
+        shares = (scores - scores.amax((2, 3), keepdim=True)).exp()
+        # Weights of mean 1, and not of sum 1: without any score they are exactly 1, and this is average pooling.
+        return (places * (shares / shares.mean((2, 3), keepdim=True))).mean((2, 3))
+
+
 class TokenPooling(nn.Module):
     """The class token of a transformer."""
 
@@ -59,12 +81,13 @@ class TokenPooling(nn.Module):
         return features.token
 
 
-POOLINGS: dict[str, type[nn.Module]] = {
-    "avg": AveragePooling,
-    "max": MaxPooling,
-    "avg+max": AverageMaxPooling,
-    "gem": GeneralizedMeanPooling,
-    "token": TokenPooling,
+POOLINGS: dict[str, Callable[[Backbone], nn.Module]] = {
+    "avg": lambda _: AveragePooling(),
+    "max": lambda _: MaxPooling(),
+    "avg+max": lambda _: AverageMaxPooling(),
+    "gem": lambda _: GeneralizedMeanPooling(),
+    "attention": lambda backbone: AttentionPooling(backbone.channels),
+    "token": lambda _: TokenPooling(),
 }
 
 
@@ -77,5 +100,6 @@ def build_pooling(name: str, backbone: Backbone) -> nn.Module:
     if name not in POOLINGS:
         raise unknown("pooling", name, POOLINGS)
     if name == "token" and not backbone.has_token:
-        raise InputError(f"{backbone.name} has no class token; choose --model.pooling avg, max, avg+max or gem")
-    return POOLINGS[name]()
+        others = "avg, max, avg+max, gem or attention"
+        raise InputError(f"{backbone.name} has no class token; choose --model.pooling {others}")
+    return POOLINGS[name](backbone)

@@ -34,9 +34,18 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> Features:
         """Map photos, normalised, [B, 3, H, W] to their features, [B, C, h, w] and [B, C] or None."""
         out = self.body.forward_features(images)
-        if out.ndim == 3:
-            return self._lay_out(out, images.shape[2] // self._reduction, images.shape[3] // self._reduction)
-        return Features(out.permute(0, 3, 1, 2) if self._channels_last else out, None)
+        if isinstance(out, Tensor) and out.ndim == 4:
+            return Features(out.permute(0, 3, 1, 2) if self._channels_last else out, None)
+        # Where the photo's side is no multiple, some networks fill it up (XCiT, LeViT), and others cut it (Twins).
+        filled = [-(-side // self._reduction) for side in images.shape[2:]]
+        cut = [side // self._reduction for side in images.shape[2:]]
+        for height, width in (filled, cut):
+            if isinstance(out, Tensor) and out.ndim == 3 and height * width <= out.shape[1]:
+                return self._lay_out(out, height, width)
+        raise InputError(
+            f"{self.name} has no feature map, which model.attention and model.pooling look at; choose another "
+            "model.backbone"
+        )
 
     def _lay_out(self, tokens: Tensor, height: int, width: int) -> Features:
         """Patches [B, prefix + h * w, C] as a map; of the prefix (class token, registers) the class token is kept."""
@@ -95,6 +104,8 @@ def _check_reachable(hub: str) -> None:
 
 def _stages(body: Any) -> list[nn.Module]:
     """The coarse groups that timm divides a network's parameters into, each as one module that shares them."""
+    if not hasattr(body, "group_matcher"):  # timm does not part every network; such a one is a single stage
+        return [body]
     stage_of = group_parameters(body, body.group_matcher(coarse=True), reverse=True)
     stages = [nn.Module() for _ in range(max(stage_of.values()) + 1)]
 

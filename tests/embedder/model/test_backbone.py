@@ -72,6 +72,21 @@ def test_transformer_patches_lie_where_they_were_in_the_photo() -> None:
             assert torch.equal(features.map[:, :, row, column], tokens[:, 1 + 4 * row + column])
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "across"), [("xcit_nano_12_p16_224", 72, 5), ("twins_svt_small", 72, 2), ("levit_128", 224, 4)]
+)
+def test_patches_lie_where_they_were_where_the_side_is_no_multiple(name: str, side: int, across: int) -> None:
+    """Some networks fill the photo up, others cut it."""
+    backbone = build_backbone(f"timm:{name}", "random").eval()
+    with torch.no_grad():
+        found, tokens = backbone(photos(side)).map, backbone.body.forward_features(photos(side))
+    assert found.shape == (2, backbone.channels, across, across)
+    patches = tokens[:, backbone.has_token :]
+    assert patches.shape[1] == across**2
+    for row in range(across):
+        assert torch.equal(found[:, :, row].transpose(1, 2), patches[:, across * row : across * (row + 1)])
+
+
 def test_register_tokens_are_neither_patches_nor_the_class_token() -> None:
     body = timm.create_model("test_vit", num_classes=0, dynamic_img_size=True, reg_tokens=4)
     backbone = timm_backbone.TimmBackbone("timm:test_vit", body).eval()
@@ -213,3 +228,10 @@ def test_network_that_was_never_pretrained_is_told_so() -> None:
 )
 def test_pretraining_is_named_as_the_library_names_it(name: str, weights: str, expected: str) -> None:
     assert pretraining(name, weights) == expected
+
+
+@pytest.mark.parametrize(("name", "side"), [("timm:crossvit_tiny_240", 240), ("timm:pit_ti_224", 224)])
+def test_network_without_a_feature_map_is_told_so(name: str, side: int) -> None:
+    """Maps of several sizes, and a class token alone."""
+    with pytest.raises(InputError, match=f"{name} has no feature map, which model.attention and model.pooling look at"):
+        build_backbone(name, "random").eval()(photos(side))

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
+from torch import nn
 
 from embedder.model.features import Backbone, Features
-from embedder.model.pooling import GeneralizedMeanPooling, build_pooling
+from embedder.model.pooling import AttentionPooling, AveragePooling, GeneralizedMeanPooling, build_pooling
 from eval.errors import InputError
 
 
@@ -48,6 +51,49 @@ def test_the_p_mean_of_half_precision_maps_does_not_overflow() -> None:
     pooled = GeneralizedMeanPooling()(large)
     assert pooled.dtype == torch.float32
     assert torch.allclose(pooled, torch.tensor(1000.0))
+
+
+def test_attention_pooling_agrees_with_loops(features: Features) -> None:
+    stub = Stub(has_token=False)
+    stub.channels = 3
+    pooling = build_pooling("attention", stub)
+    with torch.no_grad():
+        pooling.score.copy_(torch.tensor([0.7, -1.2, 0.4]).view(1, 3, 1, 1))
+    seen = features.map.double() / 3
+    single = pooling(Features(seen.float(), None)).detach()
+    pooled = pooling.double()(Features(seen, None))
+    assert (single.dtype, pooled.dtype) == (torch.float32, torch.float64)
+    assert torch.allclose(single.double(), pooled, rtol=0, atol=1e-6)
+    weights = pooling.score.flatten().tolist()
+    for photo in range(2):
+        places = seen[photo].flatten(1).T.tolist()
+        shares = [math.exp(sum(w * v for w, v in zip(weights, place, strict=True))) for place in places]
+        for channel in range(3):
+            mean = sum(share * place[channel] for share, place in zip(shares, places, strict=True)) / sum(shares)
+            assert pooled[photo, channel].item() == pytest.approx(mean, abs=1e-12)
+
+
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_attention_pooling_begins_as_the_mean_bit_for_bit_and_learns(side: int) -> None:
+    seen = Features(torch.randn(2, 5, side, side + 1, generator=torch.Generator().manual_seed(0)), None)
+    pooling = AttentionPooling(5)
+    pooled = pooling(seen)
+    assert torch.equal(pooled, AveragePooling()(seen))
+    pooled[:, 0].sum().backward()
+    assert pooling.score.grad.all()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_attention_pooling_of_half_precision_maps_is_that_of_single_precision(kind: torch.dtype) -> None:
+    """Scores of 400 to 424, which have no exponentials and of which half precision keeps the even ones."""
+    seen = (100 + torch.arange(36.0) % 7).view(1, 4, 3, 3).to(kind)
+    pooling = AttentionPooling(4).to(kind)
+    nn.init.constant_(pooling.score, 1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pooled = pooling(Features(seen, None))
+    assert pooled.dtype == torch.float32
+    shares = seen.double().sum(1).flatten(1).softmax(1).view(1, 1, 3, 3)
+    assert torch.allclose(pooled.double(), (seen.double() * shares).sum((2, 3)), rtol=1e-6)
 
 
 def test_token_needs_a_backbone_that_has_one(features: Features) -> None:
