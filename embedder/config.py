@@ -12,6 +12,9 @@ from eval.images import OnBadImage
 
 CONFIG = "config.yaml"
 
+Look = Literal["none", "first", "second"]
+"""Whether what is attended to is seen closer."""
+
 
 @dataclass
 class DataSettings:
@@ -114,7 +117,10 @@ class ModelSettings:
         dropout: probability that a pooled feature is dropped in training.
         frozen_stages: how many of the backbone's first stages stay as they are, or all.
         freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
+        parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
+        look: first sees the square that the network attends to instead of the whole photo, in training too; second adds
+            its vector, and needs parts (views of the embedder: twice the time); none.
     """
 
     backbone: str = "efficientnet-lite0"
@@ -127,7 +133,9 @@ class ModelSettings:
     dropout: float = 0.0
     frozen_stages: int | Literal["all"] = 0
     freeze_batch_norm: bool = True
+    parts: int = 0
     mirror: bool = False
+    look: Look = "none"
 
 
 @dataclass
@@ -247,6 +255,7 @@ RANGES = {
     "mix.until": (0, 1),
     "model.dimension": (1, 65536),
     "model.dropout": (0, 0.99),
+    "model.parts": (0, inf),
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
     "loss.partial_fc": (0, 1),

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from embedder import checkpoint
-from embedder.config import ModelSettings
+from embedder.config import Look, ModelSettings
 from embedder.cost import Cost, measure
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Split
@@ -36,7 +37,7 @@ from eval.errors import InputError
 from eval.files import real_path, replacing
 from eval.images import BadImage, read_id
 
-Views = Literal["whole", "whole,mirror"]
+Views = Literal["whole", "whole,mirror", "whole,closer", "whole,closer,mirror", "closer", "closer,mirror"]
 
 OPSET = 18
 """Pinned: other operators would be another graph, and so another fingerprint for the same weights."""
@@ -63,7 +64,8 @@ def main(
         run: a run folder.
         out: the file, such as embedder-small.onnx; the list of the photos trained on is put beside it.
         views: whole for the photo as it is; whole,mirror for the mean of the vectors of the photo and of its mirror
-            image, which takes twice the time; by default those of the run.
+            image, which takes twice the time; closer for the square that the network attends to, alone or, of a run
+            with parts, with the whole photo; by default those of the run.
         precision: fp16 stores the weights in half of the bits; int8 computes in 8 bits, which is faster on most CPUs,
             and looks at training photos to set its scales.
         dimension: length of a vector: principal directions of the training photos' vectors; the first numbers where
@@ -92,7 +94,7 @@ def main(
         if wanted == embedder.views:
             shutil.copy(embedder.path, made)
         else:
-            export(trained_network(run, mirror="mirror" in wanted), embedder.preprocessing, made, embedder.summary)
+            export(trained_network(run, wanted), embedder.preprocessing, made, embedder.summary)
         if held:
             reduce(made, precision, dimension, held.training)
         if measured_on:
@@ -158,21 +160,30 @@ def _check_loss(cost: Cost, most: float) -> None:
         )
 
 
-def trained_network(run: Path, mirror: bool) -> Network:
+def trained_network(run: Path, views: Collection[str] = ("whole",)) -> Network:
     """The network of a run with its best weights, in evaluation mode.
 
     Args:
         run: a finished run folder.
-        mirror: whether the vector of the mirrored photo is added.
+        views: what its vectors are to be made from, as ``Network.views`` names it.
 
     Raises:
-        InputError: the folder lacks what the network is made from.
+        InputError: the folder lacks what the network is made from, or the network cannot make such a view.
     """
     settings, best = run_settings(run)["model"], run_file(run, checkpoint.BEST)
+    look: Look = "none" if "closer" not in views else "second" if "whole" in views else "first"
     # All weights come from the checkpoint, so that the pretrained ones need not be had again.
-    network = build_network(dataclasses.replace(ModelSettings(**settings), weights="random", mirror=mirror))
+    network = build_network(
+        dataclasses.replace(ModelSettings(**settings), weights="random", mirror="mirror" in views, look=look)
+    )
     network.load_state_dict(checkpoint.load(best)["network"])
     return network.eval()
+
+
+def output_names(network: Any) -> list[str]:
+    """What the exported file gives for each photo."""
+    parts = ["parts"] if network.parts is not None else []
+    return ["vector", "features", *parts, *(["region"] if network.views[0] == "closer" else [])]
 
 
 class _WithTuple(nn.Module):
@@ -182,12 +193,12 @@ class _WithTuple(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         output = self.network(images)
-        return output.vector, output.features
+        return tuple(getattr(output, name) for name in output_names(self.network))
 
 
-def export(network: nn.Module, preprocessing: Preprocessing, path: Path, summary: dict[str, Any]) -> str:
+def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict[str, Any]) -> str:
     """Write a network as one ONNX file, and prove that the file gives the network's vectors.
 
     The file computes in float32 whatever the network was trained in. The side of the images is fixed to that of the
@@ -195,7 +206,7 @@ def export(network: nn.Module, preprocessing: Preprocessing, path: Path, summary
 
     Args:
         network: maps uint8 ``[B, S, S, 3]`` to an output with ``vector`` ``[B, D]`` of unit length and ``features``
-            ``[B, C, h, w]``; left as it is.
+            ``[B, C, h, w]``, and, where it has parts, ``parts`` ``[B, M, h, w]``; left as it is.
         preprocessing: how photos become its images.
         path: where to write; replaced in one step.
         summary: how the network was trained, as JSON values; no part of the fingerprint.
@@ -207,19 +218,21 @@ def export(network: nn.Module, preprocessing: Preprocessing, path: Path, summary
         RuntimeError: ONNX Runtime's vectors differ from the network's, so nothing was written.
     """
     frozen = _WithTuple(copy.deepcopy(network)).cpu().float().eval()
-    views = ["whole", "mirror"] if network.mirror else ["whole"]
     images = _examples(preprocessing.size)
     with torch.no_grad():
-        vectors, features = (output.numpy() for output in frozen(torch.from_numpy(images)))
+        outputs = {
+            name: output.numpy()
+            for name, output in zip(output_names(network), frozen(torch.from_numpy(images)), strict=True)
+        }
     model = _translate(frozen, images)
     with replacing(path) as beside:
-        name = write(model, preprocessing, views, vectors.shape[1], summary, beside)
-        _check(beside, images, vectors, features)
-        _check(beside, images[:1], vectors[:1], features[:1])
+        name = write(model, preprocessing, network.views, outputs["vector"].shape[1], summary, beside)
+        _check(beside, images, outputs)
+        _check(beside, images[:1], {name: output[:1] for name, output in outputs.items()})
     return name
 
 
-def _translate(network: nn.Module, images: np.ndarray) -> onnx.ModelProto:
+def _translate(network: _WithTuple, images: np.ndarray) -> onnx.ModelProto:
     """The network's graph for images of this size and any number of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -231,7 +244,7 @@ def _translate(network: nn.Module, images: np.ndarray) -> onnx.ModelProto:
             opset_version=OPSET,
             verbose=False,
             input_names=["images"],
-            output_names=["vector", "features"],
+            output_names=output_names(network.network),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     return program.model_proto
@@ -246,17 +259,18 @@ def _examples(size: int) -> np.ndarray:
     return np.stack([noise, slope, stripes])
 
 
-def _check(file: Path, images: np.ndarray, vectors: np.ndarray, features: np.ndarray) -> None:
+def _check(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]) -> None:
     """Run the exported file on ``images`` and hold its outputs against the network's."""
-    found, found_features = open_session(file).run(["vector", "features"], {"images": images})
-    lengths = np.linalg.norm(found, axis=1)
+    found = dict(zip(outputs, open_session(file).run([*outputs], {"images": images}), strict=True))
+    lengths = np.linalg.norm(found["vector"], axis=1)
     if not np.allclose(lengths, 1, atol=1e-3):
         raise RuntimeError(f"the network's vectors have the lengths {lengths}; they must be 1")
-    cosine = (found * vectors).sum(axis=1).min()
+    cosine = (found["vector"] * outputs["vector"]).sum(axis=1).min()
     if not cosine >= AGREEMENT:
         raise RuntimeError(f"the exported vectors and the network's differ: their least cosine is {cosine}")
-    if not np.allclose(found_features, features, rtol=0, atol=1e-3 * np.abs(features).max()):
-        raise RuntimeError("the exported features and the network's differ")
+    for name, output in outputs.items():
+        if not np.allclose(found[name], output, rtol=0, atol=1e-3 * np.abs(output).max()):
+            raise RuntimeError(f"the exported {name} and the network's differ")
 
 
 if __name__ == "__main__":

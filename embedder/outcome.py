@@ -55,6 +55,7 @@ def _summary(config: Config, data: TrainingData, best: dict[str, Any], last: Row
         "pretraining": pretraining(model.backbone, model.weights),
         "attention": model.attention,
         "pooling": model.pooling,
+        "parts": model.parts,
         **({"loss": config.loss.name, "prefixes": config.loss.prefixes} if trained else {"loss": None}),
         "data": data.photos.name,
         "catalog": data.catalog_digest,

@@ -1,9 +1,17 @@
-"""Where in a photo the network looks."""
+"""Where in a photo the network looks, and that place seen by itself."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from embedder.precision import at_least_float32
+
+THRESHOLD, MARGIN = 0.3, 0.05
+"""A place is attended to if it has this share of what the strongest has; and the margin around all of these, as a share
+of the photo's side."""
+
+FINER = 4
+"""Times that a map is finer than the feature map when a region is cut out of it."""
 
 _LEAST = 1e-12
 
@@ -27,3 +35,48 @@ def activation_map(features: Tensor) -> Tensor:
     total = products.sum((1, 2), keepdim=True)
     even = torch.full_like(products, 1.0 / (products.shape[1] * products.shape[2]))
     return torch.where(total > _LEAST, products / total.clamp(min=_LEAST), even)
+
+
+def attended_region(places: Tensor, threshold: float | Tensor = THRESHOLD, margin: float = MARGIN) -> Tensor:
+    """The square around all that is attended to.
+
+    Hu and Qi, "See Better Before Looking Closer" (2019), section 3.2; a square, so that the subject keeps its shape.
+
+    Args:
+        places: [B, h, w], at least 0; h equal to w.
+        threshold: share of the strongest place's value from which on a place counts; a number or [B, 1, 1].
+        margin: around them, as a share of the photo's side.
+
+    Returns:
+        Left, top and side [B, 3] as shares of the photo's side; the square lies in the photo.
+    """
+    finer = F.interpolate(places[:, None], scale_factor=FINER, mode="bilinear")[:, 0]
+    counts = (finer >= threshold * finer.amax((1, 2), keepdim=True)).to(finer.dtype)
+    (left, right), (top, bottom) = _extent(counts.amax(1)), _extent(counts.amax(2))
+    side = (torch.maximum(right - left, bottom - top) + 2 * margin).clamp(max=1.0)
+    corners = [((low + high - side) / 2).clamp(min=0.0) for low, high in ((left, right), (top, bottom))]
+    left, top = (torch.minimum(corner, 1 - side) for corner in corners)
+    return torch.stack([left, top, side], 1)
+
+
+def _extent(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the ones in rows of zeros and ones [B, n] begin and end, as shares of n."""
+    length = counts.shape[1]
+    numbers = torch.arange(length, device=counts.device, dtype=counts.dtype)
+    first = torch.where(counts > 0, numbers, length).amin(1)
+    last = torch.where(counts > 0, numbers, -1.0).amax(1)
+    return first / length, (last + 1) / length
+
+
+def cut_out(photos: Tensor, region: Tensor) -> Tensor:
+    """A square of each photo, in the photo's own size.
+
+    Args:
+        photos: [B, 3, S, S].
+        region: left, top and side [B, 3] as shares of S.
+    """
+    size = photos.shape[3]
+    steps = (torch.arange(size, device=photos.device, dtype=photos.dtype) + 0.5) / size
+    across, down = (region[:, [corner]] + region[:, 2:] * steps for corner in (0, 1))
+    grid = torch.stack([across[:, None, :].expand(-1, size, -1), down[:, :, None].expand(-1, -1, size)], dim=-1)
+    return F.grid_sample(photos, 2 * grid - 1, mode="bilinear", padding_mode="border", align_corners=False)

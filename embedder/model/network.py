@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from embedder.config import ModelSettings
+from embedder.config import Look, ModelSettings
+from embedder.model.attended import activation_map, attended_region, cut_out
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
 from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.head import build_head
+from embedder.model.parts import Parts, build_parts
 from embedder.model.pooling import AttentionPooling, build_pooling
 from embedder.precision import at_least_float32
 from eval.errors import InputError, first_line
@@ -24,10 +26,22 @@ class Output(NamedTuple):
         vector: [B, D] float32, of unit length; float64 of a network that is.
         features: [B, C, h, w], the feature map as the pooling sees it: after attention, so that the places of what is
             shown are those that made the vector.
+        parts: [B, M, h, w], where each part is; None of a network that knows none.
+        part_features: [B, M, C], what is seen of each.
+        region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
+            where it is the whole photo.
     """
 
     vector: Tensor
     features: Tensor
+    parts: Tensor | None = None
+    part_features: Tensor | None = None
+    region: Tensor | None = None
+
+    @property
+    def places(self) -> Tensor:
+        """Where the network looks, [B, M, h, w]: its part maps, or one map of the features."""
+        return activation_map(self.features)[:, None] if self.parts is None else self.parts
 
 
 class Network(nn.Module):
@@ -39,7 +53,10 @@ class Network(nn.Module):
         pooling: a feature map to one feature vector.
         head: a feature vector to a vector of the wanted length.
         dimension: D.
+        parts: what finds parts and adds them to the vector, or None.
         mirror: whether, in evaluation, the vector of the mirrored photo is added.
+        look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``) or its
+            vector is added (``second``); or ``none``.
     """
 
     mean: Tensor
@@ -52,11 +69,13 @@ class Network(nn.Module):
         pooling: nn.Module,
         head: nn.Module,
         dimension: int,
+        parts: Parts | None = None,
         mirror: bool = False,
+        look: Look = "none",
     ) -> None:
         super().__init__()
         self.backbone, self.attention, self.pooling, self.head = backbone, attention, pooling, head
-        self.dimension, self.mirror = dimension, mirror
+        self.parts, self.dimension, self.mirror, self.look = parts, dimension, mirror, look
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -68,15 +87,34 @@ class Network(nn.Module):
         """
         photos = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         output = self._embed(photos)
-        if not self.mirror or self.training:
+        if self.training or (not self.mirror and self.look == "none"):
             return output
-        mirrored = self._embed(photos.flip(3))
-        return Output(_unit_length(output.vector + mirrored.vector), output.features)
+        if self.look != "none":
+            region = attended_region(output.places.mean(1))
+            closer = cut_out(photos, region)
+            if self.look == "first":
+                photos, output = closer, self._embed(closer)._replace(region=region)
+        vectors = [output.vector]
+        if self.mirror:
+            vectors.append(self._embed(photos.flip(3)).vector)
+        if self.look == "second":
+            vectors.append(self._embed(closer).vector)
+        return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)))
+
+    @property
+    def views(self) -> list[str]:
+        """What of a photo a vector is made from in evaluation."""
+        looks = {"none": ["whole"], "first": ["closer"], "second": ["whole", "closer"]}[self.look]
+        return looks + ["mirror"] * self.mirror
 
     def _embed(self, photos: Tensor) -> Output:
         """Vector and feature map of normalised photos [B, 3, H, W]."""
         features = self.attention(self.backbone(photos))
-        return Output(_unit_length(self.head(self.pooling(features))), features.map)
+        vector = self.head(self.pooling(features))
+        if self.parts is None:
+            return Output(_unit_length(vector), features.map)
+        seen = self.parts(features.map)
+        return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
     def check_size(self, size: int) -> None:
         """Try one photo of ``size`` x ``size`` pixels.
@@ -101,8 +139,15 @@ class Network(nn.Module):
 
     def _check_places(self, features: Tensor, size: int) -> None:
         """Refuse to compare the places of a map [1, C, h, w] that has one."""
-        for part, option in ((self.attention, "model.attention cbam"), (self.pooling, "model.pooling attention")):
-            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling) and features.shape[2:] == (1, 1):
+        for part, option in (
+            (self.attention, "model.attention cbam"),
+            (self.pooling, "model.pooling attention"),
+            (self.parts, f"model.parts {self.parts.attend.out_channels if self.parts else 0}"),
+        ):
+            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling | Parts) and features.shape[2:] == (
+                1,
+                1,
+            ):
                 raise InputError(
                     f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give "
                     "larger photos (data.size, data.test_size), or choose another"
@@ -140,8 +185,13 @@ def build_network(settings: ModelSettings) -> Network:
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
+    if settings.look == "second" and not settings.parts:
+        raise InputError(
+            "model.look is second, but the embedder has no parts to look at; set model.parts, or look first"
+        )
     attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
-    return Network(backbone, attention, pooling, head, dimension, settings.mirror)
+    parts = build_parts(settings.parts, backbone, dimension)
+    return Network(backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.look)
 
 
 def parameter_groups(
@@ -157,7 +207,7 @@ def parameter_groups(
         layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
             "Universal Language Model Fine-tuning", 2018, section 3.2).
     """
-    behind = nn.ModuleList([network.attention, network.pooling, network.head])
+    behind = nn.ModuleList(filter(None, [network.attention, network.pooling, network.head, network.parts]))
     parts = {**_of_backbone(network.backbone, layer_decay), "head": ([*behind.named_parameters()], head_rate)}
     groups = []
     for name, (parameters, rate) in parts.items():

@@ -1,0 +1,76 @@
+"""Parts of the subject that the network finds by itself, and what it sees in each: bilinear attention pooling.
+
+Hu and Qi, "See Better Before Looking Closer: Weakly Supervised Data Augmentation Network for Fine-Grained Visual
+Classification" (2019), section 3.1.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from embedder.model.features import Backbone
+from embedder.precision import at_least_float32
+from eval.errors import InputError
+
+_EPSILON = 1e-6  # under the root, whose slope at 0 is infinite
+
+
+class PartFeatures(NamedTuple):
+    """What is seen of the parts of photos.
+
+    Attributes:
+        maps: [B, M, h, w], where each part is, at least 0.
+        matrix: [B, M, C], the features of each, of length 1 as a whole.
+    """
+
+    maps: Tensor
+    matrix: Tensor
+
+
+class Parts(nn.Module):
+    """M part maps, and what the features that they gather add to the vector.
+
+    The authors classify by the gathered features alone. Here these go through a last layer that begins at zero, and are
+    added to the head's vector: a pretrained network begins as it was. Each map is standardised over a photo's places,
+    not over a batch's photos, so that it attends to something in each photo, and the same in whatever company.
+    """
+
+    def __init__(self, channels: int, count: int, dimension: int) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(channels, count, 1, bias=False)
+        self.standardise = nn.InstanceNorm2d(count, affine=True)
+        self.project = nn.Linear(count * channels, dimension, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, features: Tensor) -> PartFeatures:
+        """Find the parts in feature maps [B, C, h, w]."""
+        precise = at_least_float32(features)
+        maps = self.standardise(self.attend(precise)).relu()
+        gathered = torch.einsum("bmhw,bchw->bmc", maps, precise) / (maps.shape[2] * maps.shape[3])
+        rooted = gathered.sign() * (gathered.abs() + _EPSILON).sqrt()
+        return PartFeatures(maps, F.normalize(rooted.flatten(1)).view_as(rooted))
+
+    def addition(self, matrix: Tensor) -> Tensor:
+        """What the features of the parts [B, M, C] add to the vector, [B, D]."""
+        added: Tensor = self.project(matrix.flatten(1))
+        return added
+
+
+def build_parts(count: int, backbone: Backbone, dimension: int) -> Parts | None:
+    """Build what finds parts; None where none are wanted.
+
+    Args:
+        count: M.
+        backbone: in whose feature map.
+        dimension: D of the vector.
+
+    Raises:
+        InputError: there are more than the map has channels.
+    """
+    if count > backbone.channels:
+        raise InputError(
+            f"model.parts is {count}, more than the {backbone.channels} channels of {backbone.name}; lower it"
+        )
+    return Parts(backbone.channels, count, dimension) if count else None
