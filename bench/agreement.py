@@ -53,7 +53,7 @@ def main() -> None:
 @torch.inference_mode()
 def in_torch(run: Path, photos: Catalog, preprocessing: Preprocessing) -> np.ndarray:
     """Vectors ``[N, D]`` of photos at their full size, by the network of a run."""
-    network = trained_network(run, mirror="mirror" in Embedder.open(run).views)
+    network = trained_network(run, Embedder.open(run).views)
     vectors = []
     for start in range(0, len(photos), BATCH):
         rows = range(start, min(start + BATCH, len(photos)))

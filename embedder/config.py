@@ -63,6 +63,8 @@ class AugmentSettings:
         saturation: greatest relative change of saturation.
         hue: greatest turn of the hue, as a share of the full circle (at most 0.5).
         erase: probability that a random rectangle is painted over.
+        attended_crop: probability that a part that the network attends to is seen closer instead (costs a third more).
+        attended_drop: probability that such a part is painted over instead.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)
@@ -73,6 +75,8 @@ class AugmentSettings:
     saturation: float = 0.2
     hue: float = 0.0
     erase: float = 0.0
+    attended_crop: float = 0.0
+    attended_drop: float = 0.0
 
 
 @dataclass
@@ -154,6 +158,8 @@ class LossSettings:
         memory_start: the step from which the memory is used.
         partial_fc: for very many classes, the share of them that a step of arcface, cosface or normalised-softmax looks
             at, such as 0.1: their vectors are divided among the processes; 0 for all vectors on each.
+        part_centre: weight of a loss that pulls what is seen of each part to what its class shows of it on the whole,
+            so that a part is the same in all photos of a class; needs model.parts.
         prefixes: how many of a vector's first numbers are to be good vectors, too, such as [32,64,128]; embedder.export
             --dimension can then cut them off.
     """
@@ -165,6 +171,7 @@ class LossSettings:
     memory: int = 0
     memory_start: int = 500
     partial_fc: float = 0.0
+    part_centre: float = 0.0
     prefixes: list[int] = field(default_factory=list)
 
 
@@ -259,6 +266,9 @@ RANGES = {
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
     "loss.partial_fc": (0, 1),
+    "loss.part_centre": (0, inf),
+    "augment.attended_crop": (0, 1),
+    "augment.attended_drop": (0, 1),
     "train.epochs": (0, inf),
     "train.batch_size": (2, inf),
     "train.chunk_size": (0, inf),

@@ -8,7 +8,7 @@ network. The gradients are those of the whole batch, for a forward pass more.
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,7 +16,9 @@ from torch import Tensor
 
 from embedder.augment.mixing import Mixed
 from embedder.losses import LossResult
+from embedder.model.network import Output
 from embedder.optimizer import Optimizer
+from embedder.part_centres import PartCentres
 from embedder.randomness import keyed_generator
 from embedder.ranks import Ranks
 from eval.stages import stage
@@ -47,6 +49,7 @@ class Gradients:
         loss: Callable[[Tensor, Tensor, Mixed | None, float], LossResult],
         seed: int,
         chunk_size: int,
+        centres: PartCentres | None = None,
     ) -> None:
         """Remember what computes.
 
@@ -57,7 +60,9 @@ class Gradients:
             loss: vectors [B, D], labels [B], those of mixed photos and the weight of mixed vectors to a number.
             seed: of dropout and of random miners.
             chunk_size: photos that go through the network at once; 0 for all of a rank's.
+            centres: a loss of what is seen of each part, or None.
         """
+        self.centres = centres
         self.fabric, self.ranks = fabric, ranks
         self.network, self.replicated = optimizer.network, optimizer.replicated
         self.loss, self.seed, self.chunk_size = loss, seed, chunk_size
@@ -81,46 +86,74 @@ class Gradients:
             mixed: what the labels of mixed photos are besides; on all ranks or on none.
             between_weight: of the loss of vectors between two photos'.
         """
-        chunks = torch.split(images, self.chunk_size or max(1, len(images)))
+        at_once = self.chunk_size or max(1, len(images))
+        chunks, own_labels = torch.split(images, at_once), torch.split(labels, at_once)
+        centred = self.centres is not None and mixed is None
         cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares
         with stage("forward"):
             with torch.no_grad() if cached else nullcontext():
-                own = torch.cat([self._embed(step, *chunk) for chunk in enumerate(chunks)])
+                outputs = [self._embed(step, *chunk) for chunk in enumerate(chunks)]
+                own = torch.cat([output.vector for output in outputs])
             own.requires_grad_()
             vectors, labels = self.ranks.gather(own, total), self.ranks.gather(labels, total)
             mixed = mixed and Mixed(*(self.ranks.gather(part, total) for part in mixed))
             seed_torch("loss", self.seed, step)  # the same on every rank, however many photos each has embedded
             loss = self.loss(vectors, labels, mixed, between_weight)
+            apart = zip(outputs, own_labels, strict=True)
+            spread = torch.stack([self._spread(*chunk, total) for chunk in apart]).sum() if centred else None
         with stage("backward"):
-            self.fabric.backward(loss.value)
+            self.fabric.backward(loss.value if cached or spread is None else loss.value + spread)
             if cached:
                 assert own.grad is not None
-                self._second_pass(step, chunks, torch.split(own.grad, self.chunk_size))
+                gradients = torch.split(own.grad, self.chunk_size)
+                self._second_pass(step, chunks, gradients, own_labels if centred else None, total)
             self.ranks.mean_gradients(self.replicated)
+        if self.centres is not None and centred:
+            seen = torch.cat([cast(Tensor, output.part_features) for output in outputs]).detach()
+            self.centres.update(self.ranks.gather(seen, total), labels)
         return Step(loss, vectors.detach(), labels)
 
+    def _spread(self, output: Output, labels: Tensor, total: int) -> Tensor:
+        """How far what is seen of the parts is from their centres: the mean over all photos, of these ones.
+
+        Times the number of ranks, over which the network's gradients are averaged.
+        """
+        assert self.centres is not None
+        assert output.part_features is not None
+        apart: Tensor = self.centres(output.part_features, labels).sum() * self.ranks.count / total
+        return apart
+
     @torch.no_grad()
-    def features(self, images: Tensor) -> Tensor:
-        """The feature maps [b, C, h, w] of this rank's photos as evaluation would see them, without a graph."""
+    def places(self, images: Tensor) -> Tensor:
+        """Where the network looks in this rank's photos, [b, M, h, w], in evaluation and without a graph."""
         training = self.network.training
         self.network.eval()
         chunks = torch.split(images, self.chunk_size or max(1, len(images)))
-        features = torch.cat([self.network.module(chunk).features for chunk in chunks])
+        places = torch.cat([self.network.module.seen(chunk).places for chunk in chunks])
         self.network.train(training)
-        return features
+        return places
 
-    def _second_pass(self, step: int, chunks: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> None:
+    def _second_pass(
+        self,
+        step: int,
+        chunks: tuple[Tensor, ...],
+        gradients: tuple[Tensor, ...],
+        labels: tuple[Tensor, ...] | None,
+        total: int,
+    ) -> None:
         """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""
         for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
             alone = self.ranks.count > 1 and number < len(chunks) - 1
             with self.fabric.no_backward_sync(self.network) if alone else nullcontext():
-                self.fabric.backward(self._embed(step, number, chunk), gradient)
+                output = self._embed(step, number, chunk)
+                along = (output.vector * gradient).sum()
+                self.fabric.backward(along if labels is None else along + self._spread(output, labels[number], total))
 
-    def _embed(self, step: int, chunk: int, images: Tensor) -> Tensor:
-        """The vectors of a chunk, whose dropout is the same whenever it is asked for."""
+    def _embed(self, step: int, chunk: int, images: Tensor) -> Output:
+        """What the network gives for a chunk, whose dropout is the same whenever it is asked for."""
         seed_torch("forward", self.seed, step, self.ranks.rank, chunk)
-        vectors: Tensor = self.network(images).vector
-        return vectors
+        output: Output = self.network(images)
+        return output
 
 
 def seed_torch(*key: int | str) -> None:

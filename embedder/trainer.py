@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
+from embedder.augment.attended import AttendedViews
 from embedder.augment.mixing import PhotoMixing
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
@@ -31,6 +32,7 @@ from embedder.log import Row, RunLog, SilentLog
 from embedder.model.network import Network, build_network, freeze_unused
 from embedder.optimizer import Optimizer
 from embedder.outcome import SELECTION, export_best
+from embedder.part_centres import PartCentres
 from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.ranks import Ranks, join
@@ -79,6 +81,7 @@ class Trainer:
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)
+        self.centres = self._part_centres()
         if train.epochs:
             if self.ranks.count > 1:
                 freeze_unused(self.network, config.data.size)
@@ -87,6 +90,8 @@ class Trainer:
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's
             self.network.double()
             self.loss.double()
+            if self.centres:
+                self.centres.double()
         if train.epochs:
             rate = self.loss.rate if train.loss_rate is None else train.loss_rate
             self.optimizer = Optimizer(self.network, self.loss, rate, train, self.fabric)
@@ -94,10 +99,21 @@ class Trainer:
             alone = self.ranks.count == 1
             self.unfreezing = Unfreezing(self.network.backbone, train.unfreeze, self.steps, alone)
             together = self.fabric, self.ranks, self.optimizer
-            self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size)
+            self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
+            look, mean = self.network.look, self.network.mean
+            self.attended = AttendedViews(config.augment, look, mean, config.seed, self.ranks.rank)
             self.mixing = PhotoMixing(config.mix, self.steps, config.seed, self.ranks.rank)
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
+
+    def _part_centres(self) -> PartCentres | None:
+        """What pulls what is seen of a part to what its class shows on the whole; None where nothing does."""
+        weight, parts = self.config.loss.part_centre, self.config.model.parts
+        if weight and not parts:
+            raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
+        channels = self.network.backbone.channels
+        classes = len(self.data.photos.classes)
+        return PartCentres(classes, parts, channels, weight).to(self.fabric.device) if weight else None
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""
@@ -182,7 +198,8 @@ class Trainer:
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
         waiting = self.unfreezing.waiting(self.step)
-        images, mixed = self.mixing(self.step, images, labels, self.gradients.features)
+        images = self.attended(self.step, images, self.gradients.places)
+        images, mixed = self.mixing(self.step, images, labels, self.gradients.places)
         between = self.mixing.between_weight(self.step)
         done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, mixed, between)
         with stage("optimiser"):
@@ -242,6 +259,7 @@ class Trainer:
             "loss": self.loss.state_dict(),
             **self.optimizer.state(),
             "average": self.average.state_dict() if self.average else None,
+            "centres": self.centres.state_dict() if self.centres else None,
             "seen": {name: float(total) for name, total in self.seen.items()},
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -264,6 +282,8 @@ class Trainer:
         self.optimizer.take_up(state)
         if self.average:
             self.average.load_state_dict(state["average"])
+        if self.centres:
+            self.centres.load_state_dict(state["centres"])
         self._say(f"going on from step {self.step} of {self.steps}")
         return list(state["rows"])
 

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from embedder.config import MixSettings
-from embedder.model.attended import activation_map
 from embedder.randomness import keyed_generator
 
 ALPHA = {"mixup": 0.2, "cutmix": 1.0, "snapmix": 5.0}
@@ -55,7 +54,7 @@ class PhotoMixing:
         return self._settings.weight if self._settings.vectors and step < self._last else 0.0
 
     def __call__(
-        self, step: int, images: Tensor, labels: Tensor, features: Callable[[Tensor], Tensor]
+        self, step: int, images: Tensor, labels: Tensor, places: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Mixed | None]:
         """Mix the photos of one step, or leave them as they are.
 
@@ -63,7 +62,7 @@ class PhotoMixing:
             step: its number.
             images: uint8 [B, S, S, 3].
             labels: [B].
-            features: photos to feature maps [B, C, h, w], without a graph; asked by snapmix alone.
+            places: photos to where the network looks in them, [B, M, h, w], without a graph; asked by snapmix alone.
 
         Returns:
             The photos, and their labels if they have been mixed.
@@ -79,7 +78,7 @@ class PhotoMixing:
         elif method == "cutmix":
             mixed, own, other = _cut(images, partner, alpha, generator)
         else:
-            shares = _pixel_shares(features(images), images.shape[1])
+            shares = _pixel_shares(places(images), images.shape[1])
             mixed, own, other = _snapped(images, partner, shares, alpha, generator)
         others = labels[partner]
         weights = torch.stack([own, other], 1)
@@ -115,7 +114,7 @@ def _snapped(
     """SnapMix: a rectangle of the partner is resized into another one, and labels count as much as is seen of them.
 
     Huang, Wang and Tao, "SnapMix: Semantically Proportional Mixing for Augmenting Fine-grained Data" (2021), section 3.
-    They take the activation of the photo's class; here it is that of its own features, as there is no classifier.
+    They take the activation of the photo's class. Here, where there is no classifier, it is where the network looks.
     """
     mixed, side = images.clone(), images.shape[1]
     own, other_share = (torch.empty(len(images), device=images.device) for _ in range(2))
@@ -142,8 +141,7 @@ def random_box(side: int, share: float, generator: np.random.Generator) -> Box:
     return left, top, right, bottom
 
 
-def _pixel_shares(features: Tensor, side: int) -> Tensor:
-    """What each pixel has of all that is seen in a photo: [B, side, side], each photo's sum 1."""
-    places = activation_map(features)[:, None]
-    pixels = F.interpolate(places, (side, side), mode="bilinear")[:, 0]
-    return pixels / pixels.sum((1, 2), keepdim=True)
+def _pixel_shares(places: Tensor, side: int) -> Tensor:
+    """What each pixel has of all that is looked at in a photo: [B, side, side], each photo's sum 1."""
+    pixels = F.interpolate(places.float().mean(1, keepdim=True), (side, side), mode="bilinear")[:, 0]
+    return pixels / pixels.sum((1, 2), keepdim=True).clamp(min=1e-12)

@@ -66,6 +66,8 @@ def check_settings(settings: AugmentSettings) -> None:
     for name, most in (
         ("mirror", 1.0),
         ("erase", 1.0),
+        ("attended_crop", 1.0),
+        ("attended_drop", 1.0),
         ("hue", 0.5),
         ("brightness", math.inf),
         ("contrast", math.inf),
@@ -73,6 +75,11 @@ def check_settings(settings: AugmentSettings) -> None:
     ):
         if not 0 <= getattr(settings, name) <= most:
             raise InputError(f"augment.{name} is {getattr(settings, name)}; it must lie between 0 and {most}")
+    if settings.attended_crop + settings.attended_drop > 1:
+        raise InputError(
+            f"augment.attended_crop and attended_drop are {settings.attended_crop} and {settings.attended_drop}; a "
+            "photo is one or the other, so together they must be at most 1"
+        )
 
 
 def _rectangle(

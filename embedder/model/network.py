@@ -85,7 +85,7 @@ class Network(nn.Module):
         Args:
             images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format.
         """
-        photos = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        photos = self._normalised(images)
         output = self._embed(photos)
         if self.training or (not self.mirror and self.look == "none"):
             return output
@@ -100,6 +100,14 @@ class Network(nn.Module):
         if self.look == "second":
             vectors.append(self._embed(closer).vector)
         return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)))
+
+    def seen(self, images: Tensor) -> Output:
+        """What there is of whole photos, uint8 [B, H, W, 3], whatever the views are."""
+        return self._embed(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """Photos as the backbone takes them, [B, 3, H, W]."""
+        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     @property
     def views(self) -> list[str]:
@@ -142,9 +150,8 @@ class Network(nn.Module):
         for part, option in (
             (self.attention, "model.attention cbam"),
             (self.pooling, "model.pooling attention"),
-            (self.parts, f"model.parts {self.parts.attend.out_channels if self.parts else 0}"),
         ):
-            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling | Parts) and features.shape[2:] == (
+            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling) and features.shape[2:] == (
                 1,
                 1,
             ):

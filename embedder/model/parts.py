@@ -45,7 +45,16 @@ class Parts(nn.Module):
         nn.init.zeros_(self.project.weight)
 
     def forward(self, features: Tensor) -> PartFeatures:
-        """Find the parts in feature maps [B, C, h, w]."""
+        """Find the parts in feature maps [B, C, h, w].
+
+        Raises:
+            InputError: the maps have one place.
+        """
+        if features.shape[2:] == (1, 1):
+            raise InputError(
+                f"model.parts {self.attend.out_channels} compares places, and the feature map has one; give larger "
+                "photos (data.size, data.test_size), or set it to 0"
+            )
         precise = at_least_float32(features)
         maps = self.standardise(self.attend(precise)).relu()
         gathered = torch.einsum("bmhw,bchw->bmc", maps, precise) / (maps.shape[2] * maps.shape[3])

@@ -55,7 +55,8 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     run = Trainer(config, folder)
     images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
     run.network.train()
-    images, mixed = run.mixing(0, images, labels, run.gradients.features)
+    images = run.attended(0, images, run.gradients.places)
+    images, mixed = run.mixing(0, images, labels, run.gradients.places)
     run.gradients.add(0, images, labels, run.sampler.batch_size, mixed, run.mixing.between_weight(0))
     named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}

@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from embedder.config import Config, LossSettings, MixSettings
+from embedder.data.loading import make_loader
+from embedder.data.photos import EpochBatches
 from embedder.gradients import Gradients
+from embedder.model.network import Output
+from embedder.ranks import ALONE
 from embedder.trainer import Trainer
 from eval.errors import InputError
 from tests.embedder.rank_worker import first_gradients
@@ -48,14 +52,45 @@ def test_mixing_is_the_same_in_chunks(config: Config, tmp_path: Path, name: str,
     assert any(not torch.allclose(gradient, plain[key], rtol=0.01) for key, gradient in expected.items())
 
 
+def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path: Path) -> None:
+    model = replace(config.model, dropout=0.0, parts=3)
+    augment = replace(config.augment, attended_crop=0.4, attended_drop=0.4)
+    data = replace(config.data, size=64)
+    loss = LossSettings("proxy-anchor", part_centre=2.0)
+    whole = replace(config, data=data, model=model, augment=augment, loss=loss)
+    chunked = replace(whole, train=replace(config.train, chunk_size=3))
+
+    def gradients(settings: Config) -> dict[str, torch.Tensor]:
+        """Of the second step, in which there are centres, and parts that add something."""
+        run = Trainer(settings, tmp_path)
+        torch.manual_seed(0)
+        torch.nn.init.normal_(run.network.parts.project.weight, std=0.1)
+        found = {}
+        for step, (images, labels, _) in enumerate(make_loader(run.data.views, EpochBatches(run.sampler, 0, 2, ALONE))):
+            run.network.train()
+            views = run.attended(step, images, run.gradients.places)
+            run.network.zero_grad()
+            run.gradients.add(step, views, labels, run.sampler.batch_size)
+            assert run.centres.centres.abs().sum() > 0
+            found = {name: own.grad.clone() for name, own in run.network.named_parameters() if own.grad is not None}
+        return {**found, "centres": run.centres.centres}
+
+    expected, found = gradients(whole), gradients(chunked)
+    without = gradients(replace(whole, loss=LossSettings("proxy-anchor", part_centre=1e-9)))
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    for key, gradient in expected.items():
+        assert torch.allclose(gradient, found[key], rtol=0, atol=1e-5 * max(1.0, largest)), key
+    assert not torch.allclose(expected["parts.attend.weight"], without["parts.attend.weight"], rtol=0.01)
+
+
 def test_looking_for_what_snapmix_weighs_leaves_the_network_as_it_was(config: Config, tmp_path: Path) -> None:
     """Batch norm that learns would take the statistics of another pass."""
     run = Trainer(replace(config, model=replace(config.model, freeze_batch_norm=False)), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     run.network.train()
-    features = run.gradients.features(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
-    assert features.shape[0] == 3
-    assert not features.requires_grad
+    places = run.gradients.places(torch.zeros(3, 32, 32, 3, dtype=torch.uint8))
+    assert places.shape[:2] == (3, 1)
+    assert not places.requires_grad
     assert run.network.training
     assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
 
@@ -65,10 +100,10 @@ def test_both_passes_of_a_chunk_drop_the_same(config: Config, tmp_path: Path, mo
     seen: dict[int, list[torch.Tensor]] = {}
     embed = Gradients._embed
 
-    def watched(self: Gradients, step: int, chunk: int, images: torch.Tensor) -> torch.Tensor:
-        vectors = embed(self, step, chunk, images)
-        seen.setdefault(chunk, []).append(vectors.detach())
-        return vectors
+    def watched(self: Gradients, step: int, chunk: int, images: torch.Tensor) -> Output:
+        output = embed(self, step, chunk, images)
+        seen.setdefault(chunk, []).append(output.vector.detach())
+        return output
 
     monkeypatch.setattr(Gradients, "_embed", watched)
     model = replace(config.model, dropout=0.5)

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,20 +76,29 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mix"),
+    ("loss", "changes"),
     [
-        ("proxy-anchor", MixSettings("mixup", share=0.5)),
-        ("sub-centre-arcface", MixSettings("snapmix", share=0.5, until=0.6)),
-        ("contrastive+normalised-softmax", MixSettings(vectors=True)),
+        (LossSettings("proxy-anchor"), {"mix": MixSettings("mixup", share=0.5)}),
+        (LossSettings("sub-centre-arcface"), {"mix": MixSettings("snapmix", share=0.5, until=0.6)}),
+        (LossSettings("contrastive+normalised-softmax"), {"mix": MixSettings(vectors=True)}),
+        (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "look": "second"}}),
+        (
+            LossSettings("arcface"),
+            {"augment": {"attended_crop": 0.3, "attended_drop": 0.3}, "model": {"look": "first"}},
+        ),
     ],
 )
-def test_a_run_that_mixes_goes_on_where_it_was(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mix: MixSettings
+def test_a_run_with_more_techniques_goes_on_where_it_was(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: LossSettings, changes: dict[str, Any]
 ) -> None:
-    mixing = replace(config, loss=LossSettings(name), mix=mix)
-    plain = fit(replace(mixing, mix=MixSettings()), tmp_path / "plain")
+    plain = fit(replace(config, loss=replace(loss, part_centre=0.0)), tmp_path / "plain")
+    groups = {
+        name: replace(getattr(config, name), **change) if isinstance(change, dict) else change
+        for name, change in changes.items()
+    }
+    mixing = replace(config, loss=loss, **groups)
     whole = fit(mixing, tmp_path / "whole")
-    assert any(not torch.equal(value, weights(plain)[key]) for key, value in weights(whole).items())
+    assert any(not torch.equal(value, weights(whole)[key]) for key, value in weights(plain).items())
     step = Trainer._step
 
     def dying(self: Trainer, *batch: torch.Tensor) -> None:

@@ -16,20 +16,20 @@ def photos(count=16):
 
 def corner(images):
     """A network that looks at a quarter of a photo alone: the upper left one, or the lower right one of dark photos."""
-    features = torch.zeros(len(images), 2, 4, 4)
+    places = torch.zeros(len(images), 2, 4, 4)
     dark = images[:, 0, 0, 0] < 120
-    features[~dark, 0, :2, :2] = 1.0
-    features[dark, 1, 2:, 2:] = 3.0
-    return features
+    places[~dark, 0, :2, :2] = 1.0
+    places[dark, 1, 2:, 2:] = 3.0
+    return places
 
 
 def nothing(images):
     raise AssertionError
 
 
-def mixed(method, labels, step=0, features=nothing, images=None, **settings):
+def mixed(method, labels, step=0, places=nothing, images=None, **settings):
     mixing = PhotoMixing(MixSettings(photos=method, share=1.0, **settings), 100, 7)
-    return mixing(step, photos(len(labels)) if images is None else images, labels, features)
+    return mixing(step, photos(len(labels)) if images is None else images, labels, places)
 
 
 def partners(labels, step=0):
@@ -89,7 +89,7 @@ def test_snapmix_weighs_labels_by_what_is_seen_of_them():
 
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "snapmix"])
 def test_two_photos_of_one_class_are_of_it_alone(method):
-    _, found = mixed(method, torch.zeros(16, dtype=torch.long), features=corner)
+    _, found = mixed(method, torch.zeros(16, dtype=torch.long), places=corner)
     assert (found.shares[:, 1] == 0).all()
     assert (found.shares[:, 0] <= 1).all()
     if method != "snapmix":

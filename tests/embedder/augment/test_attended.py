@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from embedder.augment.attended import AttendedViews, _one_of
+from embedder.augment.views import check_settings
+from embedder.config import AugmentSettings
+from embedder.model.attended import attended_region
+from eval.errors import InputError
+
+SIDE, MEAN = 32, torch.tensor([100.2, 50.0, 20.7])
+
+
+def photos(count=40):
+    """Black, with a white square to the upper left."""
+    images = torch.zeros(count, SIDE, SIDE, 3, dtype=torch.uint8)
+    images[:, 4:12, 4:12] = 255
+    return images
+
+
+def square(images):
+    """A network that sees the white square, the less the farther away, in the second of two maps."""
+    away = (torch.arange(8.0) - 1.5).square()
+    bump = 2 * (-(away[:, None] + away) / 3).exp()
+    return torch.stack([torch.zeros(8, 8), bump]).expand(len(images), 2, 8, 8)
+
+
+def views(step=0, images=None, places=square, look="none", **settings):
+    made = AttendedViews(AugmentSettings(**settings), look, MEAN, 7)
+    return made(step, photos() if images is None else images, places)
+
+
+def white(images):
+    return (images > 200).all(-1).float().mean((1, 2))
+
+
+def test_what_is_attended_to_is_seen_closer():
+    images = photos()
+    seen = views(images=images, attended_crop=1.0)
+    assert torch.equal(images, photos())
+    assert seen.dtype == torch.uint8
+    assert (white(images) == 1 / 16).all()
+    assert (white(seen) > 0.1).all()
+    assert len(set(white(seen).tolist())) > 3  # the threshold differs from photo to photo
+
+
+def test_what_is_attended_to_is_painted_over():
+    seen = views(attended_drop=1.0)
+    assert (seen[:, 6:10, 6:10] == torch.tensor([100, 50, 21])).all()
+    assert (white(seen) < 0.04).all()
+    assert (seen[:, 16:, 16:] == 0).all()
+    painted = (seen == torch.tensor([100, 50, 21])).all(-1).float().mean((1, 2))
+    assert len(set(painted.tolist())) > 2
+
+
+def test_each_photo_is_one_of_the_three():
+    seen = views(images=photos(300), attended_crop=0.5, attended_drop=0.2)
+    whole = (seen == photos(300)).all(-1).all(-1).all(-1).float().mean()
+    painted = (seen[:, 8, 8] == torch.tensor([100, 50, 21])).all(-1).float().mean()
+    closer = (white(seen) > 0.1).float().mean()
+    assert (whole + painted + closer).item() == pytest.approx(1)
+    assert closer.item() == pytest.approx(0.5, abs=0.1)
+    assert painted.item() == pytest.approx(0.2, abs=0.08)
+
+
+def test_a_step_is_a_function_of_the_seed_and_its_number():
+    settings = {"attended_crop": 0.5, "attended_drop": 0.5}
+    assert torch.equal(views(3, **settings), views(3, **settings))
+    assert not torch.equal(views(3, **settings), views(4, **settings))
+
+
+def test_nothing_is_looked_for_where_nothing_changes():
+    images = photos()
+    assert views(images=images, places=None) is images
+
+
+def test_a_first_look_sees_closer_all_photos_and_always_the_same():
+    seen = views(look="first")
+    assert (white(seen) > 0.1).all()
+    assert (seen == seen[:1]).all()
+    side = attended_region(square(photos(1)).mean(1))[0, 2].item()
+    assert white(seen)[0].item() == pytest.approx(1 / 16 / side**2, rel=0.15)
+
+
+def test_a_map_is_chosen_by_the_root_of_what_is_in_it():
+    maps = torch.ones(4000, 3, 2, 2)
+    maps[:, 0] = 4.0
+    maps[:, 2] = 0.0
+    marked = maps + torch.tensor([0.0, 0.1, 0.2]).view(1, 3, 1, 1)
+    chosen = _one_of(marked, np.random.default_rng(0))[:, 0, 0]
+    strength = torch.tensor([16.0, 4.4, 0.8]).sqrt()
+    for number, value in enumerate((4.0, 1.1, 0.2)):
+        share = (chosen == value).float().mean().item()
+        assert share == pytest.approx((strength[number] / strength.sum()).item(), abs=0.03)
+    assert _one_of(torch.zeros(5, 3, 2, 2), np.random.default_rng(0)).shape == (5, 2, 2)
+
+
+def test_probabilities_that_are_too_much_together():
+    with pytest.raises(InputError, match=r"augment\.attended_crop and attended_drop are 0\.7 and 0\.6; .* at most 1"):
+        check_settings(AugmentSettings(attended_crop=0.7, attended_drop=0.6))

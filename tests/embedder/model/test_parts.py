@@ -1,0 +1,216 @@
+import math
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+
+from embedder.config import ModelSettings
+from embedder.export import export
+from embedder.model.attended import attended_region, cut_out
+from embedder.model.network import Network, build_network, parameter_groups
+from embedder.model.parts import Parts
+from embedder.preprocess import Preprocessing
+from embedder.runtime import Embedder
+from eval.errors import InputError
+
+
+def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
+    torch.manual_seed(0)
+    settings = {"dimension": 16, "head": "linear", **settings}
+    return build_network(ModelSettings(backbone=backbone, weights="random", **settings)).eval()
+
+
+def photos(count: int = 3, side: int = 96) -> torch.Tensor:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return torch.from_numpy(pixels)
+
+
+def filled(network: Network) -> Network:
+    """With parts that do add something."""
+    torch.nn.init.normal_(network.parts.project.weight, std=0.3)
+    return network
+
+
+@torch.no_grad()
+def test_bilinear_attention_pooling_by_its_formula() -> None:
+    torch.manual_seed(1)
+    parts, features = Parts(5, 3, 4), torch.randn(2, 5, 3, 3)
+    parts.standardise.weight.data.uniform_(0.5, 2)
+    parts.standardise.bias.data.normal_()
+    found = parts(features)
+    for photo in range(2):
+        rows = []
+        for part in range(3):
+            weight = parts.attend.weight[part, :, 0, 0]
+            scores = [[float(weight @ features[photo, :, y, x]) for x in range(3)] for y in range(3)]
+            mean = sum(map(sum, scores)) / 9
+            spread = math.sqrt(sum((score - mean) ** 2 for row in scores for score in row) / 9 + 1e-5)
+            scale, shift = float(parts.standardise.weight[part]), float(parts.standardise.bias[part])
+            wanted = torch.tensor(
+                [[max(0, scale * (score - mean) / spread + shift) for score in row] for row in scores]
+            )
+            torch.testing.assert_close(found.maps[photo, part], wanted, atol=1e-5, rtol=1e-4)
+            gathered = [float((wanted * features[photo, channel]).sum() / 9) for channel in range(5)]
+            rows.append([math.copysign(math.sqrt(abs(value) + 1e-6), value) for value in gathered])
+        matrix = torch.tensor(rows)
+        torch.testing.assert_close(found.matrix[photo], matrix / matrix.norm(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "none"])
+def test_a_network_with_parts_begins_as_the_one_without(head: str) -> None:
+    plain, with_parts = build(head=head), build(head=head, parts=4)
+    assert torch.equal(plain(photos()).vector, with_parts(photos()).vector)
+    assert with_parts(photos()).parts.shape == (3, 4, 3, 3)
+    assert plain(photos()).parts is None
+    assert not torch.allclose(plain(photos()).vector, filled(with_parts)(photos()).vector, atol=1e-2)
+
+
+def test_all_of_it_learns() -> None:
+    """The last layer first, as it begins at zero, and with it what comes before."""
+    network = build(parts=4).train()
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(2):
+        network.zero_grad()
+        network(photos()).vector[:, 0].sum().backward()
+        optimizer.step()
+    assert all(own.grad is not None and own.grad.abs().sum() > 0 for own in network.parts.parameters())
+    assert all(torch.isfinite(own.grad).all() for own in network.parts.parameters())
+
+
+def test_where_nothing_is_seen_gradients_are_finite() -> None:
+    parts, features = Parts(5, 3, 4), torch.zeros(2, 5, 3, 3, requires_grad=True)
+    parts(features).matrix.sum().backward()
+    assert torch.isfinite(features.grad).all()
+
+
+def test_a_photo_is_seen_alike_in_any_company() -> None:
+    network = filled(build(parts=4)).train()
+    alone = network(photos()[:1]).vector
+    torch.testing.assert_close(network(photos()).vector[:1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_parts_are_trained_at_the_head_s_rate() -> None:
+    network = build(parts=4)
+    groups = parameter_groups(network, 1e-3, head_rate=10.0, weight_decay=0.05)
+    rate = {id(own): group["lr"] for group in groups for own in group["params"]}
+    assert all(rate[id(own)] == 1e-2 for own in network.parts.parameters())
+
+
+def test_the_region_is_the_square_around_what_counts() -> None:
+    places = torch.zeros(1, 8, 8)
+    places[0, 2, 3:6] = 1.0
+    places[0, 0, 0] = 0.05
+    left, top, side = attended_region(places, threshold=0.6, margin=0.0)[0].tolist()
+    assert (left, side) == (pytest.approx(3 / 8, abs=1 / 32), pytest.approx(3 / 8, abs=2 / 32))
+    assert top + side / 2 == pytest.approx(2.5 / 8, abs=1 / 32)
+    wider = attended_region(places, threshold=0.6, margin=0.1)[0]
+    assert wider[2].item() == pytest.approx(side + 0.2)
+    assert attended_region(places, threshold=0.0, margin=0.1)[0].tolist() == [0, 0, 1]
+
+
+def test_the_region_lies_in_the_photo() -> None:
+    places = torch.rand(50, 5, 5, generator=torch.Generator().manual_seed(0)) ** 8
+    left, top, side = attended_region(places).T
+    assert (left >= 0).all()
+    assert (top >= 0).all()
+    assert (torch.maximum(left, top) + side <= 1 + 1e-6).all()
+    assert (side < 1).any()
+    corner = torch.zeros(1, 8, 8)
+    corner[0, 7, 7] = 1.0
+    left, top, side = attended_region(corner, threshold=0.6, margin=0.0)[0].tolist()
+    assert left + side == pytest.approx(1)
+    assert top + side == pytest.approx(1)
+
+
+def test_cutting_out_is_what_pillow_s_resize_does() -> None:
+    image = F.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (32, 32), mode="bicubic")
+    torch.testing.assert_close(cut_out(image, torch.tensor([[0.0, 0.0, 1.0]])), image, atol=1e-5, rtol=1e-5)
+    left, top, side = 8, 4, 16
+    found = cut_out(image, torch.tensor([[left / 32, top / 32, side / 32]]))
+    wanted = F.interpolate(image[:, :, top : top + side, left : left + side], (32, 32), mode="bilinear")
+    torch.testing.assert_close(found[:, :, 2:-2, 2:-2], wanted[:, :, 2:-2, 2:-2], atol=1e-4, rtol=1e-4)
+
+
+def test_looks_see_what_is_attended_to_closer() -> None:
+    torch.manual_seed(0)
+    whole = filled(build(parts=4))
+    normalised = (photos().permute(0, 3, 1, 2).float() - whole.mean) / whole.std
+    output = whole(photos())
+    region = attended_region(output.parts.mean(1))
+    assert (region[:, 2] < 1).any()
+    closer = whole._embed(cut_out(normalised, region))
+    mirrored = whole._embed(normalised.flip(3)).vector
+    whole.look = "second"
+    torch.testing.assert_close(whole(photos()).vector, F.normalize(output.vector + closer.vector))
+    assert torch.equal(whole(photos()).parts, output.parts)
+    whole.mirror = True
+    torch.testing.assert_close(whole(photos()).vector, F.normalize(output.vector + mirrored + closer.vector))
+    assert whole.views == ["whole", "closer", "mirror"]
+    whole.look = "first"
+    there = whole._embed(cut_out(normalised, region).flip(3)).vector
+    torch.testing.assert_close(whole(photos()).vector, F.normalize(closer.vector + there))
+    assert whole.views == ["closer", "mirror"]
+    whole.mirror = False
+    found = whole(photos())
+    torch.testing.assert_close(found.vector, closer.vector)
+    torch.testing.assert_close(found.parts, closer.parts)
+    torch.testing.assert_close(found.region, region)
+    assert whole.views == ["closer"]
+    assert torch.equal(whole.train()(photos()).vector, whole._embed(normalised).vector)
+
+
+def test_the_first_look_needs_no_parts() -> None:
+    network = build(look="first")
+    output = network(photos())
+    whole = build()(photos())
+    region = attended_region(whole.places.mean(1))
+    torch.testing.assert_close(output.region, region)
+    assert output.parts is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "views", "outputs"),
+    [
+        ({"parts": 3}, ("whole",), ["vector", "features", "parts"]),
+        (
+            {"parts": 3, "look": "second", "mirror": True},
+            ("whole", "closer", "mirror"),
+            ["vector", "features", "parts"],
+        ),
+        ({"look": "first"}, ("closer",), ["vector", "features", "region"]),
+    ],
+)
+def test_the_exported_file_has_the_maps(tmp_path, settings, views, outputs) -> None:
+    network = build(**settings)
+    if network.parts:
+        filled(network)
+    export(network, Preprocessing(96), tmp_path / "embedder.onnx", {})
+    embedder = Embedder.open(tmp_path / "embedder.onnx")
+    assert embedder.views == views
+    session = onnxruntime.InferenceSession(tmp_path / "embedder.onnx")
+    assert [output.name for output in session.get_outputs()] == outputs
+    found = dict(zip(outputs, session.run(outputs, {"images": photos().numpy()}), strict=True))
+    wanted = network(photos())
+    for name in outputs:
+        np.testing.assert_allclose(found[name], getattr(wanted, name).detach().numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parts": 97}, r"model\.parts is 97, more than the 96 channels of timm:test_resnet; lower it"),
+        ({"look": "second"}, r"model\.look is second, but the embedder has no parts to look at; set model\.parts"),
+    ],
+)
+def test_what_cannot_be(settings, message) -> None:
+    with pytest.raises(InputError, match=message):
+        build(**settings)
+
+
+def test_a_map_of_one_place_has_no_parts() -> None:
+    with pytest.raises(
+        InputError, match=r"^model\.parts 4 compares places, and the feature map has one; give larger photos"
+    ):
+        build(parts=4).check_size(32)
