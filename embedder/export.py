@@ -82,10 +82,7 @@ def main(
     smaller = precision != "fp32" or dimension is not None
     if not (views or smaller):
         raise InputError("nothing is to be changed; give --views, --precision or --dimension")
-    if dimension is not None and not 1 <= dimension < embedder.dimension:
-        raise InputError(
-            f"dimension is {dimension}; it must be at least 1 and below {embedder.dimension}, the run's own"
-        )
+    _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
     held = run_photos(run) if smaller else None
     measured_on = _measured_on(embedder, held, photos)
@@ -105,6 +102,14 @@ def main(
     print(f"fingerprint: {Embedder.open(out).fingerprint}", file=sys.stderr)
     print(out)
     return out
+
+
+def _check_dimension(embedder: Embedder, dimension: int | None) -> None:
+    """Refuse vectors that would be no shorter."""
+    if dimension is not None and not 1 <= dimension < embedder.dimension:
+        raise InputError(
+            f"dimension is {dimension}; it must be at least 1 and below {embedder.dimension}, the run's own"
+        )
 
 
 def _check_place(embedder: Embedder, out: Path, overwrite: bool) -> None:

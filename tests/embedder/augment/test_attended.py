@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from embedder.augment.attended import AttendedViews, _one_of
 from embedder.augment.views import check_settings
@@ -49,8 +50,12 @@ def test_what_is_attended_to_is_painted_over():
     assert (seen[:, 6:10, 6:10] == torch.tensor([100, 50, 21])).all()
     assert (white(seen) < 0.04).all()
     assert (seen[:, 16:, 16:] == 0).all()
-    painted = (seen == torch.tensor([100, 50, 21])).all(-1).float().mean((1, 2))
-    assert len(set(painted.tolist())) > 2
+    painted = (seen == torch.tensor([100, 50, 21])).all(-1)
+    assert len({int(one.sum()) for one in painted}) > 2
+    strength = F.interpolate(square(photos(1))[:, 1:], (SIDE, SIDE), mode="bilinear")[0, 0]
+    strength = strength / strength.max()
+    assert painted[:, strength >= 0.5].all()
+    assert not painted[:, strength < 0.2].any()
 
 
 def test_each_photo_is_one_of_the_three():
