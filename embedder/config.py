@@ -33,6 +33,8 @@ class DataSettings:
         crop_share: share of the resized shorter side that the centre crop keeps.
         on_bad_image: leave unreadable photos out with a count, or stop.
         workers: threads that load photos; 0 for one a core. Any number gives the same weights.
+        feature_views: with a frozen backbone, how many random views of each photo to put through it, once, so that what
+            is behind it trains in seconds; 0 to see new views in every epoch.
         cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
             to decode them in every epoch.
     """
@@ -47,6 +49,7 @@ class DataSettings:
     crop_share: float = 0.875
     on_bad_image: OnBadImage = "skip"
     workers: int = 0
+    feature_views: int = 0
     cache: str | None = None
 
 
@@ -256,6 +259,7 @@ RANGES = {
     "data.test_size": (8, 8192),
     "data.crop_share": (0.01, 1),
     "data.workers": (0, 1024),
+    "data.feature_views": (0, 100_000),
     "mix.share": (0, 1),
     "mix.alpha": (0.01, 100),
     "mix.weight": (0, inf),

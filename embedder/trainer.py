@@ -12,14 +12,13 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from timm.layers import convert_sync_batchnorm
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
 from embedder.augment.attended import AttendedViews
 from embedder.augment.mixing import PhotoMixing
+from embedder.batch_norm import settle_batch_norm
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
@@ -33,13 +32,14 @@ from embedder.model.network import Network, build_network, freeze_unused
 from embedder.optimizer import Optimizer
 from embedder.outcome import SELECTION, export_best
 from embedder.part_centres import PartCentres
+from embedder.pooled import PooledPhotos, pool_photos
 from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.ranks import Ranks, join
 from embedder.schedule import learning_rate_share
 from embedder.training_data import load_training_data
 from embedder.unfreezing import Unfreezing
-from embedder.validation import validate
+from embedder.validation import embed, validate
 from eval.errors import InputError
 from eval.stages import awaited, stage
 
@@ -103,6 +103,10 @@ class Trainer:
             look, mean = self.network.look, self.network.mean
             self.attended = AttendedViews(config.augment, look, mean, config.seed, self.ranks.rank)
             self.mixing = PhotoMixing(config.mix, self.steps, config.seed, self.ranks.rank)
+        self.pooled: PooledPhotos | None = None
+        if config.data.feature_views and train.epochs:
+            with stage("pool the photos"):
+                self.pooled = pool_photos(self.network, self.data, config, self.preprocessing, self.ranks)
         average = get_ema_multi_avg_fn(train.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True) if train.ema else None
 
@@ -167,7 +171,10 @@ class Trainer:
         train = self.config.train
         batches = EpochBatches(self.sampler, self.step, self.steps, self.ranks)
         ahead = 0 if self.fabric.device.type == "cpu" else BESIDE_GPU
-        loader = make_loader(self.data.views, batches, self.config.data.workers, ahead)
+        if self.pooled:
+            loader = self.pooled.loader(batches)
+        else:
+            loader = make_loader(self.data.views, batches, self.config.data.workers, ahead)
         saved = clock = time.perf_counter()
         bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=not self.ranks.first)
         with interrupts() as stop, bar:
@@ -229,7 +236,8 @@ class Trainer:
                 "train.loss_rate and start anew with --overwrite"
             )
         with stage("validate"):
-            row |= validate(self.evaluated, self.data.validation, self.preprocessing, self.ranks)
+            embedded = self.pooled.embed if self.pooled else embed
+            row |= validate(self.evaluated, self.data.validation, self.preprocessing, self.ranks, embedded)
         if (epoch > 0 or self.steps == 0) and row.get(SELECTION, math.inf) > self.best:
             self.best, self.best_epoch = (row.get(SELECTION, -math.inf), epoch)
             if self.ranks.first:
@@ -311,25 +319,3 @@ def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
     """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
     interpolation = cast(Interpolation, network.backbone.interpolation)
     return Preprocessing(data.test_size or data.size, data.fit, data.crop_share, interpolation)
-
-
-def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
-    """Have batch norm that is trained take the statistics of the whole batch.
-
-    Raises:
-        InputError: they cannot be had: in chunks, or on a CPU with several ranks.
-    """
-    network.train()
-    if not any(isinstance(module, _BatchNorm) and module.training for module in network.modules()):
-        return
-    freeze = "freeze it (--model.freeze_batch_norm true, and no --model.norm batch)"
-    if chunk_size:
-        raise InputError(f"train.chunk_size is {chunk_size}, but batch norm needs the whole batch at once; {freeze}")
-    if ranks.count > 1 and ranks.device == "cpu":
-        raise InputError(f"batch norm cannot be synchronised between processes on a CPU; {freeze}")
-    if ranks.count == 1:
-        return
-    for parent in [*network.modules()]:
-        for name, module in parent.named_children():
-            if isinstance(module, _BatchNorm) and module.training:  # those of frozen stages stay
-                setattr(parent, name, convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]

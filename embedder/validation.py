@@ -1,6 +1,6 @@
 """How good a network is in mid-training, by the same functions that ``eval.recall`` uses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,13 @@ from eval.evaluation import evaluate
 from eval.images import open_image
 
 
-def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ranks: Ranks = ALONE) -> dict[str, float]:
+def validate(
+    network: Network,
+    photos: Catalog,
+    preprocessing: Preprocessing,
+    ranks: Ranks = ALONE,
+    embedded: Callable[[Network, Catalog, Sequence[int], Preprocessing], Tensor] | None = None,
+) -> dict[str, float]:
     """The means of the retrieval metrics over ``photos``, each searched for among the others.
 
     Args:
@@ -27,6 +33,7 @@ def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ra
         photos: all readable; none, or none with another one of its class, give no metrics.
         preprocessing: how a photo becomes the network's input.
         ranks: who share the embedding; the first one searches.
+        embedded: what makes vectors of some rows; ``embed`` by default.
 
     Returns:
         ``queries`` and ``left_out``, the photos that were measured and those without another one of their class; and
@@ -34,7 +41,8 @@ def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ra
     """
     if len(set(photos.labels)) == len(photos):
         return {}
-    vectors = ranks.gather(embed(network, photos, ranks.share(range(len(photos))), preprocessing), len(photos))
+    own = (embedded or embed)(network, photos, ranks.share(range(len(photos))), preprocessing)
+    vectors = ranks.gather(own, len(photos))
 
     def search() -> dict[str, float]:
         table = pa.table({"id": list(map(str, range(len(photos)))), "label": photos.labels, "path": photos.paths})
@@ -48,11 +56,17 @@ def validate(network: Network, photos: Catalog, preprocessing: Preprocessing, ra
 def embed(network: Network, photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> Tensor:
     """Vectors float32 [N, D] of some photos, in evaluation mode on the network's own device."""
     network.eval()
+    batches = prepared(photos, rows, preprocessing)
+    none = torch.empty(0, network.dimension, device=network.mean.device)  # a rank's share of very few photos
+    return torch.cat([none, *(network(batch.to(network.mean.device)).vector.float() for batch in batches)])
+
+
+def prepared(photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> Iterator[Tensor]:
+    """Yield some photos as evaluation sees them, in batches uint8 [B, S, S, 3]."""
 
     def prepare(row: int) -> np.ndarray:
         return preprocessing(open_image(photos.file(row), photos.box(row), preprocessing.enough))
 
     pixels = prefetched(prepare, rows, threads=available_cores(), ahead=2 * BATCH)
-    batches = (torch.from_numpy(np.stack(batch)).to(network.mean.device) for batch in batched(pixels, BATCH))
-    none = torch.empty(0, network.dimension, device=network.mean.device)  # a rank's share of very few photos
-    return torch.cat([none, *(network(batch).vector.float() for batch in batches)])
+    for batch in batched(pixels, BATCH):
+        yield torch.from_numpy(np.stack(batch))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embedder.data.photos import EpochBatches, Key, TrainingPhotos
+from embedder.data.photos import Key, TrainingPhotos
 from embedder.prefetch import batched
 from eval.cores import available_cores
 from eval.stages import waiting
@@ -23,7 +23,9 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Views uint8 ``[B, S, S, 3]``, class codes ``[B]`` and rows ``[B]``."""
 
 
-def make_loader(photos: TrainingPhotos, batches: EpochBatches, workers: int = 0, ahead: int = 0) -> Iterator[Batch]:
+def make_loader(
+    photos: TrainingPhotos, batches: Iterable[list[Key]], workers: int = 0, ahead: int = 0
+) -> Iterator[Batch]:
     """Yield batches of views.
 
     Threads are enough: Pillow lets go of Python's lock. On a CPU a batch is made when it is asked for (``ahead`` 0), by

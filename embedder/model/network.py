@@ -1,5 +1,6 @@
 """The network: backbone, attention, pooling and head, from a photo's bytes to a vector of unit length."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -83,8 +84,11 @@ class Network(nn.Module):
         """Map photos to vectors.
 
         Args:
-            images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format.
+            images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format. Or, in
+                training, photos that ``pooled`` has seen before: their features [B, C].
         """
+        if images.ndim == 2:
+            return Output(_unit_length(self.head(images)), images[:, :, None, None])
         photos = self._normalised(images)
         output = self._embed(photos)
         if self.training or (not self.mirror and self.look == "none"):
@@ -100,6 +104,16 @@ class Network(nn.Module):
         if self.look == "second":
             vectors.append(self._embed(closer).vector)
         return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)))
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """The pooled features [B, C] of photos, uint8 [B, H, W, 3]: what the head is given."""
+        features: Tensor = self.pooling(self.attention(self.backbone(self._normalised(images))))
+        return features
+
+    def of_pooled(self, views: Sequence[Tensor]) -> Tensor:
+        """The vectors [B, D] of photos, given the pooled features of each of their views."""
+        vectors = [_unit_length(self.head(view)) for view in views]
+        return vectors[0] if len(vectors) == 1 else _unit_length(torch.stack(vectors).sum(0))
 
     def seen(self, images: Tensor) -> Output:
         """What there is of whole photos, uint8 [B, H, W, 3], whatever the views are."""

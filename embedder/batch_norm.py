@@ -1,0 +1,30 @@
+"""Batch norm that learns, in training: its statistics are those of the whole batch, of all processes."""
+
+from timm.layers import convert_sync_batchnorm
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from embedder.model.network import Network
+from embedder.ranks import Ranks
+from eval.errors import InputError
+
+
+def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
+    """Have batch norm that is trained take the statistics of the whole batch.
+
+    Raises:
+        InputError: they cannot be had: in chunks, or on a CPU with several ranks.
+    """
+    network.train()
+    if not any(isinstance(module, _BatchNorm) and module.training for module in network.modules()):
+        return
+    freeze = "freeze it (--model.freeze_batch_norm true, and no --model.norm batch)"
+    if chunk_size:
+        raise InputError(f"train.chunk_size is {chunk_size}, but batch norm needs the whole batch at once; {freeze}")
+    if ranks.count > 1 and ranks.device == "cpu":
+        raise InputError(f"batch norm cannot be synchronised between processes on a CPU; {freeze}")
+    if ranks.count == 1:
+        return
+    for parent in [*network.modules()]:
+        for name, module in parent.named_children():
+            if isinstance(module, _BatchNorm) and module.training:  # those of frozen stages stay
+                setattr(parent, name, convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]

@@ -1,0 +1,119 @@
+"""Photos seen once by a frozen backbone: what is behind it is trained on their pooled features, in seconds.
+
+A linear probe, in the words of Alain and Bengio, "Understanding intermediate layers using linear classifier probes"
+(2016).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from embedder.config import Config
+from embedder.data.catalog import Catalog
+from embedder.data.loading import Batch, make_loader
+from embedder.data.photos import EpochBatches, Key, TrainingPhotos
+from embedder.model.network import Network
+from embedder.preprocess import Preprocessing
+from embedder.ranks import Ranks
+from embedder.runtime import BATCH
+from embedder.training_data import TrainingData
+from embedder.validation import prepared
+from eval.errors import InputError
+
+
+class PooledPhotos:
+    """Pooled features of random views of the training photos, and of the photos held out as they are.
+
+    Attributes:
+        views: [V, N, C]; epoch e and view v of a photo have number e + v modulo V.
+        codes: [N], the class of each photo.
+        held_out: [n, C] for each view of evaluation, of this rank's share.
+    """
+
+    def __init__(self, views: Tensor, codes: Tensor, held_out: Sequence[Tensor]) -> None:
+        self.views, self.codes, self.held_out = views, codes, held_out
+
+    def loader(self, batches: EpochBatches) -> Iterator[Batch]:
+        """Yield features [B, C], class codes [B] and rows [B], as ``make_loader`` yields views."""
+        for keys in batches:
+            numbers = torch.tensor([(epoch + view) % len(self.views) for epoch, _, view in keys])
+            rows = torch.tensor([row for _, row, _ in keys])
+            yield self.views[numbers, rows], self.codes[rows], rows
+
+    @torch.no_grad()
+    def embed(self, network: Network, *_: object) -> Tensor:
+        """Vectors float32 [n, D] of the photos held out, as ``embedder.validation.embed`` makes them."""
+        network.eval()
+        return network.of_pooled([view.to(network.mean.device) for view in self.held_out]).float()
+
+
+def pool_photos(
+    network: Network, data: TrainingData, config: Config, preprocessing: Preprocessing, ranks: Ranks
+) -> PooledPhotos:
+    """Put all photos through a backbone.
+
+    Args:
+        network: on its device; left in evaluation mode.
+        data: the photos.
+        config: the run's settings.
+        preprocessing: how photos are seen in evaluation.
+        ranks: who share the work.
+
+    Raises:
+        InputError: not everything before the head is frozen, or a setting needs the photos themselves.
+    """
+    _check(network, config)
+    network.eval()
+    count, size = config.data.feature_views, len(data.photos)
+    keys: list[Key] = [(number, row, 0) for number in range(count) for row in range(size)]
+    own = _pooled(network, data.views, ranks.share(keys), config.data.workers, ranks.first)
+    views = ranks.gather(own, len(keys)).cpu().view(count, size, -1)
+    share = ranks.share(range(len(data.validation)))
+    held_out = _held_out(network, data.validation, share, preprocessing)
+    return PooledPhotos(views, torch.from_numpy(data.photos.codes), held_out)
+
+
+@torch.no_grad()
+def _pooled(network: Network, views: TrainingPhotos, keys: Sequence[Key], workers: int, speaks: bool) -> Tensor:
+    """The pooled features [K, C] of some views."""
+    batches = [[*keys[start : start + BATCH]] for start in range(0, len(keys), BATCH)]
+    found = []
+    with tqdm(total=len(keys), desc="pooling views", unit="view", dynamic_ncols=True, disable=not speaks) as bar:
+        for images, _, _ in make_loader(views, batches, workers):
+            found.append(network.pooled(images.to(network.mean.device)))
+            bar.update(len(images))
+    none = torch.empty(0, network.backbone.channels, device=network.mean.device)
+    return torch.cat([none, *found])
+
+
+@torch.no_grad()
+def _held_out(network: Network, photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> list[Tensor]:
+    """The pooled features [n, C] of some photos, and those of their mirror images where vectors are made of both."""
+    found: list[list[Tensor]] = [[], []] if network.mirror else [[]]
+    for batch in prepared(photos, rows, preprocessing):
+        for kept, view in zip(found, (batch, batch.flip(2)), strict=False):
+            kept.append(network.pooled(view.to(network.mean.device)).cpu())
+    return [torch.cat([torch.empty(0, network.backbone.channels), *kept]) for kept in found]
+
+
+def _check(network: Network, config: Config) -> None:
+    """Refuse what would need the photos themselves in every step."""
+    model, augment, mix = config.model, config.augment, config.mix
+    trained = {
+        f"model.frozen_stages is {model.frozen_stages}; set it to all": network.backbone,
+        f"model.attention {model.attention} is trained; set it to none": network.attention,
+        f"model.pooling {model.pooling} is trained; take another": network.pooling,
+        f"model.parts is {model.parts}; set it to 0": network.parts,
+    }
+    faults = [fault for fault, part in trained.items() if part and any(own.requires_grad for own in part.parameters())]
+    needs = {
+        f"mix.photos is {mix.photos}; set it to none": mix.photos != "none",
+        f"model.look is {model.look}; set it to none": model.look != "none",
+        "augment.attended_crop or attended_drop is set; set both to 0": augment.attended_crop + augment.attended_drop
+        > 0,
+    }
+    faults += [fault for fault, needed in needs.items() if needed]
+    if faults:
+        raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {faults[0]}")

@@ -1,0 +1,127 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from embedder import checkpoint
+from embedder.config import AugmentSettings, Config, LossSettings
+from embedder.data.photos import EpochBatches
+from embedder.pooled import PooledPhotos
+from embedder.train import fit
+from embedder.trainer import Trainer
+from eval.errors import InputError
+
+STILL = AugmentSettings(
+    crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
+)
+"""All views of a photo are the same."""
+
+
+@pytest.fixture
+def probe(config: Config) -> Config:
+    """A head behind a frozen backbone."""
+    model = replace(config.model, frozen_stages="all", head="mlp", dropout=0.0)
+    return replace(config, augment=STILL, model=model, data=replace(config.data, feature_views=1))
+
+
+def without(probe: Config) -> Config:
+    return replace(probe, data=replace(probe.data, feature_views=0))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run / "last.ckpt")["network"]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_head_learns_what_it_would_have_learned_from_the_photos(
+    probe: Config, tmp_path: Path, mirror: bool
+) -> None:
+    """In float64, as AdamW makes much of the rounding of small gradients."""
+    precise = replace(probe.train, precision="64")
+    probe = replace(probe, model=replace(probe.model, mirror=mirror), train=precise)
+    once, always = fit(probe, tmp_path / "once"), fit(without(probe), tmp_path / "always")
+    for name, value in weights(always).items():
+        torch.testing.assert_close(weights(once)[name], value, atol=1e-7, rtol=1e-6)
+    logs = [[*csv.DictReader((run / "log.csv").open())] for run in (once, always)]
+    for one, other in zip(*logs, strict=True):
+        assert float(one["map@r"]) == pytest.approx(float(other["map@r"]), abs=1e-6)
+
+
+def test_views_are_those_of_the_first_epochs_in_turn(probe: Config, tmp_path: Path) -> None:
+    lively = replace(probe, augment=AugmentSettings(), data=replace(probe.data, feature_views=3))
+    run = Trainer(lively, tmp_path)
+    assert run.pooled is not None
+    assert run.pooled.views.shape == (3, len(run.data.photos), run.network.backbone.channels)
+    for number, row in ((0, 4), (2, 7)):
+        view = torch.from_numpy(run.data.views.view((number, row, 0)))[None]
+        torch.testing.assert_close(run.pooled.views[number, row], run.network.pooled(view)[0], atol=1e-5, rtol=1e-4)
+    batches = EpochBatches(run.sampler, 3 * run.sampler.steps, 3 * run.sampler.steps + 2)
+    for keys, (features, codes, rows) in zip(batches, run.pooled.loader(batches), strict=True):
+        for place, (epoch, row, view) in enumerate(keys):
+            assert torch.equal(features[place], run.pooled.views[(epoch + view) % 3, row])
+            assert (codes[place], rows[place]) == (run.data.photos.codes[row], row)
+
+
+def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
+    views = torch.arange(6.0).view(3, 2, 1)
+    batches: Any = [[(5, 1, 0), (5, 1, 1), (6, 0, 2)]]
+    ((features, _, _),) = PooledPhotos(views, torch.zeros(2), []).loader(batches)
+    assert features.flatten().tolist() == [views[2, 1, 0], views[0, 1, 0], views[2, 0, 0]]
+
+
+def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lively = replace(probe, augment=AugmentSettings(), data=replace(probe.data, feature_views=2))
+    whole, step = fit(lively, tmp_path / "whole"), Trainer._step
+
+    def dying(self: Trainer, *batch: torch.Tensor) -> None:
+        if self.step == 5:
+            raise MemoryError
+        step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Trainer, "_step", dying)
+        fit(replace(lively, train=replace(lively.train, checkpoint_minutes=0.0)), tmp_path / "stopped")
+    fit(lively, tmp_path / "stopped")
+    assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(tmp_path / "stopped").items())
+
+
+def test_photos_are_opened_before_training_and_not_in_it(
+    probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Trainer(probe, tmp_path)
+
+    def opened(*_: object) -> np.ndarray:
+        raise AssertionError
+
+    monkeypatch.setattr("embedder.data.photos.TrainingPhotos.view", opened)
+    monkeypatch.setattr("embedder.validation.open_image", opened)
+    monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
+    run.train()
+    assert run.step == run.steps
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "message"),
+    [
+        ({"frozen_stages": 1}, {}, r"model\.frozen_stages is 1; set it to all"),
+        ({"attention": "se"}, {}, r"model\.attention se is trained; set it to none"),
+        ({"pooling": "gem"}, {}, r"model\.pooling gem is trained; take another"),
+        ({"parts": 2}, {"size": 64}, r"model\.parts is 2; set it to 0"),
+        ({"look": "first"}, {}, r"model\.look is first; set it to none"),
+        ({}, {"photos": "mixup"}, r"mix\.photos is mixup; set it to none"),
+        ({}, {"attended_drop": 0.5}, r"augment\.attended_crop or attended_drop is set; set both to 0"),
+    ],
+)
+def test_what_needs_the_photos_themselves(
+    probe: Config, tmp_path: Path, model: dict[str, Any], others: dict[str, Any], message: str
+) -> None:
+    wrong = replace(probe, model=replace(probe.model, **model), loss=LossSettings("arcface"))
+    for name in ("data", "mix", "augment"):
+        group = getattr(wrong, name)
+        wrong = replace(wrong, **{name: replace(group, **{key: others[key] for key in others if hasattr(group, key)})})
+    with pytest.raises(InputError, match=rf"data\.feature_views is 1, so photos are seen once, but {message}"):
+        Trainer(wrong, tmp_path)
