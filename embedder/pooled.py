@@ -55,7 +55,7 @@ def pool_photos(
     """Put all photos through a backbone.
 
     Args:
-        network: on its device; left in evaluation mode.
+        network: on its device.
         data: the photos.
         config: the run's settings.
         preprocessing: how photos are seen in evaluation.
@@ -65,7 +65,6 @@ def pool_photos(
         InputError: not everything before the head is frozen, or a setting needs the photos themselves.
     """
     _check(network, config)
-    network.eval()
     count, size = config.data.feature_views, len(data.photos)
     keys: list[Key] = [(number, row, 0) for number in range(count) for row in range(size)]
     own = _pooled(network, data.views, ranks.share(keys), config.data.workers, ranks.first)

@@ -13,6 +13,7 @@ from embedder.data.photos import EpochBatches
 from embedder.pooled import PooledPhotos
 from embedder.train import fit
 from embedder.trainer import Trainer
+from embedder.validation import prepared
 from eval.errors import InputError
 
 STILL = AugmentSettings(
@@ -64,6 +65,16 @@ def test_views_are_those_of_the_first_epochs_in_turn(probe: Config, tmp_path: Pa
         for place, (epoch, row, view) in enumerate(keys):
             assert torch.equal(features[place], run.pooled.views[(epoch + view) % 3, row])
             assert (codes[place], rows[place]) == (run.data.photos.codes[row], row)
+
+
+def test_photos_held_out_are_pooled_with_their_mirror_images(probe: Config, tmp_path: Path) -> None:
+    run = Trainer(replace(probe, model=replace(probe.model, mirror=True)), tmp_path)
+    assert run.pooled is not None
+    (images,) = prepared(run.data.validation, range(5), run.preprocessing)
+    with torch.no_grad():
+        for found, view in zip(run.pooled.held_out, (images, images.flip(2)), strict=True):
+            torch.testing.assert_close(found[:5], run.network.pooled(view), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(run.pooled.embed(run.network)[:5], run.network.eval()(images).vector)
 
 
 def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
