@@ -32,6 +32,8 @@ class DataSettings:
         workers: threads that load photos; 0 for one a core. Any number gives the same weights.
         cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
             to decode them in every epoch.
+        keypoint_names: what a table's keypoints are, in their order, such as [beak, left eye, right eye, tail], where
+            augment is to make something of them; the known data sets name theirs.
     """
 
     name: str | None = None
@@ -45,6 +47,7 @@ class DataSettings:
     on_bad_image: OnBadImage = "skip"
     workers: int = 0
     cache: str | None = None
+    keypoint_names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -60,6 +63,14 @@ class AugmentSettings:
         saturation: greatest relative change of saturation.
         hue: greatest turn of the hue, as a share of the full circle (at most 0.5).
         erase: probability that a random rectangle is painted over.
+        rotate: greatest turn of the photo, in degrees either way.
+        shear: greatest slant, in degrees either way.
+        perspective: greatest shift of a corner inwards, as a share of half the side: the photo is seen aslant.
+        pose_crop: probability that the crop is put around a visible keypoint, instead of anywhere.
+        pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
+            to an angle between; none to leave it. Takes the place of rotate where both can be seen.
+        pose_facing: probability that the subject is made to look left. Takes the place of mirror.
+        pose_head: probability that the view is the head alone, one more photo of the same class.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)
@@ -70,6 +81,13 @@ class AugmentSettings:
     saturation: float = 0.2
     hue: float = 0.0
     erase: float = 0.0
+    rotate: float = 0.0
+    shear: float = 0.0
+    perspective: float = 0.0
+    pose_crop: float = 0.0
+    pose_axis: tuple[float, float] | None = None
+    pose_facing: float = 0.0
+    pose_head: float = 0.0
 
 
 @dataclass
