@@ -2,10 +2,10 @@
 
     python bench/pose.py FOLDER [--seeds 3] [--epochs 8] [--size 96]
 
-FOLDER gets the photos and the trainings. Birds are trained on in common poses (the drawn birds' own, level to upright),
-but for one photo in twelve, which shows a rare one: turned by 50 to 130 degrees either way, climbing or head down. Tested
-are species never trained on: references in common poses, and queries in rare and in common ones. The ways differ in
-nothing but augment; seeds and photos are the same.
+FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
+but one photo in twelve shows a rare one, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
+species never trained on: references in common poses, queries in rare and in common ones. The ways differ in nothing but
+augment; seeds and photos are the same.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     python bench/resampling.py PHOTOS [--size 128] [--count 60]
 
-A part of each photo, turned by any angle. Ways differ in how many pixels are left for each of the view's, across, before
-they are turned (``FINER`` of embedder/augment/geometry.py). Printed are the mean error of a pixel in grey levels, how much
-of the fine detail of the large view's is kept (1 is all of it, less is blurred, more is jagged), and the milliseconds.
+A part of each photo, turned by any angle. The ways differ in how many pixels are left for each of the view's, across,
+before they are turned (``FINER`` of embedder/augment/geometry.py). Printed are the mean error of a pixel in grey
+levels, how much of the fine detail there is (1 is that of the larger view; less is blurred, more is jagged), and
+milliseconds.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from embedder.augment.geometry import Frame, seen
 from embedder.data.catalog import read_catalog
 from eval.images import open_image
 
-WAYS = (1.0, 1.25, 1.5, 2.0, 100.0)
+WAYS = (1.0, 1.125, 1.25, 1.5, 2.0, 100.0)
 LARGER = 8
 
 
@@ -39,9 +40,8 @@ def main() -> None:
         frame = Frame(left, top, *sides, turn=turn)
         large = seen(image, frame, LARGER * options.size)
         cases.append((image, frame, grey(large.resize((options.size, options.size), Image.Resampling.BICUBIC))))
-    print(
-        f"{len(cases)} photos, {np.mean([image.width for image, _, _ in cases]):.0f} pixels wide; views of {options.size}\n"
-    )
+    width = np.mean([image.width for image, _, _ in cases])
+    print(f"{len(cases)} photos, {width:.0f} pixels wide; views of {options.size}\n")
     print("| pixels left | error | detail | ms |\n|---|---|---|---|")
     for finer in WAYS:
         geometry.FINER = finer

@@ -23,7 +23,7 @@ DISTORTIONS = 10
 BEYOND = (124, 116, 104)
 """What a view shows where it reaches beyond the photo: the mean colour of ImageNet."""
 
-FINER = 1.25
+FINER = 1.125
 """How many pixels are left for each of a view's, across, before they are turned: with fewer the view is blurred, with
 more it is jagged (``bench/resampling.py``)."""
 
@@ -119,7 +119,7 @@ def _transformed(image: Image.Image, matrix: Floats, size: int) -> Image.Image:
     Pillow's transform looks at 4 x 4 pixels whatever the scale is. So what the view shows is first brought to about the
     view's scale by a resize, which looks at all of them.
     """
-    back = np.linalg.inv(matrix)
+    back = np.linalg.inv(matrix).astype(np.float64)
     middle = moved(size / 2 + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), back)
     step = np.linalg.norm(middle[1:] - middle[0], axis=0)  # pixels of the image, across and down, for one of the view
     shown = moved(size * CORNERS, back)

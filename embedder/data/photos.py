@@ -103,7 +103,9 @@ class TrainingPhotos:
             LostPhoto: the photo cannot be read any more.
         """
         _, shape, subject = self._photo(key[1])
-        return subject and view_subject(subject, self._augment, self.size, self._generator(key), shape).points
+        if subject is None:
+            return None
+        return view_subject(subject, self._augment, self.size, self._generator(key), shape).points
 
     def _generator(self, key: Key) -> np.random.Generator:
         """The randomness of one view."""

@@ -85,18 +85,20 @@ def test_points_move_with_the_pixels(frame, size, monkeypatch):
 
 def test_a_turned_view_is_as_sharp_as_an_upright_one():
     """A hundredth of a degree makes no other picture, whatever the photo is reduced by."""
-    photo = Image.effect_noise((600, 400), 60).convert("RGB").resize((300, 200))
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    photo = Image.fromarray(noise)
     for size in (40, 128, 300):
         upright = np.asarray(seen(photo, Frame(20, 10, 200, 180), size)).astype(float)
         turned = np.asarray(seen(photo, Frame(20, 10, 200, 180, turn=0.01), size)).astype(float)
-        assert abs(upright - turned).mean() < 0.2 * upright.std()
-        assert turned.std() == pytest.approx(upright.std(), rel=0.15)
+        assert abs(upright - turned).mean() < 0.3 * upright.std()
+        assert turned.std() == pytest.approx(upright.std(), rel=0.12)
 
 
 def test_beyond_the_photo_there_is_one_colour(photo):
-    view = np.asarray(seen(photo, Frame(0, 0, 60, 60, turn=45), 64))
-    assert [*map(tuple, view[[0, 0, -1, -1], [0, -1, 0, -1]])] == [geometry.BEYOND] * 2 + [geometry.BEYOND] * 2
-    assert tuple(view[32, 32]) != geometry.BEYOND
+    square = photo.crop((0, 0, 60, 60))
+    view = np.asarray(seen(square, Frame(0, 0, 60, 60, turn=45), 64))
+    assert {*map(tuple, view[[0, 0, -1, -1], [0, -1, 0, -1]])} == {geometry.BEYOND}
+    assert geometry.BEYOND not in {*map(tuple, view[20:44, 20:44].reshape(-1, 3))}
 
 
 def test_distortions_are_no_greater_than_they_may_be():

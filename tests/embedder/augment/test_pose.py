@@ -89,7 +89,7 @@ def test_keypoints_move_with_the_pixels_of_a_view(change, monkeypatch):
     """Photos of one soft spot each, at a keypoint: its light is found where the keypoint has gone."""
     monkeypatch.setattr(geometry, "BEYOND", (0, 0, 0))
     settings = replace(STILL, crop_share=(0.5, 0.9), crop_aspect=(0.75, 4 / 3), **change)
-    bird, subject = drawn(2)
+    _, subject = drawn(2)
     across, down = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
     compared = 0
     for place in (0, 2, 11, 15):
@@ -121,7 +121,7 @@ def test_the_axis_is_turned_into_its_range(angle, facing):
 
 
 def test_angles_of_the_axis_are_spread_over_the_range():
-    bird, subject = drawn(3, pose=Pose(size=0.2))
+    _, subject = drawn(3, pose=Pose(size=0.2))
     settings = replace(STILL, pose_axis=(-10.0, 30.0), rotate=90.0)
     angles = [above(view_subject(subject, settings, 32, keyed_generator(key), (SIDE, SIDE))) for key in range(300)]
     assert -10 <= min(angles) < -8
