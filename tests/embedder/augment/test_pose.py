@@ -7,7 +7,7 @@ from PIL import Image
 
 from embedder.augment import geometry
 from embedder.augment.geometry import Frame, seen
-from embedder.augment.pose import DRAWS, HEAD, Subject, check_keypoints, mirror_order, posed, subjects
+from embedder.augment.pose import DRAWS, HEAD, NEEDS, Subject, check_keypoints, mirror_order, posed, subjects
 from embedder.augment.views import training_view, view_subject
 from embedder.config import AugmentSettings
 from embedder.data.catalog import TYPES, Catalog, label_column
@@ -264,3 +264,16 @@ def test_one_photo_with_what_is_needed_is_enough(tmp_path):
     catalog = catalog_of(tmp_path, [None, HIDDEN, SEEN], ("beak", "tail"))
     check_keypoints(AugmentSettings(pose_axis=(0.0, 10.0), pose_crop=0.5), catalog)
     check_keypoints(AugmentSettings(rotate=20.0), catalog_of(tmp_path, [None]))
+
+
+def test_most_real_birds_show_what_the_options_need(shared_data):
+    """The keypoints of CUB as they are published; its photos are not needed."""
+    parts = shared_data / "cub200_annotations" / "parts"
+    names = tuple(line.split(maxsplit=1)[1] for line in (parts / "parts.txt").read_text().splitlines())
+    assert names == CUB
+    points = np.loadtxt(parts / "part_locs.txt", max_rows=1500 * len(CUB))[:, 2:].reshape(-1, len(CUB), 3)
+    birds = [Subject(one, names) for one in points]
+    for has, least in zip((has for _, has in NEEDS.values()), (1.0, 0.8, 0.98, 0.99), strict=True):
+        assert np.mean([has(bird) for bird in birds]) >= least
+    heights = [bird.axis()[1] < 0 for bird in birds if bird.axis() is not None]
+    assert 0.8 < np.mean(heights) < 0.99  # most heads are above the tail
