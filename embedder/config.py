@@ -37,6 +37,8 @@ class DataSettings:
             is behind it trains in seconds; 0 to see new views in every epoch.
         cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
             to decode them in every epoch.
+        keypoint_names: what a table's keypoints are, in their order, such as [beak, left eye, right eye, tail], where
+            augment is to make something of them; the known data sets name theirs.
     """
 
     name: str | None = None
@@ -51,6 +53,7 @@ class DataSettings:
     workers: int = 0
     feature_views: int = 0
     cache: str | None = None
+    keypoint_names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -68,6 +71,14 @@ class AugmentSettings:
         erase: probability that a random rectangle is painted over.
         attended_crop: probability that a part that the network attends to is seen closer instead (costs a third more).
         attended_drop: probability that such a part is painted over instead.
+        rotate: greatest turn of the photo, in degrees either way.
+        shear: greatest slant, in degrees either way.
+        perspective: greatest shift of a corner inwards, as a share of half the side: the photo is seen aslant.
+        pose_crop: probability that the crop is put around a visible keypoint, instead of anywhere.
+        pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
+            to an angle between; none to leave it. Takes the place of rotate where both can be seen.
+        pose_facing: probability that the subject is made to look left. Takes the place of mirror.
+        pose_head: probability that the view is the head alone, one more photo of the same class.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)
@@ -80,6 +91,13 @@ class AugmentSettings:
     erase: float = 0.0
     attended_crop: float = 0.0
     attended_drop: float = 0.0
+    rotate: float = 0.0
+    shear: float = 0.0
+    perspective: float = 0.0
+    pose_crop: float = 0.0
+    pose_axis: tuple[float, float] | None = None
+    pose_facing: float = 0.0
+    pose_head: float = 0.0
 
 
 @dataclass

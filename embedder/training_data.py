@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from embedder.batches import report_left_out
@@ -92,6 +92,8 @@ def check_same_on_all(ranks: Ranks, photos: list[tuple[str, Box | None, str | No
 def _read(config: Config) -> tuple[Catalog, Split]:
     """The catalog that the settings name, and its parts."""
     catalog = read_source(config.data.name, config.data.root)
+    if config.data.keypoint_names:
+        catalog = replace(catalog, keypoint_names=tuple(config.data.keypoint_names))
     return catalog, split(catalog, config.data.protocol, config.data.validation, config.seed)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from eval.errors import InputError
@@ -77,6 +78,17 @@ def open_image(
         BadImage: the source is missing, not a photo, damaged, or has more than ``MAX_PIXELS`` pixels; or ``box`` lies
             outside of it.
     """
+    return open_scaled(source, box, enough)[0]
+
+
+def open_scaled(
+    source: Path | str | bytes | Image.Image, box: Box | None = None, enough: int | None = None
+) -> tuple[Image.Image, int]:
+    """Open a photo, and say how many of its pixels across have become one; see ``open_image``.
+
+    Raises:
+        BadImage: as for ``open_image``.
+    """
     if isinstance(source, str | Path):
         path = Path(source)
         return _decode(read_file(path), path, box, enough)
@@ -90,7 +102,13 @@ def open_photo(file: Path, box: Box | None = None, enough: int | None = None) ->
         BadImage: as for ``open_image``.
     """
     content = read_file(file)
-    return photo_id(content, box), _decode(content, file, box, enough)
+    return photo_id(content, box), _decode(content, file, box, enough)[0]
+
+
+def in_cut(points: NDArray[np.float64], box: Box | None, scale: int) -> NDArray[np.float64]:
+    """Where points of a photo [..., 2] lie in what ``open_scaled`` has made of it or of its box."""
+    corner = (0.0, 0.0) if box is None else np.floor(np.maximum(box[:2], 0) / scale)
+    return points / scale - corner
 
 
 def read_file(path: Path) -> bytes:
@@ -148,8 +166,8 @@ def picture_hash(image: Image.Image) -> int:
 
 def _decode(
     source: bytes | Image.Image, path: Path | None, box: Box | None = None, enough: int | None = None
-) -> Image.Image:
-    """The photo, or the part of it in a box, as a new upright RGB image without metadata."""
+) -> tuple[Image.Image, int]:
+    """The photo, or the part of it in a box, as a new upright RGB image without metadata, and its scale."""
     try:
         with stage("decode"):
             image = source if isinstance(source, Image.Image) else Image.open(io.BytesIO(source), formats=_formats())
@@ -161,7 +179,7 @@ def _decode(
     except Exception as error:  # the decoders raise nearly every kind of exception for damaged files
         raise BadImage(path, _reason(error, source)) from None
     image.info = {}
-    return image if box is None else _cut(image, box, scale, path)
+    return (image if box is None else _cut(image, box, scale, path)), scale
 
 
 def _shrink(image: Image.Image, box: Box | None, enough: int) -> int:

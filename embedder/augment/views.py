@@ -5,12 +5,33 @@ import math
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from embedder.augment.geometry import DISTORTIONS, Frame, distorted, seen
+from embedder.augment.pose import DRAWS, Subject, posed
 from embedder.config import AugmentSettings
+from embedder.randomness import keyed_generator
 from eval.errors import InputError
 
 ERASED_SHARE = (0.02, 0.4)
 ERASED_ASPECT = (0.3, 1 / 0.3)
 """Area and shape of an erased rectangle (Zhong et al. 2020, "Random Erasing Data Augmentation", section 4.2)."""
+
+MOST = {
+    "mirror": 1.0,
+    "erase": 1.0,
+    "attended_crop": 1.0,
+    "attended_drop": 1.0,
+    "hue": 0.5,
+    "brightness": math.inf,
+    "contrast": math.inf,
+    "saturation": math.inf,
+    "rotate": 180.0,
+    "shear": 60.0,
+    "perspective": 0.6,
+    "pose_crop": 1.0,
+    "pose_facing": 1.0,
+    "pose_head": 1.0,
+}
+"""Greatest value of what is 0 at least. From two thirds of perspective on, what is shown may cross itself."""
 
 
 def training_view(
@@ -19,8 +40,9 @@ def training_view(
     size: int,
     generator: np.random.Generator,
     shape: tuple[int, int] | None = None,
+    subject: Subject | None = None,
 ) -> np.ndarray:
-    """A random crop of a photo, perhaps mirrored, its colours changed, perhaps with a rectangle painted over.
+    """A random part of a photo, perhaps turned or mirrored, its colours changed, perhaps with a rectangle painted over.
 
     Every draw is made whatever the settings are, so that changing one thing leaves the others as they were.
 
@@ -30,25 +52,26 @@ def training_view(
         size: side of the view in pixels.
         generator: where all randomness comes from.
         shape: width and height that the photo had before it was squashed to what it is.
+        subject: the photo's keypoints, in pixels of that shape.
 
     Returns:
         The view: uint8 [size, size, 3].
     """
-    crop, mirror, colour, order, erase = np.split(generator.random(18), [4, 5, 9, 13])
-    shape = shape or image.size
-    left, top, width, height = _rectangle(crop, settings.crop_share, settings.crop_aspect, shape)
-    across, down = image.width / shape[0], image.height / shape[1]
-    right, bottom = min(across * (left + width), image.width), min(down * (top + height), image.height)
-    box = (across * left, down * top, right, bottom)
-    view = image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
-    if mirror[0] < settings.mirror:
-        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    place, colour, order, erase = np.split(generator.random(18), [5, 9, 13])
+    view = seen(image, _frame(settings, place, shape or image.size, subject), size, shape)
     pixels = np.array(_recoloured(view, settings, 2 * colour - 1, order))
     if erase[0] < settings.erase:
         left, top, width, height = map(int, _rectangle(erase[1:], ERASED_SHARE, ERASED_ASPECT, view.size))
         noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
         pixels[top : top + height, left : left + width] = noise
     return pixels
+
+
+def view_subject(
+    subject: Subject, settings: AugmentSettings, size: int, generator: np.random.Generator, shape: tuple[int, int]
+) -> Subject:
+    """Where the keypoints of a photo lie in the view that ``training_view`` makes of it."""
+    return subject.moved(_frame(settings, generator.random(18)[:5], shape, subject), size)
 
 
 def check_settings(settings: AugmentSettings) -> None:
@@ -63,23 +86,37 @@ def check_settings(settings: AugmentSettings) -> None:
             raise InputError(
                 f"augment.{name} is {low}, {high}; it must be a least and a greatest value above 0, at most {most}"
             )
-    for name, most in (
-        ("mirror", 1.0),
-        ("erase", 1.0),
-        ("attended_crop", 1.0),
-        ("attended_drop", 1.0),
-        ("hue", 0.5),
-        ("brightness", math.inf),
-        ("contrast", math.inf),
-        ("saturation", math.inf),
-    ):
+    for name, most in MOST.items():
         if not 0 <= getattr(settings, name) <= most:
             raise InputError(f"augment.{name} is {getattr(settings, name)}; it must lie between 0 and {most}")
+    if settings.pose_axis and not -180 <= settings.pose_axis[0] <= settings.pose_axis[1] <= 180:
+        low, high = settings.pose_axis
+        raise InputError(
+            f"augment.pose_axis is {low}, {high}; it must be a least and a greatest angle from -180 to 180"
+        )
     if settings.attended_crop + settings.attended_drop > 1:
         raise InputError(
             f"augment.attended_crop and attended_drop are {settings.attended_crop} and {settings.attended_drop}; a "
             "photo is one or the other, so together they must be at most 1"
         )
+
+
+def _frame(settings: AugmentSettings, draws: np.ndarray, shape: tuple[int, int], subject: Subject | None) -> Frame:
+    """What of a photo a view shows.
+
+    What came after the crops draws from a generator of its own: crops are the same without it as they were before.
+
+    Args:
+        settings: what may happen.
+        draws: uniform numbers in [0, 1): those of the rectangle, mirroring.
+        shape: width and height of the photo.
+        subject: its keypoints, in pixels of that shape.
+    """
+    rectangle = _rectangle(draws[:4], settings.crop_share, settings.crop_aspect, shape)
+    frame = Frame(*rectangle, mirrored=bool(draws[4] < settings.mirror))
+    more = keyed_generator("geometry", float(draws[0]).hex()).random(DISTORTIONS + DRAWS)
+    frame = distorted(frame, settings, more[:DISTORTIONS])
+    return posed(frame, settings, more[DISTORTIONS:], subject, shape) if subject else frame
 
 
 def _rectangle(

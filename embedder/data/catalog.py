@@ -91,6 +91,7 @@ class Catalog:
         class_split: the classes of the zero-shot protocol, where the data set has one.
         cut_out: whether the photos have been cut to their subject by whoever made the data set.
         no_split: where such classes are published but not here, what is missing; no others are then taken instead.
+        keypoint_names: what the points of ``keypoints`` are, in their order; empty where that is not known.
 
     Raises:
         InputError: a column is missing or of another type, a split is neither ``train`` nor ``test``, a box has no
@@ -103,6 +104,7 @@ class Catalog:
     class_split: ClassSplit | None = None
     cut_out: bool = False
     no_split: str = ""
+    keypoint_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", self.root.absolute())

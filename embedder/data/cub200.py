@@ -35,7 +35,7 @@ def read(root: Path) -> Catalog:
 
     Closed-set: the official 5,994 training and 5,794 test photos of all species. Zero-shot: species 1-70 for training,
     71-100 for validation, 101-200 for the test, whole photos (Oh Song et al. 2016, section 6). The keypoints are those
-    of ``parts/parts.txt``, from 1 for the back to 15 for the throat.
+    of ``parts/parts.txt``, from the back to the throat.
 
     Raises:
         InputError: a list or a photo is missing, the lists do not fit together, or the counts are not the published
@@ -60,7 +60,8 @@ def read(root: Path) -> Catalog:
         "keypoints": pa.array(_keypoints(root / LISTS[6], len(photos)), TYPES["keypoints"]),
     }
     protocol = ClassSplit(tuple(species[:70]), tuple(species[70:100]), tuple(species[100:]))
-    catalog = Catalog(pa.table(columns), root, "cub200", protocol)
+    parts = tuple(numbered(root / LISTS[5]))
+    catalog = Catalog(pa.table(columns), root, "cub200", protocol, keypoint_names=parts)
     check_counts(catalog, PUBLISHED)
     return catalog
 

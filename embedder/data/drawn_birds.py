@@ -16,7 +16,7 @@ from pyarrow import feather
 from tqdm import tqdm
 
 from embedder.data.catalog import TYPES, Catalog, ClassSplit, label_column
-from embedder.data.drawing.bird import DrawnBird, draw_bird
+from embedder.data.drawing.bird import KEYPOINT_NAMES, DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATION
 from embedder.data.drawing.plate import plate as draw_plate
 from embedder.data.layout import cache_folder
@@ -46,7 +46,8 @@ def read(root: Path | None = None) -> Catalog:
         draw_photos(folder, tuple(SPECIES), PHOTOS_PER_SPECIES, SIDE)
     table = feather.read_table(folder / TABLE)
     whole = set(table["label"].unique().to_pylist()) == set(SPECIES)
-    return Catalog(table, folder, "drawn_birds", ClassSplit(TRAINING, VALIDATION, TEST) if whole else None)
+    classes = ClassSplit(TRAINING, VALIDATION, TEST) if whole else None
+    return Catalog(table, folder, "drawn_birds", classes, keypoint_names=KEYPOINT_NAMES)
 
 
 def draw_photos(

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from embedder.data.catalog import TYPES, Catalog, label_column
 from embedder.data.layout import Counts, check_counts, check_layout, check_listed
-from embedder.data.lists import corners, keyed, lines, meant, meant_of
+from embedder.data.lists import corners, keyed, lines, meant, meant_of, numbered
 from eval.errors import InputError
 
 PUBLISHED = Counts(photos=48_562, classes=555, training=23_929, test=24_633)
@@ -60,7 +60,10 @@ def read(root: Path) -> Catalog:
     }
     for depth, level in enumerate(LEVELS):
         columns[level] = pa.array([dict(enumerate(chains[kind])).get(depth) for kind in kinds], pa.string())
-    catalog = Catalog(pa.table(columns), root, "nabirds")
+    parts = root / "parts/parts.txt"  # nothing but what augments by pose needs it
+    catalog = Catalog(
+        pa.table(columns), root, "nabirds", keypoint_names=tuple(numbered(parts, 0)) if parts.is_file() else ()
+    )
     check_counts(catalog, PUBLISHED)
     return catalog
 

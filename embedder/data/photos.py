@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from embedder.augment.views import check_settings, training_view
+from embedder.augment.pose import Subject, check_keypoints, subjects
+from embedder.augment.views import check_settings, training_view, view_subject
 from embedder.config import AugmentSettings, Config
 from embedder.data.catalog import Catalog
 from embedder.data.sampler import ClassBalancedSampler
@@ -22,7 +23,7 @@ from embedder.ranks import ALONE, Ranks
 from eval.cores import available_cores
 from eval.errors import InputError
 from eval.files import at_home
-from eval.images import BadImage, OnBadImage, open_image, open_photo
+from eval.images import BadImage, OnBadImage, in_cut, open_photo, open_scaled
 
 Key = tuple[int, int, int]
 """Epoch, row and view: what a training photo is asked for by."""
@@ -71,11 +72,12 @@ class TrainingPhotos:
             squares: the photos, where they have been decoded already.
 
         Raises:
-            InputError: ``augment`` describes no view.
+            InputError: ``augment`` describes no view, or needs keypoints that are not there.
         """
         check_settings(augment)
+        check_keypoints(augment, catalog)
         self._files = [str(catalog.file(row)) for row in range(len(catalog))]
-        self._boxes, self._ids = catalog.boxes, ids
+        self._boxes, self._ids, self._subjects = catalog.boxes, ids, subjects(catalog)
         self.size, self.codes = size, catalog.codes
         self._augment, self._seed, self._squares = augment, seed, squares
         self._enough = round(MARGIN * square_side(size, augment.crop_share))
@@ -89,15 +91,46 @@ class TrainingPhotos:
         Raises:
             LostPhoto: the photo cannot be read any more.
         """
-        epoch, row, view = key
-        image, shape = self._squares[row] if self._squares else (self._decoded(row), None)
-        generator = keyed_generator("view", self._seed, epoch, self._ids[row], view)
-        return training_view(image, self._augment, self.size, generator, shape)
+        image, shape, subject = self._photo(key[1])
+        return training_view(image, self._augment, self.size, self._generator(key), shape, subject)
 
-    def _decoded(self, row: int) -> Image.Image:
-        """One photo from its file."""
+    def keypoints(self, key: Key) -> NDArray[np.float64] | None:
+        """Where the keypoints lie in one view: x, y in its pixels and whether they can be seen, ``[K, 3]``.
+
+        In a mirrored view left and right ones have changed places. None where the photo has no keypoints.
+
+        Raises:
+            LostPhoto: the photo cannot be read any more.
+        """
+        _, shape, subject = self._photo(key[1])
+        if subject is None:
+            return None
+        return view_subject(subject, self._augment, self.size, self._generator(key), shape).points
+
+    def _generator(self, key: Key) -> np.random.Generator:
+        """The randomness of one view."""
+        epoch, row, view = key
+        return keyed_generator("view", self._seed, epoch, self._ids[row], view)
+
+    def _photo(self, row: int) -> tuple[Image.Image, tuple[int, int], Subject | None]:
+        """One photo, the width and height that it had when it was decoded, and its keypoints in pixels of that."""
+        if self._squares:
+            (image, shape), scale = self._squares[row], self._squares.scale(row)
+        else:
+            image, scale = self._decoded(row)
+            shape = image.size
+        subject = self._subjects[row]
+        if subject is None:
+            return image, shape, None
+        places = in_cut(subject.points[:, :2], self._boxes[row], scale)
+        inside = ((places >= 0) & (places <= shape)).all(axis=1)
+        points = np.concatenate([places, (subject.points[:, 2] * inside)[:, None]], axis=1)
+        return image, shape, Subject(points, subject.names)
+
+    def _decoded(self, row: int) -> tuple[Image.Image, int]:
+        """One photo from its file, and how many of its pixels across have become one."""
         try:
-            return open_image(self._files[row], self._boxes[row], self._enough)
+            return open_scaled(self._files[row], self._boxes[row], self._enough)
         except BadImage as error:
             raise LostPhoto(f"{error}; it could be read when training began") from None
 
@@ -172,10 +205,11 @@ def load_training_photos(
         InputError: as for ``check_photos``, or ``augment`` describes no view.
     """
     data, augment, squares = config.data, config.augment, None
+    check_settings(augment)
+    check_keypoints(augment, catalog)
     if data.cache is None:
         photos, ids, left_out = check_photos(catalog, data.on_bad_image, ranks)
     else:
-        check_settings(augment)
         side = square_side(data.size, augment.crop_share)
         with tqdm(total=len(catalog), disable=not ranks.first, **BAR) as bar:
             squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update, ranks)

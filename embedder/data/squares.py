@@ -19,10 +19,10 @@ from embedder.preprocess import MARGIN
 from embedder.ranks import ALONE, Ranks
 from eval.cores import available_cores
 from eval.files import MANIFEST, alone, new_folder, read_json, write_json
-from eval.images import BadImage, open_image, read_id
+from eval.images import BadImage, open_scaled, read_id
 
 PIXELS, SIZES = "pixels.npy", "sizes.npy"
-FORMAT = 1
+FORMAT = 2
 """Of the folder, and of how photos become squares: others are made anew."""
 
 ROUND_TO = 8
@@ -40,7 +40,8 @@ class Squares:
     Attributes:
         folder: where they lie.
         rows: ``[N]``, which of its squares are the photos.
-        sizes: ``[N, 2]``, width and height that the photos had.
+        sizes: ``[N, 3]``, width and height that the photos had when they were decoded, and how many of their own pixels
+            across had become one then.
     """
 
     def __init__(self, folder: Path, rows: NDArray[np.int64], sizes: NDArray[np.int32]) -> None:
@@ -48,8 +49,12 @@ class Squares:
 
     def __getitem__(self, row: int) -> tuple[Image.Image, tuple[int, int]]:
         """The square of one photo, and the width and height that the photo had."""
-        width, height = self.sizes[row].tolist()
+        width, height, _ = self.sizes[row].tolist()
         return Image.fromarray(self._pixels[self.rows[row]]), (width, height)
+
+    def scale(self, row: int) -> int:
+        """How many of a photo's own pixels across are one of the width that it had."""
+        return int(self.sizes[row, 2])
 
     def select(self, kept: NDArray[np.bool_]) -> "Squares":
         """Some of the photos."""
@@ -106,7 +111,7 @@ def _decode(
     catalog: Catalog, names: list[str | BadImage], side: int, place: Path, cores: int, progress: Callable[[int], object]
 ) -> None:
     """Fill a folder with the squares of some photos."""
-    sizes = np.zeros((len(names), 2), np.int32)
+    sizes = np.zeros((len(names), 3), np.int32)
     left_out: dict[int, str] = {}
     with new_folder(place) as beside:
         pixels = np.lib.format.open_memmap(beside / PIXELS, "w+", np.uint8, (len(names), side, side, 3))
@@ -116,11 +121,11 @@ def _decode(
             try:
                 if isinstance(name := names[row], BadImage):
                     raise name
-                image = open_image(catalog.file(row), catalog.box(row), round(MARGIN * side))
+                image, scale = open_scaled(catalog.file(row), catalog.box(row), round(MARGIN * side))
             except BadImage as error:
                 left_out[row] = error.reason
                 return
-            sizes[row] = image.size
+            sizes[row] = *image.size, scale
             pixels[row] = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
         for _ in _in_threads(fill, range(len(names)), cores, progress):

@@ -56,6 +56,16 @@ def test_switching_one_thing_off_leaves_the_rest(photo):
         assert 0.6 * 32 * 32 <= untouched.sum() < 32 * 32
 
 
+@pytest.mark.parametrize("change", [{"rotate": 0.001}, {"shear": 0.001}, {"perspective": 0.0001}])
+def test_a_slight_turn_leaves_the_rest(photo, change):
+    """The same crop, mirror image, colours and noise; pixels that are resampled in two steps differ by rounding."""
+    settings = AugmentSettings(erase=0.5)
+    for key in range(20):
+        plain, turned = (view(photo, one, key).astype(int) for one in (settings, replace(settings, **change)))
+        assert abs(plain - turned)[1:-1, 1:-1].max() <= 5
+        assert np.median(abs(plain - turned)) <= 1
+
+
 def test_shares_and_aspects_of_crops():
     """Uniform shares of the area; aspects log-uniform where all fit, and always rectangles within the photo."""
     generator = np.random.default_rng(0)
@@ -152,6 +162,14 @@ def test_an_erased_rectangle_is_noise_of_the_right_size():
         ({"hue": 0.6}, "augment.hue is 0.6; it must lie between 0 and 0.5"),
         ({"brightness": -0.1}, "augment.brightness"),
         ({"erase": float("nan")}, "augment.erase"),
+        ({"rotate": -1.0}, "augment.rotate"),
+        ({"shear": 90.0}, "augment.shear is 90.0; it must lie between 0 and 60"),
+        ({"perspective": 0.7}, "augment.perspective is 0.7; it must lie between 0 and 0.6"),
+        ({"pose_head": 1.5}, "augment.pose_head"),
+        ({"pose_crop": -0.5}, "augment.pose_crop"),
+        ({"pose_facing": 2.0}, "augment.pose_facing"),
+        ({"pose_axis": (30.0, -10.0)}, "augment.pose_axis is 30.0, -10.0; it must be a least and a greatest angle"),
+        ({"pose_axis": (0.0, 200.0)}, "augment.pose_axis"),
     ],
 )
 def test_settings_that_describe_no_view(change, message):

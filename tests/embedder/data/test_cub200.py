@@ -44,6 +44,7 @@ def test_what_the_lists_say(root):
     assert catalog.table["split"].to_pylist() == ["train", "test", "test"] * 200
     assert catalog.table["subject_box"][7].as_py() == [7, 2, 17, 10]
     assert catalog.table["keypoints"][7].as_py() == [[7.5, part, part % 2] for part in range(1, PARTS + 1)]
+    assert catalog.keypoint_names == tuple(f"part {number}" for number in range(PARTS))
     assert catalog.boxes == [None] * 600  # whole photos
 
 

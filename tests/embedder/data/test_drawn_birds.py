@@ -37,6 +37,7 @@ def test_the_catalog(drawn):
     catalog = read(drawn)
     assert len(catalog) == 48 * 3
     assert catalog.table.column_names == ["path", "label", "split", "subject_box", "keypoints"]
+    assert catalog.keypoint_names == KEYPOINT_NAMES
     assert catalog.name == "drawn_birds"
     assert catalog.classes == list(SPECIES)
     assert np.bincount(catalog.codes).tolist() == [3] * 48

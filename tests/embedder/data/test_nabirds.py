@@ -44,6 +44,12 @@ def test_what_the_lists_say(root):
     assert catalog.table["split"].to_pylist() == ["train", "test"] * 555
     assert catalog.table["subject_box"][7].as_py() == [7, 2, 17, 22]
     assert catalog.table["keypoints"][7].as_py() == [[7, part + 1, part % 2] for part in range(PARTS)]
+    assert catalog.keypoint_names == ()
+
+
+def test_the_names_of_the_keypoints_where_they_are_listed(root):
+    write(root / "parts/parts.txt", [(part, f"left part {part}") for part in range(PARTS)])
+    assert read_catalog(f"nabirds:{root}").keypoint_names[:2] == ("left part 0", "left part 1")
 
 
 def test_the_hierarchy(root):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -6,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from embedder.config import AugmentSettings
+from embedder.config import AugmentSettings, Config, DataSettings
+from embedder.data import photos as module
 from embedder.data.catalog import TYPES, Catalog, label_column, read_catalog
 from embedder.data.loading import make_loader
-from embedder.data.photos import EpochBatches, LostPhoto, TrainingPhotos, check_photos
+from embedder.data.photos import EpochBatches, LostPhoto, TrainingPhotos, check_photos, load_training_photos
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.ranks import Ranks
 from eval.errors import InputError
@@ -84,6 +86,84 @@ def test_only_the_box_is_seen(tmp_path):
     content = (tmp_path / "a.png").read_bytes()
     box_bytes = np.array([20, 10, 50, 30], dtype="<f8").tobytes()
     assert ids == [hashlib.sha256(content + extra).hexdigest()[:32] for extra in (box_bytes, b"")]
+
+
+def spotted(folder, name, shape, place, box=None, **saved):
+    """A catalog of one photo with one soft white spot, which is its second keypoint; the first is not visible."""
+    across, down = np.meshgrid(np.arange(shape[0]) + 0.5, np.arange(shape[1]) + 0.5)
+    spread = min(shape) / 30
+    light = 255 * np.exp(-((across - place[0]) ** 2 + (down - place[1]) ** 2) / (2 * spread**2))
+    image = Image.fromarray(np.repeat(light[..., None], 3, axis=-1).round().astype(np.uint8))
+    if "exif" in saved:
+        image = image.transpose(Image.Transpose.ROTATE_90)  # stored on its side
+    image.save(folder / name, **saved)
+    columns = {
+        "path": [name],
+        "label": label_column(["wren"]),
+        "box": pa.array([box], TYPES["box"]),
+        "keypoints": pa.array([[[3.0, 4.0, 0.0], [*place, 1.0]]], TYPES["keypoints"]),
+    }
+    return Catalog(pa.table(columns), folder, "test", keypoint_names=("left eye", "right eye"))
+
+
+def lying():
+    """EXIF that says that a photo is stored on its side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(
+    ("name", "shape", "place", "box", "saved"),
+    [
+        ("a.png", (90, 60), (40, 22), None, {}),
+        ("a.png", (90, 60), (40, 22), (12.7, 5.2, 70.1, 50), {}),
+        ("a.png", (90, 60), (40, 22), (-9, -9, 70, 50), {}),
+        ("a.jpg", (60, 90), (31, 40), None, {"exif": lying(), "quality": 98}),
+        ("a.jpg", (960, 640), (500, 300), None, {"quality": 98}),
+        ("a.jpg", (960, 640), (500, 300), (101.5, 63, 901, 603), {"quality": 98}),
+        ("a.jpg", (640, 960), (300, 500), (63, 101.5, 603, 901), {"exif": lying(), "quality": 98}),
+    ],
+)
+def test_keypoints_are_where_the_pixels_are(tmp_path, cached, name, shape, place, box, saved):
+    """Cut out, upright, decoded at a reduced size, and from the cache of squares."""
+    catalog = spotted(tmp_path, name, shape, place, box, **saved)
+    settings = AugmentSettings((0.8, 1.0), rotate=10.0, brightness=0.0, contrast=0.0, saturation=0.0)
+    data = DataSettings(size=40, cache=str(tmp_path / "cache") if cached else None)
+    photos = load_training_photos(catalog, Config(data, settings))[3]
+    rows, columns = np.indices((40, 40)) + 0.5
+    compared = set()
+    for number in range(24):
+        light, points = photos.view((0, 0, number))[..., 0].astype(float), photos.keypoints((0, 0, number))
+        turned = points[0, 2] == 1  # the left eye is seen in a mirror, the right eye otherwise
+        assert points[:, 2].tolist() in ([0, 1], [1, 0])
+        expected = points[0 if turned else 1, :2]
+        light[light < 200 - 60] = 0  # what lies beyond the photo is grey
+        centre = np.array([(light * columns).sum(), (light * rows).sum()]) / light.sum()
+        if abs(expected - 20).max() < 16:
+            assert abs(centre - expected).max() < 0.5
+            compared.add(turned)
+    assert compared == {True, False}
+
+
+def test_what_is_cut_away_cannot_be_seen(tmp_path):
+    catalog = spotted(tmp_path, "a.png", (90, 60), (40, 22), (50, 5, 80, 50))
+    _, ids, _ = check_photos(catalog)
+    photos = TrainingPhotos(catalog, ids, STILL, 24, 0)
+    assert photos.keypoints((0, 0, 0))[:, 2].tolist() == [0, 0]
+    small = AugmentSettings(crop_share=(0.1, 0.2))
+    plain, posed = (TrainingPhotos(catalog, ids, one, 24, 0) for one in (small, replace(small, pose_crop=1.0)))
+    assert all(np.array_equal(plain.keypoints((0, 0, view)), posed.keypoints((0, 0, view))) for view in range(5))
+    with pytest.raises(InputError, match=r"augment\.pose_axis needs photos in which a head and a tail can be seen"):
+        TrainingPhotos(catalog, ids, AugmentSettings(pose_axis=(0.0, 20.0)), 24, 0)
+
+
+def test_photos_without_keypoints_are_refused_before_any_is_decoded(photo_folder, monkeypatch):
+    monkeypatch.setattr(module, "check_photos", lambda *_: pytest.fail("decoded"))
+    config = Config(augment=AugmentSettings(pose_head=0.2))
+    with pytest.raises(InputError, match=r"augment\.pose_head needs keypoints, and the photos in .* have none"):
+        load_training_photos(read_catalog(photo_folder), config)
 
 
 @pytest.mark.parametrize("ahead", [0, 3])

@@ -1,0 +1,148 @@
+"""Does pose help where test birds stand in poses that are rare in training? Drawn birds, ways against each other.
+
+    python bench/pose.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--ways base,axis,...] [--held-out]
+
+FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
+but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
+species never trained on: references in common poses, queries in rare and in common ones. The ways differ in nothing but
+augment; seeds and photos are the same. Of the species to train on, --held-out takes those for choices as the test.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedder import Embedder
+from embedder.batches import embed_whole
+from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
+from embedder.data.catalog import TYPES, read_catalog
+from embedder.data.drawing.bird import KEYPOINT_NAMES, draw_bird
+from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATION
+from embedder.data.drawing.pose import Pose, random_pose
+from embedder.data.drawn_birds import individual
+from embedder.train import fit
+from eval.evaluation import evaluate
+from eval.seeds import difference
+
+SIDE = 224
+RARE_ONE_IN = 12
+WAYS = {
+    "base": AugmentSettings(),
+    "axis": AugmentSettings(pose_axis=(-180.0, 180.0)),
+    "pose": AugmentSettings(pose_axis=(-180.0, 180.0), pose_crop=0.3, pose_facing=0.3, pose_head=0.1),
+    "rotate": AugmentSettings(rotate=180.0),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--held-out", action="store_true")
+    options = parser.parse_args()
+    ways = options.ways.split(",")
+    if options.held_out:
+        draw_all(options.folder, TRAINING, VALIDATION)
+    else:
+        draw_all(options.folder, (*TRAINING, *VALIDATION), TEST)
+    scores: dict[tuple[str, str], list[float]] = {}
+    for seed in range(options.seeds):
+        for way in ways:
+            run = fit(settings(options, way, seed), options.folder / f"{way}-{seed}")
+            found = measured(run, options.folder)
+            for test, value in found.items():
+                scores.setdefault((way, test), []).append(value)
+            print(f"seed {seed}, {way}: {found}", flush=True)
+    print("\n| augment | recall@1, rare poses | more than base | recall@1, common poses | more than base |")
+    print("|---|---|---|---|---|")
+    for way in ways:
+        cells = [cell for test in ("rare", "common") for cell in told(scores["base", test], scores[way, test])]
+        print(f"| {way} | {' | '.join(cells)} |")
+
+
+def draw_all(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
+    """The photos of the species trained on and of the others, with their tables."""
+    for name, species, count, first in (
+        ("train", trained, 32, 0),
+        ("references", tested, 16, 0),
+        ("rare", tested, 20, 100),
+        ("common", tested, 20, 200),
+    ):
+        if (folder / f"{name}.parquet").exists():
+            continue
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        paths, labels, boxes, keypoints = [], [], [], []
+        for label in species:
+            for number in range(count):
+                rare = name == "rare" or (name == "train" and number % RARE_ONE_IN == 0)
+                bird = individual(label, first + number)
+                drawn = draw_bird(SPECIES[label], bird, SIDE, pose=pose_of(np.random.default_rng([bird, 7]), rare))
+                paths.append(f"{name}/{label.replace(' ', '_')}-{number:02}.jpg")
+                labels.append(label)
+                boxes.append(square(drawn.box))
+                keypoints.append(drawn.keypoints.tolist())
+                drawn.image.save(folder / paths[-1], quality=92, subsampling=0)
+        columns = {"box": pa.array(boxes, TYPES["box"]), "keypoints": pa.array(keypoints, TYPES["keypoints"])}
+        pq.write_table(pa.table({"path": paths, "label": labels, **columns}), folder / f"{name}.parquet")
+
+
+def pose_of(random: np.random.Generator, rare: bool) -> Pose:
+    """How a bird stands: as the drawn birds do, in the middle and small enough to be turned; perhaps turned."""
+    pose = replace(random_pose(random), size=random.uniform(0.2, 0.27), x=0.5, y=0.5)
+    turn = random.uniform(50, 130) * random.choice([-1, 1])
+    return pose.rotated(float(turn)) if rare else pose
+
+
+def square(box: tuple[int, int, int, int]) -> list[float]:
+    """A square around a bird, with some room, that a turn of the bird does not make another shape of."""
+    left, top, right, bottom = box
+    half = 0.55 * max(right - left, bottom - top)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return [x - half, y - half, x + half, y + half]
+
+
+def settings(options: argparse.Namespace, way: str, seed: int) -> Config:
+    """One training's."""
+    return Config(
+        data=DataSettings(
+            root=str(options.folder / "train.parquet"),
+            protocol="closed-set",
+            validation="none",
+            size=options.size,
+            fit="squash",
+            keypoint_names=[*KEYPOINT_NAMES],
+        ),
+        augment=WAYS[way],
+        model=ModelSettings(head="none", frozen_stages=4),
+        train=TrainSettings(epochs=options.epochs, accelerator="cpu"),
+        seed=seed,
+    )
+
+
+def measured(run: Path, folder: Path) -> dict[str, float]:
+    """Recall@1 of the queries in rare and in common poses."""
+    embedder = Embedder.open(run)
+    sets = {name: embed_whole(embedder, read_catalog(folder / f"{name}.parquet"))[0] for name in
+            ("references", "rare", "common")}  # fmt: skip
+    return {name: evaluate(sets[name], sets["references"]).means()["recall@1"] for name in ("rare", "common")}
+
+
+def told(base: list[float], values: list[float]) -> tuple[str, str]:
+    """The mean over seeds; how much more than the base's, seed by seed, and the interval."""
+    if values is base or len(values) < 2:
+        return f"{np.mean(values):.3f}", ""
+    more = difference(base, values)
+    ahead = sum(value > other for value, other in zip(values, base, strict=True))
+    return f"{np.mean(values):.3f}", f"{more.mean:+.3f} ({more.low:+.3f} to {more.high:+.3f}; {ahead} of {len(values)})"
+
+
+if __name__ == "__main__":
+    main()

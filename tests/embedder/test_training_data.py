@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedder.config import AugmentSettings, Config, DataSettings
+from embedder.ranks import ALONE
+from embedder.training_data import load_training_data
+from eval.errors import InputError
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of two photos a class, with keypoints of which it does not say what they are."""
+    rows = ["path,label,keypoints"]
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,kind{number % 2},30 10 1  25 8 1  5 20 1")
+    (tmp_path / "photos.csv").write_text("\n".join(rows))
+    return tmp_path / "photos.csv"
+
+
+def config(table, names, **augment):
+    data = DataSettings(root=str(table), validation="none", size=16, keypoint_names=names)
+    return Config(data, AugmentSettings(**augment))
+
+
+def test_keypoints_of_a_table_have_the_names_that_the_settings_say(table):
+    data = load_training_data(config(table, ["beak", "left eye", "tail"], pose_head=1.0, pose_axis=(0.0, 20.0)), ALONE)
+    assert data.photos.keypoint_names == ("beak", "left eye", "tail")
+    assert data.views.view((0, 0, 0)).shape == (16, 16, 3)
+    assert data.views.keypoints((0, 0, 0))[:, 2].tolist() == [1, 1, 0]
+
+
+def test_without_names_or_with_too_few_it_is_said_before_the_first_step(table):
+    with pytest.raises(InputError, match=r"augment\.pose_head needs to know which keypoint is which"):
+        load_training_data(config(table, [], pose_head=1.0), ALONE)
+    with pytest.raises(InputError, match=r"0\.png has 3 keypoints, and 2 have names \(beak, tail\)"):
+        load_training_data(config(table, ["beak", "tail"]), ALONE)
