@@ -49,6 +49,8 @@ TECHNIQUES = {
     "SnapMix": "--mix.photos snapmix",
     "mixed vectors": "--mix.vectors",
     "erasing": "--augment.erase 0.25",
+    "turned views": "--augment.rotate 15",
+    "slanted views": "--augment.shear 10 --augment.perspective 0.2",
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",

@@ -11,12 +11,13 @@ from typing import Any
 
 from PIL import Image
 
+from embedder.data.catalog import has_area
 from embedder.data.folder import photos_below
 from eval.command import run
 from eval.contact_sheet import Row, Tile, contact_sheet
 from eval.errors import InputError, first_few
 from eval.files import replacing
-from eval.images import BadImage, open_image, thumbnail
+from eval.images import BadImage, Box, open_image, thumbnail
 from eval.rerank import METHODS, Method, Rerank, in_words
 from eval.stages import profiled, stage
 from index.answer import Answer, Neighbour
@@ -46,6 +47,7 @@ def main(
     rerank: Method = "none",
     json: bool = False,
     picture: Path | None = None,
+    box: tuple[float, float, float, float] | None = None,
     profile: bool = False,
 ) -> list[Answer | BadImage]:
     """Answer photos with the class of the nearest references, and show these.
@@ -62,6 +64,7 @@ def main(
             those that share their surroundings with the photo.
         json: print a list with one object a photo.
         picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
+        box: left, top, right, bottom of the subject in a single photo, in pixels, such as '[10,20,200,180]'.
         profile: print where the time went.
 
     Returns:
@@ -69,16 +72,23 @@ def main(
     """
     queries = list(_expanded(photos))
     _check(queries, k, picture)
+    _check_box(box, queries)
     with profiled(profile):
         subjects = [_readable(queries)] if together else [[photo] for photo in queries]
-        answers = _answered(index, subjects, k, METHODS[rerank], json, picture)
+        answers = _answered(index, subjects, k, METHODS[rerank], json, picture, box)
     if all(isinstance(result, BadImage) for result in answers):
         raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
     return answers
 
 
 def _answered(
-    index: Path, subjects: list[list[Path]], k: int, by: Rerank | None, json: bool, picture: Path | None
+    index: Path,
+    subjects: list[list[Path]],
+    k: int,
+    by: Rerank | None,
+    json: bool,
+    picture: Path | None,
+    box: Box | None,
 ) -> list[Answer | BadImage]:
     """Answer subjects, each of one photo or several, and print and draw what is wanted."""
     with stage("open the index"):
@@ -92,7 +102,7 @@ def _answered(
             print(f"{in_words(by)}; answers are by similarity")
     answers: list[Answer | BadImage] = []
     for subject in subjects:
-        result = opened.query_together(subject, k) if len(subject) > 1 else _answer(opened, subject[0], k)
+        result = opened.query_together(subject, k) if len(subject) > 1 else _answer(opened, subject[0], k, box)
         answers.append(result)
         if isinstance(result, BadImage):
             print(f"left out: {result}", file=sys.stderr)
@@ -103,7 +113,7 @@ def _answered(
         print(dumps([_to_json(subject[0], result) for subject, result in results], indent=2))
     if picture:
         with stage("draw"):
-            _draw(opened, results, picture)
+            _draw(opened, results, picture, box)
     return answers
 
 
@@ -121,6 +131,17 @@ def _check(queries: list[Path], k: int, picture: Path | None) -> None:
         raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
 
 
+def _check_box(box: Box | None, queries: list[Path]) -> None:
+    """Refuse a box that is none, or of which photo nobody knows."""
+    if box and len(queries) > 1:
+        raise InputError(f"box is of one photo, and {len(queries)} are given; ask them one by one")
+    if box and not has_area(box):
+        raise InputError(
+            f"box is {', '.join(f'{one:g}' for one in box)}; it must be left, top, right, bottom in pixels, with left < "
+            "right and top < bottom"
+        )
+
+
 def _expanded(photos: tuple[Path, ...]) -> Iterator[Path]:
     """The photos, with every folder replaced by the photos below it; an empty one stays, to be told."""
     for photo in photos:
@@ -128,12 +149,12 @@ def _expanded(photos: tuple[Path, ...]) -> Iterator[Path]:
         yield from [photo.joinpath(*parts) for parts in below] or [photo]
 
 
-def _answer(index: Index, photo: Path, k: int) -> Answer | BadImage:
+def _answer(index: Index, photo: Path, k: int, box: Box | None) -> Answer | BadImage:
     """The answer to a photo, or why there is none."""
     if photo.is_dir():
         return BadImage(photo, "holds no photos")
     try:
-        return index.query(photo, k)
+        return index.query(photo, k, box)
     except BadImage as error:
         return error
 
@@ -205,9 +226,9 @@ def _line(neighbour: Neighbour, width: int) -> str:
     return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {name}{remark}"
 
 
-def _draw(index: Index, results: list[tuple[list[Path], Answer | BadImage]], picture: Path) -> None:
+def _draw(index: Index, results: list[tuple[list[Path], Answer | BadImage]], picture: Path, box: Box | None) -> None:
     """Write the contact sheet; the references come from the index, so that their photos need not be there."""
-    rows = [_row(index, subject, result) for subject, result in results[:MOST_PHOTOS]]
+    rows = [_row(index, subject, result, box) for subject, result in results[:MOST_PHOTOS]]
     shown = max(1, *(len(row.tiles) for row in rows))
     sheet = contact_sheet(rows, columns=ceil(shown / ceil(shown / WIDEST)))
     name, side = PICTURES[picture.suffix.lower()]
@@ -227,7 +248,7 @@ def _picture(thumbnail: bytes) -> Image.Image:
     return Image.open(io.BytesIO(thumbnail)) if thumbnail else Image.new("RGB", (256, 192), (200, 200, 200))
 
 
-def _row(index: Index, photos: list[Path], result: Answer | BadImage) -> Row:
+def _row(index: Index, photos: list[Path], result: Answer | BadImage, box: Box | None) -> Row:
     """The first photo of a subject with its nearest references, those of the answer framed."""
     if isinstance(result, BadImage):
         return Row(result.reason, "no answer", photos[0].name, [])
@@ -243,7 +264,7 @@ def _row(index: Index, photos: list[Path], result: Answer | BadImage) -> Row:
         )
         for neighbour in result.neighbours[:MOST_REFERENCES]
     ]
-    small = Image.open(io.BytesIO(thumbnail(open_image(photos[0]))))
+    small = Image.open(io.BytesIO(thumbnail(open_image(photos[0], box))))
     remarks = [remark.removeprefix(f"{photos[0]}: ").partition(":")[0] for remark in result.quality]
     others = [f"one of {len(photos)} photos of it"] if len(photos) > 1 else remarks
     name = " · ".join(["/".join(photos[0].parts[-2:]), *others])

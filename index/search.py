@@ -17,7 +17,7 @@ from embedder.runtime import Embedder, Photo
 from eval.embeddings import EmbeddingSet, unit_vectors
 from eval.errors import InputError
 from eval.groups import group_codes
-from eval.images import open_image, open_photo, photo_id
+from eval.images import Box, open_image, open_photo, photo_id
 from eval.neighbours import Neighbours
 from eval.rows import taken
 from eval.stages import stage
@@ -135,7 +135,7 @@ class Index:
             )
         return embedder
 
-    def query(self, photo: Photo, k: int = 10) -> Answer:
+    def query(self, photo: Photo, k: int = 10, box: Box | None = None) -> Answer:
         """Answer one photo by the similarity-weighted vote of its nearest references.
 
         The ``VOTERS`` nearest vote, whatever ``k`` is.
@@ -147,12 +147,13 @@ class Index:
         Args:
             photo: a file, the bytes of one, or an image that is open already.
             k: neighbours to show; at most as many as there are references.
+            box: left, top, right, bottom of the subject in pixels of the upright photo; none for all of it.
 
         Raises:
-            BadImage: the photo cannot be read.
+            BadImage: the photo, or its box, cannot be read.
             InputError: ``k`` is below 1, or the index is empty.
         """
-        own_id, image = self._opened(photo)
+        own_id, image = self._opened(photo, box)
         (vector,) = self.embedder.embed([image])
         return replace(self.judge(vector, k, _name(photo), {own_id}), quality=self._quality(_name(photo), image))
 
@@ -252,12 +253,12 @@ class Index:
         """The rows of the references that some ids name."""
         return [row for rows in self.known(ids).values() for row in rows.values()]
 
-    def _opened(self, photo: Photo) -> tuple[str | None, Image.Image]:
+    def _opened(self, photo: Photo, box: Box | None = None) -> tuple[str | None, Image.Image]:
         """What names a photo, and how it looks; no name for an open image, whose file is not known."""
         enough = self.embedder.preprocessing.enough
         if isinstance(photo, str | Path):
-            return open_photo(Path(photo), enough=enough)
-        return photo_id(photo) if isinstance(photo, bytes) else None, open_image(photo, enough=enough)
+            return open_photo(Path(photo), box, enough)
+        return photo_id(photo, box) if isinstance(photo, bytes) else None, open_image(photo, box, enough)
 
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""

@@ -129,6 +129,7 @@ def test_a_recipe_trains_a_small_network_for_two_steps(file: Path, two_steps: Ca
 @pytest.mark.parametrize("lane", [lane for lane in LANES if "base" not in own(lane)], ids=stem)
 def test_a_lane_trains_its_own_network_for_two_steps(lane: Path, two_steps: Callable[..., Embedder]) -> None:
     model = config(lane).model
-    embedder = two_steps(CONFIGS / "cub200.yaml", lane)
+    size = "42" if "patch14" in model.backbone else "32"  # photos are whole patches
+    embedder = two_steps(CONFIGS / "cub200.yaml", lane, **{"data.size": size, "data.test_size": size})
     assert embedder.dimension == (1280 if model.head == "none" else model.dimension)
     assert embedder.summary["backbone"] == model.backbone

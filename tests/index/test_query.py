@@ -248,3 +248,35 @@ def test_a_picture_says_what_is_wrong_with_a_photo(built, photos, tmp_path, monk
 def test_how_many_are_shown_does_not_change_the_answer(built, photos):
     answers = [Index.open(built).query(photos / "class-1" / "05.png", k) for k in (1, 3, 20)]
     assert answers[0].candidates == answers[1].candidates == answers[2].candidates
+
+
+def test_a_box_says_where_the_subject_is(built, photos, tmp_path, capsys):
+    subject = Image.open(photos / "class-1" / "05.png")
+    scene = Image.new("RGB", (3 * subject.width, 2 * subject.height), "magenta")
+    left, top = 2 * subject.width, subject.height
+    scene.paste(subject, (left, top))
+    scene.save(tmp_path / "scene.png")
+    box = (left, top, left + subject.width, top + subject.height)
+    (whole,) = main(built, tmp_path / "scene.png", k=1)
+    (found,) = main(built, tmp_path / "scene.png", k=1, box=box, picture=tmp_path / "evidence.png")
+    assert found.neighbours[0].path == "class-1/05.png"
+    assert found.neighbours[0].similarity == pytest.approx(1, abs=1e-4)
+    assert whole.neighbours[0].similarity < 0.99
+    assert not found.neighbours[0].same_photo
+    first = Index.open(built).query((tmp_path / "scene.png").read_bytes(), box=box)
+    assert first.neighbours[0].similarity == pytest.approx(1, abs=1e-4)
+    drawn = np.asarray(Image.open(tmp_path / "evidence.png").convert("RGB")).reshape(-1, 3)
+    assert not (drawn == (255, 0, 255)).all(axis=1).any()
+
+
+@pytest.mark.parametrize(
+    ("box", "photo_count", "message"),
+    [
+        ((0, 0, 5, 5), 2, "box is of one photo, and 2 are given"),
+        ((5, 0, 5, 5), 1, "box is 5, 0, 5, 5; it must be left, top, right, bottom in pixels"),
+        ((500, 500, 600, 600), 1, "none of the photos could be answered"),
+    ],
+)
+def test_boxes_that_are_none(built, photos, box, photo_count, message):
+    with pytest.raises(InputError, match=message):
+        main(built, *[photos / "class-1" / f"0{number}.png" for number in (5, 9)][:photo_count], box=box)
