@@ -137,8 +137,8 @@ def _check_box(box: Box | None, queries: list[Path]) -> None:
         raise InputError(f"box is of one photo, and {len(queries)} are given; ask them one by one")
     if box and not has_area(box):
         raise InputError(
-            f"box is {', '.join(f'{one:g}' for one in box)}; it must be left, top, right, bottom in pixels, with left < "
-            "right and top < bottom"
+            f"box is {', '.join(f'{one:g}' for one in box)}; it must be left, top, right, bottom in pixels, with "
+            "left < right and top < bottom"
         )
 
 
