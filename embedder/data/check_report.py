@@ -42,7 +42,7 @@ td:first-child, th:first-child, td.text { text-align: left; }
 .photos { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start; }
 figure { margin: .4rem 0 0; width: 160px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 figure img { display: block; max-width: 160px; max-height: 160px; border-radius: 6px; }
-.sample img { height: 96px; border-radius: 6px; } ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
+.sample img { height: 96px; width: auto; border-radius: 6px; } ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 .none { display: grid; place-items: center; text-align: center; width: 160px;
   height: 90px; background: #e4e7ec; border-radius: 6px; }
 """
