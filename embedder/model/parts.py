@@ -34,7 +34,8 @@ class Parts(nn.Module):
 
     The authors classify by the gathered features alone. Here these go through a last layer that begins at zero, and are
     added to the head's vector: a pretrained network begins as it was. Each map is standardised over a photo's places,
-    not over a batch's photos, so that it attends to something in each photo, and the same in whatever company.
+    not over a batch's photos, so that it attends to something in each photo, and the same in whatever company. And maps
+    share out each place among themselves: otherwise all of them come to show the whole subject.
     """
 
     def __init__(self, channels: int, count: int, dimension: int) -> None:
@@ -56,7 +57,8 @@ class Parts(nn.Module):
                 "photos (data.size, data.test_size), or set it to 0"
             )
         precise = at_least_float32(features)
-        maps = self.standardise(self.attend(precise)).relu()
+        scores = self.standardise(self.attend(precise))
+        maps = scores.relu() * scores.softmax(1)
         gathered = torch.einsum("bmhw,bchw->bmc", maps, precise) / (maps.shape[2] * maps.shape[3])
         rooted = gathered.sign() * (gathered.abs() + _EPSILON).sqrt()
         return PartFeatures(maps, F.normalize(rooted.flatten(1)).view_as(rooted))
