@@ -41,16 +41,20 @@ def test_bilinear_attention_pooling_by_its_formula() -> None:
     parts.standardise.bias.data.normal_()
     found = parts(features)
     for photo in range(2):
-        rows = []
+        standardised = []
         for part in range(3):
             weight = parts.attend.weight[part, :, 0, 0]
             scores = [[float(weight @ features[photo, :, y, x]) for x in range(3)] for y in range(3)]
             mean = sum(map(sum, scores)) / 9
             spread = math.sqrt(sum((score - mean) ** 2 for row in scores for score in row) / 9 + 1e-5)
             scale, shift = float(parts.standardise.weight[part]), float(parts.standardise.bias[part])
-            wanted = torch.tensor(
-                [[max(0, scale * (score - mean) / spread + shift) for score in row] for row in scores]
-            )
+            standardised.append([[scale * (score - mean) / spread + shift for score in row] for row in scores])
+        rows = []
+        for part in range(3):
+            wanted = torch.zeros(3, 3)
+            for y, x in ((y, x) for y in range(3) for x in range(3)):
+                own, total = standardised[part][y][x], sum(math.exp(one[y][x]) for one in standardised)
+                wanted[y, x] = max(0, own) * math.exp(own) / total
             torch.testing.assert_close(found.maps[photo, part], wanted, atol=1e-5, rtol=1e-4)
             gathered = [float((wanted * features[photo, channel]).sum() / 9) for channel in range(5)]
             rows.append([math.copysign(math.sqrt(abs(value) + 1e-6), value) for value in gathered])
