@@ -79,6 +79,8 @@ def main(
     """
     embedder = Embedder.open(run)
     wanted = tuple(views.split(",")) if views else embedder.views
+    if {"whole", "closer"} <= {*wanted} and not embedder.summary.get("parts"):
+        raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
     smaller = precision != "fp32" or dimension is not None
     if not (views or smaller):
         raise InputError("nothing is to be changed; give --views, --precision or --dimension")

@@ -59,8 +59,8 @@ def soft_proxy_anchor(loss: ProxyAnchorLoss, vectors: Tensor, labels: Tensor, mi
     wanted = torch.zeros_like(cosines).scatter_add(1, pairs, mixed.shares.to(cosines)).clamp(max=1.0)
     pulled = _log_of_one_more(loss.alpha * (loss.margin - cosines), wanted)
     pushed = _log_of_one_more(loss.alpha * (cosines + loss.margin), 1 - wanted)
-    present = (wanted > 0).any(0)
-    return pulled[present].mean() + pushed.mean()
+    present = wanted.sum(0).clamp(max=1.0)  # a class of which next to nothing is there counts next to nothing
+    return (present * pulled).sum() / present.sum().clamp(min=1e-6) + pushed.mean()
 
 
 def _log_of_one_more(exponents: Tensor, weights: Tensor) -> Tensor:

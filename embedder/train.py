@@ -36,6 +36,9 @@ from eval.stages import profiled, stage
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
 """Keys that do not touch the weights, so that a run may be resumed with other values."""
 
+ALWAYS = {"data", "augment", "model", "loss", "train", "seed"}
+"""What every run's settings have."""
+
 PROGRESS = ("log.csv", "last.ckpt", EMBEDDER)
 WRITTEN = (*PROGRESS, "best.ckpt", "trained_on.npy", "curves.png", "events.out.tfevents.*", ".*.part", CONFIG)
 
@@ -175,7 +178,8 @@ def _is_run(run: Path) -> bool:
         settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return False
-    return isinstance(settings, dict) and settings.keys() == {key.name for key in dataclasses.fields(Config)}
+    known = {key.name for key in dataclasses.fields(Config)}
+    return isinstance(settings, dict) and ALWAYS <= settings.keys() <= known  # a run may be older than a group
 
 
 def check_same(config: Config, run: Path) -> None:

@@ -29,10 +29,9 @@ class Unfreezing:
         stages = [[own for own in stage.parameters() if own.requires_grad] for stage in backbone.stages]
         self._stages = [stage for stage in stages if stage]
         self._last, self._alone, self._waiting = share * steps, alone, -1
-        if share and not self._stages:
-            raise InputError(
-                f"train.unfreeze is {share}, but the backbone is frozen; lower model.frozen_stages, or set it to 0"
-            )
+        if share and len(self._stages) < 2:
+            what = "one stage of the backbone is trained" if self._stages else "the backbone is frozen"
+            raise InputError(f"train.unfreeze is {share}, but {what}; lower model.frozen_stages, or set it to 0")
 
     def waiting(self, step: int) -> list[nn.Parameter]:
         """The parameters that do not train yet in a step; the optimiser must leave them as they are."""

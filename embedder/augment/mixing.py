@@ -144,4 +144,5 @@ def random_box(side: int, share: float, generator: np.random.Generator) -> Box:
 def _pixel_shares(places: Tensor, side: int) -> Tensor:
     """What each pixel has of all that is looked at in a photo: [B, side, side], each photo's sum 1."""
     pixels = F.interpolate(places.float().mean(1, keepdim=True), (side, side), mode="bilinear")[:, 0]
-    return pixels / pixels.sum((1, 2), keepdim=True).clamp(min=1e-12)
+    total = pixels.sum((1, 2), keepdim=True)
+    return torch.where(total > 0, pixels / total.clamp(min=1e-12), torch.full_like(pixels, 1 / side**2))

@@ -41,7 +41,7 @@ class Parts(nn.Module):
     def __init__(self, channels: int, count: int, dimension: int) -> None:
         super().__init__()
         self.attend = nn.Conv2d(channels, count, 1, bias=False)
-        self.standardise = nn.InstanceNorm2d(count, affine=True)
+        self.standardise = _Standardised(count)
         self.project = nn.Linear(count * channels, dimension, bias=False)
         nn.init.zeros_(self.project.weight)
 
@@ -56,17 +56,38 @@ class Parts(nn.Module):
                 f"model.parts {self.attend.out_channels} compares places, and the feature map has one; give larger "
                 "photos (data.size, data.test_size), or set it to 0"
             )
-        precise = at_least_float32(features)
-        scores = self.standardise(self.attend(precise))
-        maps = scores.relu() * scores.softmax(1)
-        gathered = torch.einsum("bmhw,bchw->bmc", maps, precise) / (maps.shape[2] * maps.shape[3])
-        rooted = gathered.sign() * (gathered.abs() + _EPSILON).sqrt()
-        return PartFeatures(maps, F.normalize(rooted.flatten(1)).view_as(rooted))
+        with torch.autocast(features.device.type, enabled=False):
+            precise = at_least_float32(features)
+            scores = self.standardise(self.attend(precise))
+            maps = scores.relu() * scores.softmax(1)
+            gathered = torch.einsum("bmhw,bchw->bmc", maps, precise) / (maps.shape[2] * maps.shape[3])
+            rooted = gathered.sign() * (gathered.abs() + _EPSILON).sqrt()
+            return PartFeatures(maps, F.normalize(rooted.flatten(1)).view_as(rooted))
 
     def addition(self, matrix: Tensor) -> Tensor:
         """What the features of the parts [B, M, C] add to the vector, [B, D]."""
-        added: Tensor = self.project(matrix.flatten(1))
+        with torch.autocast(matrix.device.type, enabled=False):
+            added: Tensor = self.project(matrix.flatten(1))
         return added
+
+
+class _Standardised(nn.Module):
+    """Each map with mean 0 and deviation 1 over a photo's places, then scaled and shifted; of no photos, too.
+
+    Ulyanov, Vedaldi and Lempitsky, "Instance Normalization" (2016). Torch's own cannot take an empty batch, which is
+    what a process may have as its share.
+    """
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(maps)), nn.Parameter(torch.zeros(maps))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Standardise [B, M, h, w]."""
+        centred = maps - maps.mean((2, 3), keepdim=True)
+        spread = (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
+        scaled: Tensor = self.weight[:, None, None] * centred / spread + self.bias[:, None, None]
+        return scaled
 
 
 def build_parts(count: int, backbone: Backbone, dimension: int) -> Parts | None:

@@ -63,7 +63,9 @@ def test_proxy_anchor_weighs_its_exponentials():
         wanted[row, OTHERS[row]] += weights[row, 1]
     pulled = [(1 + (wanted[:, c] * (-4.0 * (cosines[:, c] - 0.2)).exp()).sum()).log() for c in range(5)]
     pushed = [(1 + ((1 - wanted[:, c]) * (4.0 * (cosines[:, c] + 0.2)).exp()).sum()).log() for c in range(CLASSES)]
-    expected = sum(pulled) / 5 + sum(pushed) / CLASSES
+    there = [min(1.0, float(wanted[:, c].sum())) for c in range(5)]
+    weighted = [share * one for share, one in zip(there, pulled, strict=True)]
+    expected = sum(weighted) / sum(there) + sum(pushed) / CLASSES
     torch.testing.assert_close(loss(given, LABELS, Mixed(OTHERS, weights)).value, expected)
 
 
@@ -76,3 +78,13 @@ def test_gradients_are_finite_at_every_weight(name):
     assert torch.isfinite(given.grad).all()
     assert given.grad.abs().sum() > 0
     assert all(torch.isfinite(own.grad).all() for own in loss.parameters())
+
+
+def test_of_photos_that_are_of_no_class_any_more_proxy_anchor_is_finite():
+    loss, given = loss_of("proxy-anchor"), vectors()
+    value = loss(given, LABELS, Mixed(OTHERS, shares(0, 0))).value
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(given.grad).all()
+    near = loss(given, LABELS, Mixed(OTHERS, shares(1, 1e-7))).value
+    torch.testing.assert_close(near, loss(given, LABELS).value, atol=1e-3, rtol=1e-4)

@@ -237,3 +237,15 @@ def test_numbers_that_make_no_sense_are_refused(config: Config, tmp_path: Path, 
     with pytest.raises(InputError, match=rf"train\.{next(iter(change))}"):
         fit(replace(config, train=replace(config.train, **change)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_older_than_a_group_of_settings_is_gone_on_with(config: Config, tmp_path: Path) -> None:
+    run = fit(config, tmp_path / "run")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    del settings["mix"]
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    (run / "embedder.onnx").unlink()
+    assert (fit(config, run) / "embedder.onnx").exists()
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {}, "mix": {}}))
+    with pytest.raises(InputError, match="is no training run"):
+        fit(config, run)

@@ -101,3 +101,9 @@ def test_whether_gradients_are_computed_and_dropped_or_not_computed_is_the_same(
     fit(slow, tmp_path / "several")
     one, other = (checkpoint.load(tmp_path / name / "last.ckpt")["network"] for name in ("alone", "several"))
     assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items())
+
+
+def test_a_single_stage_has_none_to_wait_for(backbone) -> None:
+    backbone.freeze(len(backbone.stages) - 1, batch_norm=True)
+    with pytest.raises(InputError, match=r"train\.unfreeze is 0\.5, but one stage of the backbone is trained"):
+        Unfreezing(backbone, 0.5, 100, alone=True)

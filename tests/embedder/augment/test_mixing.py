@@ -140,3 +140,10 @@ def test_boxes_are_squares_of_the_share_as_far_as_they_lie_in_the_photo():
     assert all(abs(right - left - 300) <= 1 and abs(bottom - top - 300) <= 1 for left, top, right, bottom in inside)
     assert all(0 <= left <= right <= 1000 and 0 <= top <= bottom <= 1000 for left, top, right, bottom in boxes)
     assert random_box(10, 0.0, generator)[0] == pytest.approx(random_box(10, 0.0, generator)[2], abs=10)
+
+
+def test_where_the_network_looks_nowhere_each_pixel_counts_alike():
+    _, found = mixed("snapmix", LABELS, 3, lambda images: torch.zeros(len(images), 2, 4, 4))
+    _, even = mixed("snapmix", LABELS, 3, lambda images: torch.ones(len(images), 2, 4, 4))
+    torch.testing.assert_close(found.shares, even.shares, atol=1e-5, rtol=0)
+    assert found.shares[:, 1].max() > 0.1

@@ -218,3 +218,19 @@ def test_a_map_of_one_place_has_no_parts() -> None:
         InputError, match=r"^model\.parts 4 compares places, and the feature map has one; give larger photos"
     ):
         build(parts=4).check_size(32)
+
+
+def test_of_no_photos_there_are_no_parts() -> None:
+    """What a process may have as its share."""
+    found = Parts(5, 3, 4)(torch.zeros(0, 5, 3, 3))
+    assert found.maps.shape == (0, 3, 3, 3)
+    assert found.matrix.shape == (0, 3, 5)
+
+
+def test_parts_are_precise_under_autocast() -> None:
+    parts, features = Parts(5, 3, 4), torch.randn(2, 5, 3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = parts(features.bfloat16())
+        assert parts.addition(found.matrix).dtype == torch.float32
+    assert found.maps.dtype == torch.float32
+    torch.testing.assert_close(found.matrix.flatten(1).norm(dim=1), torch.ones(2))
