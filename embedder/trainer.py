@@ -77,7 +77,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
         for size in {config.data.size, config.data.test_size or config.data.size}:
-            self.network.check_size(size)
+            attended = ("attended_crop", "attended_drop")
+            self.network.check_size(size, [f"augment.{one}" for one in attended if getattr(config.augment, one)])
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)

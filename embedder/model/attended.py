@@ -22,7 +22,7 @@ def activation_map(features: Tensor) -> Tensor:
     The product of the features of a place with their mean over all places: the class activation map of Zhou et al.,
     "Learning Deep Features for Discriminative Localization" (2016), section 2, with the photo's own pooled features in
     the place of a class's weights, so that it is of no class. The mean over places would be the squared length of
-    these; places that speak against it count as nothing.
+    these. What each place has more than the least one counts: where all features are positive, so is every product.
 
     Args:
         features: [B, C, h, w].
@@ -31,7 +31,8 @@ def activation_map(features: Tensor) -> Tensor:
         [B, h, w], at least 0, each photo's sum 1; all places alike where there is nothing.
     """
     precise = at_least_float32(features)
-    products = (precise * precise.mean((2, 3), keepdim=True)).sum(1).clamp(min=0.0)
+    products = (precise * precise.mean((2, 3), keepdim=True)).sum(1)
+    products = products - products.amin((1, 2), keepdim=True)
     total = products.sum((1, 2), keepdim=True)
     even = torch.full_like(products, 1.0 / (products.shape[1] * products.shape[2]))
     return torch.where(total > _LEAST, products / total.clamp(min=_LEAST), even)

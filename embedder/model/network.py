@@ -138,8 +138,12 @@ class Network(nn.Module):
         seen = self.parts(features.map)
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
-    def check_size(self, size: int) -> None:
+    def check_size(self, size: int, looked_at: Sequence[str] = ()) -> None:
         """Try one photo of ``size`` x ``size`` pixels.
+
+        Args:
+            size: the photo's side.
+            looked_at: further options that compare places, by their names.
 
         Raises:
             InputError: the backbone does not take it (transformers may need multiples of their patch, or one size), or
@@ -157,22 +161,23 @@ class Network(nn.Module):
             raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
         finally:
             self.train(training)
-        self._check_places(features, size)
+        self._check_places(features, size, looked_at)
 
-    def _check_places(self, features: Tensor, size: int) -> None:
+    def _check_places(self, features: Tensor, size: int, looked_at: Sequence[str]) -> None:
         """Refuse to compare the places of a map [1, C, h, w] that has one."""
-        for part, option in (
-            (self.attention, "model.attention cbam"),
-            (self.pooling, "model.pooling attention"),
-        ):
-            if isinstance(part, ConvolutionalBlockAttention | AttentionPooling) and features.shape[2:] == (
-                1,
-                1,
-            ):
-                raise InputError(
-                    f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give "
-                    "larger photos (data.size, data.test_size), or choose another"
-                )
+        options = {
+            "model.attention cbam": isinstance(self.attention, ConvolutionalBlockAttention),
+            "model.pooling attention": isinstance(self.pooling, AttentionPooling),
+            f"model.look {self.look}": self.look != "none",
+            **dict.fromkeys(looked_at, True),
+        }
+        if features.shape[2:] != (1, 1):
+            return
+        for option in (option for option, compares in options.items() if compares):
+            raise InputError(
+                f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give larger "
+                "photos (data.size, data.test_size), or choose another"
+            )
 
 
 def freeze_unused(network: Network, size: int) -> None:

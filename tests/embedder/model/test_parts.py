@@ -234,3 +234,13 @@ def test_parts_are_precise_under_autocast() -> None:
         assert parts.addition(found.matrix).dtype == torch.float32
     assert found.maps.dtype == torch.float32
     torch.testing.assert_close(found.matrix.flatten(1).norm(dim=1), torch.ones(2))
+
+
+def test_a_map_of_one_place_has_nothing_to_look_at() -> None:
+    with pytest.raises(
+        InputError, match=r"model\.look first compares places, and timm:test_resnet has one in photos of"
+    ):
+        build(look="first").check_size(32)
+    with pytest.raises(InputError, match=r"augment\.attended_drop compares places, and timm:test_resnet has one"):
+        build().check_size(32, ["augment.attended_drop"])
+    build().check_size(32)
