@@ -10,9 +10,9 @@ within the species. "highest" takes instead, photo by photo, the map with the gr
 whose part says most about which of the two it is.
 
 The mark is where the photos of both members of a pair, drawn as the same individual, differ; where leaves hide it, both
-are left out. A point is at the mark if it is half a place of the map from it at most, whoever points: the maps, a random
-point on the bird (the mean over all of them), and the middle of the bird's box. --held-out looks at other individuals,
-for choices.
+are left out. A point is at the mark if it is no farther from it than half a place of the map, whoever points: the maps,
+a random point on the bird (the mean over all of them), and the middle of the bird's box. --held-out looks at other
+individuals, for choices.
 """
 
 import argparse
