@@ -1,6 +1,6 @@
 """Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
 
-    python bench/parts.py FOLDER [--epochs 12] [--size 160] [--test-size 224] [--photos 32] [--birds 30] [--held-out]
+    python bench/parts.py FOLDER [--epochs 4] [--size 224] [--test-size 320] [--photos 32] [--birds 30] [--held-out]
 
 FOLDER gets the photos and the training. Trained on are 24 species, 12 pairs; the same individuals are drawn of each, so
 that pose and surroundings say nothing about the species. On photos of new individuals it is asked where the strongest
@@ -87,14 +87,14 @@ class Photo:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--test-size", type=int, default=224)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--test-size", type=int, default=320)
     parser.add_argument("--photos", type=int, default=32, help="of each species to train on")
     parser.add_argument("--birds", type=int, default=30, help="new individuals of each pair")
     parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--part-centre", type=float, default=1.0)
-    parser.add_argument("--head-rate", type=float, default=1.0)
+    parser.add_argument("--head-rate", type=float, default=5.0)
     parser.add_argument("--run", default="run", help="name of the training in FOLDER")
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
@@ -142,7 +142,7 @@ def settings(options: argparse.Namespace) -> Config:
         augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3),
         model=ModelSettings(head="none", frozen_stages=4, parts=options.parts),
         loss=LossSettings(part_centre=options.part_centre),
-        train=TrainSettings(epochs=options.epochs, head_rate=options.head_rate, accelerator="cpu"),
+        train=TrainSettings(epochs=options.epochs, batch_size=32, head_rate=options.head_rate, accelerator="cpu"),
     )
 
 
