@@ -1,6 +1,6 @@
 """Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
 
-    python bench/parts.py FOLDER [--epochs 4] [--size 224] [--test-size 320] [--photos 32] [--birds 30] [--held-out]
+    python bench/parts.py FOLDER [--epochs 8] [--size 144] [--test-size 224] [--photos 32] [--birds 8] [--held-out]
 
 FOLDER gets the photos and the training. Trained on are 24 species, 12 pairs; the same individuals are drawn of each, so
 that pose and surroundings say nothing about the species. On photos of new individuals it is asked where the strongest
@@ -87,11 +87,11 @@ class Photo:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--test-size", type=int, default=320)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=144)
+    parser.add_argument("--test-size", type=int, default=224)
     parser.add_argument("--photos", type=int, default=32, help="of each species to train on")
-    parser.add_argument("--birds", type=int, default=30, help="new individuals of each pair")
+    parser.add_argument("--birds", type=int, default=8, help="new individuals of each pair")
     parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--part-centre", type=float, default=1.0)
     parser.add_argument("--head-rate", type=float, default=5.0)
@@ -122,8 +122,8 @@ def draw_training(folder: Path, count: int) -> None:
 
 
 def training_photos(folder: Path, species: Species) -> list[Image.Image]:
-    """The photos to train on of one species."""
-    return [*map(open_image, sorted((folder / species.name).iterdir()))]
+    """Every other photo of one species trained on."""
+    return [*map(open_image, sorted((folder / species.name).iterdir())[::2])]
 
 
 def square(bird: DrawnBird) -> tuple[int, int, int, int]:
