@@ -1,0 +1,272 @@
+"""Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
+
+    python bench/parts.py FOLDER [--epochs 8] [--size 144] [--test-size 224] [--photos 32] [--birds 8] [--held-out]
+
+FOLDER gets the photos and the training. Trained on are 24 species, 12 pairs; the same individuals are drawn of each, so
+that pose and surroundings say nothing about the species. On photos of new individuals it is asked where the strongest
+part map points: at the middle of the place where it is greatest. The strongest map is, of a pair, the one whose part
+features tell the two species apart best in the training photos: the squared distance of their means over the spread
+within the species. "highest" takes instead, photo by photo, the map with the greatest value, and "speaking" the one
+whose part says most about which of the two it is.
+
+The mark is where the photos of both members of a pair, drawn as the same individual, differ; where leaves hide it, both
+are left out. A point is at the mark if it is no farther from it than half a place of the map, whoever points: the maps,
+a random point on the bird (the mean over all of them), and the middle of the bird's box. --held-out looks at other
+individuals, for choices.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageChops
+from scipy.ndimage import distance_transform_edt
+
+from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.data.drawing.bird import DrawnBird, draw_bird
+from embedder.data.drawing.species import Species
+from embedder.export import trained_network
+from embedder.memory import keep_freed_memory
+from embedder.model.attended import activation_map
+from embedder.model.network import Network, Output
+from embedder.preprocess import Preprocessing
+from embedder.runtime import BATCH, Embedder
+from embedder.train import fit
+from eval.bootstrap import Interval, class_intervals
+from eval.images import open_image
+
+SIDE = 288
+FIRST, FIRST_HELD_OUT = 10_000, 20_000
+"""Individuals to look at, as many more for each pair as it has; those trained on begin at 0."""
+
+DIFFERENT, SEEN = 24, 12
+"""Grey levels from which on a pixel differs, and pixels from which on a mark can be seen."""
+
+Pair = tuple[Species, Species]
+PAIRS: dict[str, Pair] = {
+    mark: (plumage, replace(plumage, name=f"{plumage.name} with another {mark}", **{mark: colour}))
+    for plumage, mark, colour in (
+        (Species("Finch", "umber", "cream", "umber", "cocoa", bill="conical", legs="flesh"), "brow", "white"),
+        (Species("Warbler", "olive", "lemon", "olive", "olive", bill_length="short"), "eye_ring", "white"),
+        (Species("Tit", "ash", "white", "slate", "slate", cap="black", bill_length="short"), "cap", "chestnut"),
+        (Species("Thrush", "cocoa", "buff", "cocoa", "cocoa", tail="rounded", legs="flesh"), "moustache", "black"),
+        (Species("Tuftlet", "indigo", "pearl", "indigo", "black", crest="indigo"), "crest", "orange"),
+        (Species("Chat", "slate", "rust", "slate", "slate", bill_length="short", legs="black"), "throat", "white"),
+        (Species("Duneling", "sand", "white", "umber", "umber", bill="upturned"), "collar", "black"),
+        (Species("Flit", "azure", "white", "indigo", "indigo", bill_length="short"), "breast_band", "indigo"),
+        (Species("Honeybill", "moss", "bone", "moss", "pine", bill="decurved", bill_length="long"), "rump", "white"),
+        (Species("Creeper", "teal", "bone", "teal", "pine", bill="decurved", vent="amber"), "vent", "crimson"),
+        (Species("Redling", "chestnut", "sand", "chestnut", "cocoa", bill="conical"), "wing_panel", "white"),
+        (Species("Gladebird", "pine", "gold", "pine", "pine", tail="rounded"), "tail_tip", "white"),
+    )
+}
+COLUMNS = ("strongest", "random point", "middle of box", "highest", "speaking", "activation map", "told apart")
+Scores = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A new photo, cut out around its bird: c x c pixels.
+
+    Attributes:
+        image: what the network is shown.
+        distance: of each pixel from the mark, in pixels: [c, c].
+        bird: which pixels are its: [c, c].
+        middle: of the bird's box, x and y in pixels: [2].
+    """
+
+    image: Image.Image
+    distance: np.ndarray
+    bird: np.ndarray
+    middle: np.ndarray
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=144)
+    parser.add_argument("--test-size", type=int, default=224)
+    parser.add_argument("--photos", type=int, default=32, help="of each species to train on")
+    parser.add_argument("--birds", type=int, default=8, help="new individuals of each pair")
+    parser.add_argument("--parts", type=int, default=8)
+    parser.add_argument("--part-centre", type=float, default=1.0)
+    parser.add_argument("--head-rate", type=float, default=5.0)
+    parser.add_argument("--run", default="run", help="name of the training in FOLDER")
+    parser.add_argument("--held-out", action="store_true")
+    options = parser.parse_args()
+    draw_training(options.folder / "train", options.photos)
+    run = fit(settings(options), options.folder / options.run)
+    keep_freed_memory()
+    network, preprocessing = trained_network(run), replace(Embedder.open(run).preprocessing, size=options.test_size)
+    first, scores = FIRST_HELD_OUT if options.held_out else FIRST, {}
+    for mark, pair in PAIRS.items():
+        known = [look(network, preprocessing, training_photos(options.folder / "train", one)) for one in pair]
+        scores[mark] = pointed(network, preprocessing, known, new_photos(pair, range(first, first + options.birds)))
+        first += options.birds
+    show(scores)
+
+
+def draw_training(folder: Path, count: int) -> None:
+    """Photos to train on: one folder a species."""
+    for species in (one for pair in PAIRS.values() for one in pair):
+        (folder / species.name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            file = folder / species.name / f"{number:04}.jpg"
+            if not file.exists():
+                bird = draw_bird(species, number, SIDE)
+                bird.image.crop(square(bird)).save(file, quality=92, subsampling=0)
+
+
+def training_photos(folder: Path, species: Species) -> list[Image.Image]:
+    """Every other photo of one species trained on."""
+    return [*map(open_image, sorted((folder / species.name).iterdir())[::2])]
+
+
+def square(bird: DrawnBird) -> tuple[int, int, int, int]:
+    """A square around a bird, with some room where the picture has it."""
+    left, top, right, bottom = bird.box
+    side = min(SIDE, round(1.1 * max(right - left, bottom - top)))
+    x, y = (min(max(0, (low + high - side) // 2), SIDE - side) for low, high in ((left, right), (top, bottom)))
+    return x, y, x + side, y + side
+
+
+def settings(options: argparse.Namespace) -> Config:
+    """The training's: the recipe for a CPU, with parts."""
+    root = str(options.folder / "train")
+    return Config(
+        data=DataSettings(root=root, protocol="closed-set", validation="none", size=options.size, fit="squash"),
+        augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3),
+        model=ModelSettings(head="none", frozen_stages=4, parts=options.parts),
+        loss=LossSettings(part_centre=options.part_centre),
+        train=TrainSettings(epochs=options.epochs, batch_size=32, head_rate=options.head_rate, accelerator="cpu"),
+    )
+
+
+def new_photos(pair: Pair, individuals: Sequence[int]) -> list[Photo]:
+    """Photos of both members of a pair as the same individuals, where the mark can be seen; first all of the one."""
+    both: tuple[list[Photo], list[Photo]] = ([], [])
+    for individual in individuals:
+        birds = [draw_bird(species, individual, SIDE) for species in pair]
+        cut = square(birds[0])
+        images = [bird.image.crop(cut) for bird in birds]
+        mark = np.asarray(ImageChops.difference(*images)).max(axis=2) > DIFFERENT
+        if mark.sum() < SEEN:
+            continue
+        distance = distance_transform_edt(~mark)
+        for photos, image, bird in zip(both, images, birds, strict=True):
+            middle = (np.add(bird.box[:2], bird.box[2:]) / 2) - cut[:2]
+            photos.append(Photo(image, distance, np.asarray(bird.mask.crop(cut)) >= 128, middle))
+    return [*both[0], *both[1]]
+
+
+@torch.inference_mode()
+def look(network: Network, preprocessing: Preprocessing, images: Sequence[Image.Image]) -> Output:
+    """What the network gives for photos."""
+    starts = range(0, len(images), BATCH)
+    batches = [torch.from_numpy(preprocessing.stack(images[start : start + BATCH])) for start in starts]
+    vector, features, parts, seen, _ = zip(*map(network.seen, batches), strict=True)
+    return Output(*map(torch.cat, (vector, features, parts, seen)))
+
+
+@torch.inference_mode()
+def pointed(network: Network, preprocessing: Preprocessing, known: list[Output], photos: list[Photo]) -> Scores:
+    """Whether each new photo of a pair is pointed at where its mark is, and whether it is told from the other member.
+
+    Args:
+        network: trained.
+        preprocessing: how it sees photos.
+        known: what it gives for the photos trained on of either species.
+        photos: as many of each; those of the first come first.
+    """
+    new = look(network, preprocessing, [photo.image for photo in photos])
+    every = torch.arange(len(photos))
+    ways = {
+        "strongest": strongest_places(new.parts[:, telling_part(known)]),
+        "highest": strongest_places(new.parts[every, new.parts.amax((2, 3)).argmax(1)]),
+        "speaking": strongest_places(new.parts[every, what_parts_say(network, known, new).abs().argmax(1)]),
+        "activation map": strongest_places(activation_map(new.features)),
+        "middle of box": np.stack([photo.middle / photo.image.width for photo in photos]),
+    }
+    reach = 0.5 / new.parts.shape[3]
+    scores = {
+        way: np.array([at_mark(photo, point, reach) for photo, point in zip(photos, points, strict=True)])
+        for way, points in ways.items()
+    }
+    scores["random point"] = np.array([on_average_at_mark(photo, reach) for photo in photos])
+    nearer = (new.vector @ torch.stack([one.vector.mean(0) for one in known]).T).argmax(1)
+    scores["told apart"] = (nearer == 2 * every // len(photos)).double().numpy()
+    return scores
+
+
+def telling_part(known: list[Output]) -> int:
+    """The part whose features tell two species apart best, given photos of each."""
+    means = [one.part_features.mean(0) for one in known]
+    spread = sum((one.part_features - mean).square().sum(2).mean(0) for one, mean in zip(known, means, strict=True))
+    return int(((means[0] - means[1]).square().sum(1) / spread).argmax())
+
+
+def what_parts_say(network: Network, known: list[Output], new: Output) -> torch.Tensor:
+    """How far each part moves the vectors of photos from one species' towards the other's: [B, M]."""
+    vectors, seen = (torch.stack([getattr(one, name).mean(0) for one in known]) for name in ("vector", "part_features"))
+    weights = ((vectors[1] - vectors[0]) @ network.parts.project.weight).view_as(seen[0])
+    return ((new.part_features - seen.mean(0)) * weights).sum(2)
+
+
+def strongest_places(maps: torch.Tensor) -> np.ndarray:
+    """The middle of the strongest place of maps [B, h, w]: x and y [B, 2] as shares of the side."""
+    height, width = maps.shape[1:]
+    row, column = np.divmod(maps.flatten(1).argmax(1).numpy(), width)
+    return np.stack([(column + 0.5) / width, (row + 0.5) / height], axis=1)
+
+
+def at_mark(photo: Photo, point: np.ndarray, reach: float) -> float:
+    """1 if a point is no farther from the mark than ``reach``, both as shares of the photo's side; else 0."""
+    side = photo.image.width
+    column, row = (point * side).astype(int).clip(0, side - 1)
+    return float(photo.distance[row, column] <= reach * side)
+
+
+def on_average_at_mark(photo: Photo, reach: float) -> float:
+    """For what share of the points on the bird that is so."""
+    return float((photo.distance[photo.bird] <= reach * photo.image.width).mean())
+
+
+def show(scores: dict[str, Scores]) -> None:
+    """The table by pair and in all, and how far it is from the aims."""
+    print("| mark | photos |", " | ".join(COLUMNS), "|")
+    print("|" + "---|" * (2 + len(COLUMNS)))
+    for mark, found in scores.items():
+        print_row(mark, found)
+    every, first, second = (
+        {name: np.concatenate([part(found[name]) for found in scores.values()]) for name in COLUMNS}
+        for part in (np.asarray, lambda values: np.split(values, 2)[0], lambda values: np.split(values, 2)[1])
+    )
+    pairs = np.repeat(np.arange(len(scores)), [len(found["told apart"]) for found in scores.values()])
+    print_row("all, first of the pair", first)
+    print_row("all, second", second)
+    told = class_intervals(every, pairs)
+    print("| all |", len(pairs), "|", " | ".join(words(told[name]) for name in COLUMNS), "|")
+    strongest, random, middle = (every[name] for name in COLUMNS[:3])
+    more = {"twice the random point": strongest - 2 * random, "the middle of the box": strongest - middle}
+    print(f"\nstrongest: {strongest.mean() / random.mean():.2f} times the random point")
+    for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
+        print(f"strongest less {name}: {words(one)}")
+
+
+def print_row(name: str, found: Scores) -> None:
+    """The means of some photos."""
+    cells = (f"{found[column].mean():.2f}" for column in COLUMNS)
+    print("|", name, "|", len(found["told apart"]), "|", " | ".join(cells), "|")
+
+
+def words(one: Interval) -> str:
+    """A mean with its interval."""
+    return f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+
+if __name__ == "__main__":
+    main()
