@@ -13,7 +13,7 @@ from embedder.config import Config, ModelSettings
 from embedder.export import export
 from embedder.model.features import Features
 from embedder.model.network import Network, build_network, freeze_unused
-from embedder.model.rollout import RolloutPooling
+from embedder.model.rollout import RolloutPooling, roll_out
 from embedder.model.timm_backbone import TimmBackbone
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
@@ -154,6 +154,7 @@ def test_nothing_is_watched_where_nobody_asks() -> None:
     """Neither a slower attention nor a hook; and none is left behind by those who ask."""
     plain = build(pooling="token")
     assert all(block.attn.fused_attn for block in plain.backbone.body.blocks)
+    assert not plain.backbone._watched
     watched = build()
     assert not any(block.attn.fused_attn for block in watched.backbone.body.blocks)
     watched(photos())
@@ -171,6 +172,10 @@ def test_under_autocast_parts_are_told_apart_in_single_precision() -> None:
         output = network(photos())
     assert output.parts.dtype == output.vector.dtype == torch.float32
     assert not torch.equal(output.parts, output.parts.bfloat16().float())
+    seen = [torch.rand(2, 5, 5).softmax(2), torch.rand(2, 5, 5).softmax(2), torch.rand(2, 3, 5, 5).softmax(3)]
+    expected = roll_out(seen, 2, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(roll_out(seen, 2, 2), expected)
     assert (output.vector * network(photos()).vector).sum(1).min() > 0.99
 
 
