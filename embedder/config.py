@@ -134,8 +134,9 @@ class ModelSettings:
         weights: pretrained, random, or the path of a file with the backbone's weights.
         attention: what weighs the feature map before pooling: none, se (channels), cbam (channels, then places), or eca
             (channels, with a few weights); each begins by changing nothing.
-        pooling: avg, max, avg+max, gem, attention (the mean of places weighed by a learned score, at first avg), or
-            token (the class token of a transformer).
+        pooling: avg, max, avg+max, gem, attention (the mean of places weighed by a learned score, at first avg), token
+            (the class token of a transformer), or rollout (the same and, learned, the patches that its heads look at,
+            at first token).
         head: linear, mlp (one hidden layer), or none (the pooled features, after norm, are the vector).
         dimension: length of the vector; ignored where head is none.
         norm: what normalises the pooled features, also where head is none.
@@ -145,13 +146,13 @@ class ModelSettings:
         parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
         look: first sees the square that the network attends to instead of the whole photo, in training too; second adds
-            its vector, and needs parts (views of the embedder: twice the time); none.
+            its vector, and needs parts, or pooling rollout (views of the embedder: twice the time); none.
     """
 
     backbone: str = "efficientnet-lite0"
     weights: str = "pretrained"
     attention: Literal["none", "se", "cbam", "eca"] = "none"
-    pooling: Literal["avg", "max", "avg+max", "gem", "attention", "token"] = "avg+max"
+    pooling: Literal["avg", "max", "avg+max", "gem", "attention", "token", "rollout"] = "avg+max"
     head: Literal["linear", "mlp", "none"] = "linear"
     dimension: int = 256
     norm: Literal["none", "layer", "batch"] = "layer"

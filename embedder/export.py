@@ -189,7 +189,7 @@ def trained_network(run: Path, views: Collection[str] = ("whole",)) -> Network:
 
 def output_names(network: Any) -> list[str]:
     """What the exported file gives for each photo."""
-    parts = ["parts"] if network.parts is not None else []
+    parts = ["parts"] if network.has_parts else []
     return ["vector", "features", *parts, *(["region"] if network.views[0] == "closer" else [])]
 
 

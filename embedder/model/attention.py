@@ -105,4 +105,4 @@ def _bottleneck(channels: int) -> nn.Sequential:
 
 def _gated(features: Features, judged: Tensor) -> Features:
     """The map times its gates: of 0 for what is ``judged`` least, 1 where that is zero, and 2 at most."""
-    return Features(features.map * (2 * judged.sigmoid()), features.token)
+    return features._replace(map=features.map * (2 * judged.sigmoid()))

@@ -14,10 +14,13 @@ class Features(NamedTuple):
     Attributes:
         map: [B, C, h, w], one feature vector a place.
         token: [B, C], a transformer's class token; None where there is none.
+        attention: [B, H, h, w], the share of each place in the class token, for each head of the last layer: roll-out.
+            None unless ``Backbone.watch_attention`` has asked for it.
     """
 
     map: Tensor
     token: Tensor | None
+    attention: Tensor | None = None
 
 
 class Backbone(nn.Module):
@@ -69,3 +72,14 @@ class Backbone(nn.Module):
         for module in self._still:
             module.eval()
         return self
+
+    def watch_attention(self) -> None:
+        """Give ``Features.attention`` from now on.
+
+        Raises:
+            InputError: there is no attention of a class token.
+        """
+        raise InputError(
+            f"model.pooling rollout follows the attention of the class token of a plain transformer, and {self.name} "
+            "is none; choose another model.pooling, or a backbone such as timm:deit_small_patch16_224"
+        )

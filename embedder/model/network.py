@@ -14,6 +14,7 @@ from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.head import build_head
 from embedder.model.parts import Parts, build_parts
 from embedder.model.pooling import AttentionPooling, build_pooling
+from embedder.model.rollout import RolloutPooling
 from embedder.precision import at_least_float32
 from eval.errors import InputError, first_line
 
@@ -27,8 +28,9 @@ class Output(NamedTuple):
         vector: [B, D] float32, of unit length; float64 of a network that is.
         features: [B, C, h, w], the feature map as the pooling sees it: after attention, so that the places of what is
             shown are those that made the vector.
-        parts: [B, M, h, w], where each part is; None of a network that knows none.
-        part_features: [B, M, C], what is seen of each.
+        parts: [B, M, h, w], where each part is: the maps of ``Network.parts``, or else what the heads of a transformer
+            look at; None of a network that knows none.
+        part_features: [B, M, C], what ``Network.parts`` sees of each.
         region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
             where it is the whole photo.
     """
@@ -124,6 +126,11 @@ class Network(nn.Module):
         return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
 
     @property
+    def has_parts(self) -> bool:
+        """Whether there are part maps in what it gives."""
+        return self.parts is not None or isinstance(self.pooling, RolloutPooling)
+
+    @property
     def views(self) -> list[str]:
         """What of a photo a vector is made from in evaluation."""
         looks = {"none": ["whole"], "first": ["closer"], "second": ["whole", "closer"]}[self.look]
@@ -134,7 +141,7 @@ class Network(nn.Module):
         features = self.attention(self.backbone(photos))
         vector = self.head(self.pooling(features))
         if self.parts is None:
-            return Output(_unit_length(vector), features.map)
+            return Output(_unit_length(vector), features.map, features.attention)
         seen = self.parts(features.map)
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
@@ -211,9 +218,10 @@ def build_network(settings: ModelSettings) -> Network:
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
-    if settings.look == "second" and not settings.parts:
+    if settings.look == "second" and not settings.parts and settings.pooling != "rollout":
         raise InputError(
-            "model.look is second, but the embedder has no parts to look at; set model.parts, or look first"
+            "model.look is second, but the embedder has no parts to look at; set model.parts, "
+            "or model.pooling rollout, or look first"
         )
     attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
     parts = build_parts(settings.parts, backbone, dimension)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone, Features
+from embedder.model.rollout import RolloutPooling
 from embedder.precision import at_least_float32
 from eval.errors import InputError, unknown
 
@@ -88,6 +89,7 @@ POOLINGS: dict[str, Callable[[Backbone], nn.Module]] = {
     "gem": lambda _: GeneralizedMeanPooling(),
     "attention": lambda backbone: AttentionPooling(backbone.channels),
     "token": lambda _: TokenPooling(),
+    "rollout": lambda backbone: RolloutPooling(backbone.channels),
 }
 
 
@@ -95,11 +97,14 @@ def build_pooling(name: str, backbone: Backbone) -> nn.Module:
     """Build a pooling by name: ``Features`` to [B, C].
 
     Raises:
-        InputError: an unknown name, or ``token`` for a backbone that has none.
+        InputError: an unknown name, or ``token`` for a backbone that has none, or ``rollout`` for one that is no plain
+            transformer with one.
     """
     if name not in POOLINGS:
         raise unknown("pooling", name, POOLINGS)
     if name == "token" and not backbone.has_token:
         others = "avg, max, avg+max, gem or attention"
         raise InputError(f"{backbone.name} has no class token; choose --model.pooling {others}")
+    if name == "rollout":
+        backbone.watch_attention()
     return POOLINGS[name](backbone)

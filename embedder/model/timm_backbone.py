@@ -10,6 +10,7 @@ from timm.models import get_pretrained_cfg, group_parameters
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone, Features
+from embedder.model.rollout import attention_layers, roll_out, watched
 from embedder.model.weights import fetching, load_file, load_package
 from eval.errors import InputError
 
@@ -30,10 +31,12 @@ class TimmBackbone(Backbone):
         self.stages = _stages(body)
         self._reduction: int = body.feature_info[-1]["reduction"]
         self._channels_last: bool = getattr(body, "output_fmt", None) == "NHWC"
+        self._watched: list[Any] = []
 
     def forward(self, images: Tensor) -> Features:
         """Map photos, normalised, [B, 3, H, W] to their features, [B, C, h, w] and [B, C] or None."""
-        out = self.body.forward_features(images)
+        with watched(self._watched) as seen:
+            out = self.body.forward_features(images)
         if isinstance(out, Tensor) and out.ndim == 4:
             return Features(out.permute(0, 3, 1, 2) if self._channels_last else out, None)
         # Where the photo's side is no multiple, some networks fill it up (XCiT, LeViT), and others cut it (Twins).
@@ -41,17 +44,26 @@ class TimmBackbone(Backbone):
         cut = [side // self._reduction for side in images.shape[2:]]
         for height, width in (filled, cut):
             if isinstance(out, Tensor) and out.ndim == 3 and height * width <= out.shape[1]:
-                return self._lay_out(out, height, width)
+                return self._lay_out(out, height, width, seen)
         raise InputError(
             f"{self.name} has no feature map, which model.attention and model.pooling look at; choose another "
             "model.backbone"
         )
 
-    def _lay_out(self, tokens: Tensor, height: int, width: int) -> Features:
+    def watch_attention(self) -> None:
+        """Give ``Features.attention`` from now on; fused attention, which is faster, has no weights to look at."""
+        self._watched = attention_layers(self.body)
+        if not self._watched:
+            super().watch_attention()
+        for layer in self._watched:
+            layer.fused_attn = False
+
+    def _lay_out(self, tokens: Tensor, height: int, width: int, seen: list[Tensor]) -> Features:
         """Patches [B, prefix + h * w, C] as a map; of the prefix (class token, registers) the class token is kept."""
-        patches = tokens[:, tokens.shape[1] - height * width :]
-        laid_out = patches.transpose(1, 2).reshape(-1, self.channels, height, width)
-        return Features(laid_out, tokens[:, 0] if self.has_token else None)
+        first = tokens.shape[1] - height * width
+        laid_out = tokens[:, first:].transpose(1, 2).reshape(-1, self.channels, height, width)
+        attention = roll_out(seen, height, width) if seen else None
+        return Features(laid_out, tokens[:, 0] if self.has_token else None, attention)
 
 
 def build_timm(name: str, weights: str) -> TimmBackbone:

@@ -26,7 +26,7 @@ class SmallNetwork(nn.Module):
     def __init__(self, seed: int = 0, mirror: bool = False) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.views, self.parts = ["whole", "mirror"] if mirror else ["whole"], None
+        self.views, self.has_parts = ["whole", "mirror"] if mirror else ["whole"], False
         self.backbone = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5))
         self.backbone[1].running_mean.normal_()
         self.backbone[1].running_var.uniform_(0.5, 2)
