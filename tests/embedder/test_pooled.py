@@ -122,9 +122,9 @@ def test_photos_are_opened_before_training_and_not_in_it(
         ({"attention": "se"}, {}, r"model\.attention se is trained; set it to none"),
         ({"pooling": "gem"}, {}, r"model\.pooling gem is trained; take another"),
         ({"parts": 2}, {"size": 64}, r"model\.parts is 2; set it to 0"),
-        ({"look": "first"}, {}, r"model\.look is first; set it to none"),
+        ({"look": "first"}, {"size": 64}, r"model\.look is first; set it to none"),
         ({}, {"photos": "mixup"}, r"mix\.photos is mixup; set it to none"),
-        ({}, {"attended_drop": 0.5}, r"augment\.attended_crop or attended_drop is set; set both to 0"),
+        ({}, {"attended_drop": 0.5, "size": 64}, r"augment\.attended_crop or attended_drop is set; set both to 0"),
     ],
 )
 def test_what_needs_the_photos_themselves(
