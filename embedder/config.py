@@ -163,6 +163,11 @@ class ModelSettings:
     mirror: bool = False
     look: Look = "none"
 
+    @property
+    def finds_parts(self) -> bool:
+        """Whether the network has part maps."""
+        return self.parts > 0 or self.pooling == "rollout"
+
 
 @dataclass
 class LossSettings:

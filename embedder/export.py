@@ -79,7 +79,7 @@ def main(
     """
     embedder = Embedder.open(run)
     wanted = tuple(views.split(",")) if views else embedder.views
-    if {"whole", "closer"} <= {*wanted} and not embedder.summary.get("parts"):
+    if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
         raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
     smaller = precision != "fp32" or dimension is not None
     if not (views or smaller):

@@ -218,7 +218,7 @@ def build_network(settings: ModelSettings) -> Network:
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
-    if settings.look == "second" and not settings.parts and settings.pooling != "rollout":
+    if settings.look == "second" and not settings.finds_parts:
         raise InputError(
             "model.look is second, but the embedder has no parts to look at; set model.parts, "
             "or model.pooling rollout, or look first"
