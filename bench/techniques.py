@@ -104,9 +104,14 @@ def write_tables(name: str, root: str, out: Path) -> None:
             csv.writer(file).writerows([("path", "label", "box"), *rows])
 
 
+def slug(technique: str) -> str:
+    """What a technique's files are called."""
+    return technique.replace(" ", "-").replace(",", "")
+
+
 def measure(name: str, technique: str, seed: int, out: Path) -> None:
     """Train and embed what is not there yet."""
-    folder = out / name / technique.replace(" ", "-").replace(",", "") / str(seed)
+    folder = out / name / slug(technique) / str(seed)
     if (folder / "result.json").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -130,7 +135,7 @@ def measure(name: str, technique: str, seed: int, out: Path) -> None:
 
 def step_work(name: str, technique: str, out: Path) -> float:
     """Seconds of all cores together that a step takes, measured once."""
-    file = out / name / f"work-{technique.replace(' ', '-').replace(',', '')}.json"
+    file = out / name / f"work-{slug(technique)}.json"
     if not file.exists():
         table = str(out / name / "training.csv")
         code = "from bench.techniques import count_work; import sys; print(count_work(*sys.argv[1:]))"
@@ -170,7 +175,7 @@ def show(out: Path) -> None:
     print("|" + "---|" * 9)
     for name in EPOCHS:
         for technique in TECHNIQUES:
-            folders = {one: out / name / one.replace(" ", "-").replace(",", "") for one in ("base", technique)}
+            folders = {one: out / name / slug(one) for one in ("base", technique)}
             seeds = [path.parent.name for path in sorted(folders[technique].glob("*/result.json"))]
             seeds = [seed for seed in seeds if (folders["base"] / seed / "result.json").exists()]
             if not seeds:

@@ -8,6 +8,7 @@ network. The gradients are those of the whole batch, for a forward pass more.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple, cast
 
 import torch
@@ -99,10 +100,11 @@ class Gradients:
             mixed = mixed and Mixed(*(self.ranks.gather(part, total) for part in mixed))
             seed_torch("loss", self.seed, step)  # the same on every rank, however many photos each has embedded
             loss = self.loss(vectors, labels, mixed, between_weight)
-            apart = zip(outputs, own_labels, strict=True)
-            spread = torch.stack([self._spread(*chunk, total) for chunk in apart]).sum() if centred else None
+            minimised = loss.value
+            if centred and not cached:  # else it is of the second pass
+                minimised = minimised + sum(map(partial(self._spread, total=total), outputs, own_labels))
         with stage("backward"):
-            self.fabric.backward(loss.value if cached or spread is None else loss.value + spread)
+            self.fabric.backward(minimised)
             if cached:
                 assert own.grad is not None
                 gradients = torch.split(own.grad, self.chunk_size)

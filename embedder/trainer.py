@@ -76,9 +76,9 @@ class Trainer:
         self._check_settings()
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
+        attended = [name for name in ("attended_crop", "attended_drop") if getattr(config.augment, name)]
         for size in {config.data.size, config.data.test_size or config.data.size}:
-            attended = ("attended_crop", "attended_drop")
-            self.network.check_size(size, [f"augment.{one}" for one in attended if getattr(config.augment, one)])
+            self.network.check_size(size, [f"augment.{name}" for name in attended])
         self.preprocessing = make_preprocessing(config.data, self.network)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)

@@ -19,39 +19,6 @@ from eval.evaluation import evaluate
 from eval.images import open_image
 
 
-def validate(
-    network: Network,
-    photos: Catalog,
-    preprocessing: Preprocessing,
-    ranks: Ranks = ALONE,
-    embedded: Callable[[Network, Catalog, Sequence[int], Preprocessing], Tensor] | None = None,
-) -> dict[str, float]:
-    """The means of the retrieval metrics over ``photos``, each searched for among the others.
-
-    Args:
-        network: left in evaluation mode.
-        photos: all readable; none, or none with another one of its class, give no metrics.
-        preprocessing: how a photo becomes the network's input.
-        ranks: who share the embedding; the first one searches.
-        embedded: what makes vectors of some rows; ``embed`` by default.
-
-    Returns:
-        ``queries`` and ``left_out``, the photos that were measured and those without another one of their class; and
-        recall@1, r_precision, map@r and the rest, shares in [0, 1].
-    """
-    if len(set(photos.labels)) == len(photos):
-        return {}
-    own = (embedded or embed)(network, photos, ranks.share(range(len(photos))), preprocessing)
-    vectors = ranks.gather(own, len(photos))
-
-    def search() -> dict[str, float]:
-        table = pa.table({"id": list(map(str, range(len(photos)))), "label": photos.labels, "path": photos.paths})
-        evaluation = evaluate(EmbeddingSet(vectors.cpu().numpy(), table, ""))
-        return {"queries": evaluation.queries, "left_out": evaluation.left_out, **evaluation.means()}
-
-    return ranks.from_first(search)
-
-
 @torch.no_grad()
 def embed(network: Network, photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> Tensor:
     """Vectors float32 [N, D] of some photos, in evaluation mode on the network's own device."""
@@ -70,3 +37,36 @@ def prepared(photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing)
     pixels = prefetched(prepare, rows, threads=available_cores(), ahead=2 * BATCH)
     for batch in batched(pixels, BATCH):
         yield torch.from_numpy(np.stack(batch))
+
+
+def validate(
+    network: Network,
+    photos: Catalog,
+    preprocessing: Preprocessing,
+    ranks: Ranks = ALONE,
+    embedded: Callable[[Network, Catalog, Sequence[int], Preprocessing], Tensor] = embed,
+) -> dict[str, float]:
+    """The means of the retrieval metrics over ``photos``, each searched for among the others.
+
+    Args:
+        network: left in evaluation mode.
+        photos: all readable; none, or none with another one of its class, give no metrics.
+        preprocessing: how a photo becomes the network's input.
+        ranks: who share the embedding; the first one searches.
+        embedded: what makes vectors of some rows.
+
+    Returns:
+        ``queries`` and ``left_out``, the photos that were measured and those without another one of their class; and
+        recall@1, r_precision, map@r and the rest, shares in [0, 1].
+    """
+    if len(set(photos.labels)) == len(photos):
+        return {}
+    own = embedded(network, photos, ranks.share(range(len(photos))), preprocessing)
+    vectors = ranks.gather(own, len(photos))
+
+    def search() -> dict[str, float]:
+        table = pa.table({"id": list(map(str, range(len(photos)))), "label": photos.labels, "path": photos.paths})
+        evaluation = evaluate(EmbeddingSet(vectors.cpu().numpy(), table, ""))
+        return {"queries": evaluation.queries, "left_out": evaluation.left_out, **evaluation.means()}
+
+    return ranks.from_first(search)

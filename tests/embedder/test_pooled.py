@@ -15,6 +15,7 @@ from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.validation import prepared
 from eval.errors import InputError
+from tests.embedder.killed import fit_until
 
 STILL = AugmentSettings(
     crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
@@ -86,16 +87,8 @@ def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
 
 def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lively = replace(probe, augment=AugmentSettings(), data=replace(probe.data, feature_views=2))
-    whole, step = fit(lively, tmp_path / "whole"), Trainer._step
-
-    def dying(self: Trainer, *batch: torch.Tensor) -> None:
-        if self.step == 5:
-            raise MemoryError
-        step(self, *batch)
-
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(Trainer, "_step", dying)
-        fit(replace(lively, train=replace(lively.train, checkpoint_minutes=0.0)), tmp_path / "stopped")
+    whole = fit(lively, tmp_path / "whole")
+    fit_until(lively, tmp_path / "stopped", 5, monkeypatch)
     fit(lively, tmp_path / "stopped")
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(tmp_path / "stopped").items())
 

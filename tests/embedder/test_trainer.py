@@ -20,6 +20,7 @@ from embedder.schedule import learning_rate_share
 from embedder.train import fit
 from embedder.trainer import Trainer
 from eval.errors import InputError
+from tests.embedder.killed import fit_until
 
 
 def weights(run: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
@@ -36,17 +37,7 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 def test_a_run_killed_at_any_step_and_resumed_has_the_same_bits(
     config: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
 ) -> None:
-    stopped = replace(config, train=replace(config.train, checkpoint_minutes=0.0))
-    step = Trainer._step
-
-    def dying(self: Trainer, *batch: torch.Tensor) -> None:
-        if self.step == stop_at:
-            raise MemoryError
-        step(self, *batch)
-
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(Trainer, "_step", dying)
-        fit(stopped, tmp_path / "stopped")
+    fit_until(config, tmp_path / "stopped", stop_at, monkeypatch)
     assert not (tmp_path / "stopped" / "embedder.onnx").exists()
     fit(config, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
@@ -99,16 +90,7 @@ def test_a_run_with_more_techniques_goes_on_where_it_was(
     mixing = replace(config, loss=loss, **groups)
     whole = fit(mixing, tmp_path / "whole")
     assert any(not torch.equal(value, weights(whole)[key]) for key, value in weights(plain).items())
-    step = Trainer._step
-
-    def dying(self: Trainer, *batch: torch.Tensor) -> None:
-        if self.step == 4:
-            raise MemoryError
-        step(self, *batch)
-
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(Trainer, "_step", dying)
-        fit(replace(mixing, train=replace(config.train, checkpoint_minutes=0.0)), tmp_path / "stopped")
+    fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)
     fit(mixing, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
 

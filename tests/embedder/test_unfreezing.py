@@ -11,6 +11,7 @@ from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.unfreezing import Unfreezing
 from eval.errors import InputError
+from tests.embedder.killed import fit_until
 
 
 @pytest.fixture
@@ -78,14 +79,7 @@ def test_a_run_leaves_what_waits_as_it_was_and_resumes_exactly(
         begun = min(stages, 1 + int(stages * number / len(seen)))
         assert moved == [False] * (stages - begun) + [True] * begun, number
 
-    def dying(self: Trainer, *batch: torch.Tensor) -> None:
-        if self.step == 4:
-            raise MemoryError
-        step(self, *batch)
-
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr(Trainer, "_step", dying)
-        fit(slow, tmp_path / "stopped")
+    fit_until(slow, tmp_path / "stopped", 4, monkeypatch)
     fit(slow, tmp_path / "stopped")
     one, other = (checkpoint.load(tmp_path / name / "last.ckpt")["network"] for name in ("whole", "stopped"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -9,13 +9,14 @@ import timm
 import torch
 from torch import nn
 
-from embedder.config import Config, ModelSettings
+from embedder.config import Config
 from embedder.export import export
 from embedder.model.attention import EfficientChannelAttention, build_attention
 from embedder.model.features import Backbone, Features
-from embedder.model.network import Network, build_network, freeze_unused, parameter_groups
+from embedder.model.network import freeze_unused, parameter_groups
 from embedder.preprocess import Preprocessing
 from eval.errors import InputError
+from tests.embedder.model.networks import build, photos
 from tests.embedder.rank_worker import first_gradients
 
 BLOCKS = ("se", "cbam", "eca")
@@ -24,16 +25,6 @@ BLOCKS = ("se", "cbam", "eca")
 class Stub(Backbone):
     name = "stub"
     channels = 32
-
-
-def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
-    torch.manual_seed(0)
-    return build_network(ModelSettings(backbone=backbone, weights="random", dimension=32, **settings))
-
-
-def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
-    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return torch.from_numpy(pixels)
 
 
 def filled(module: nn.Module) -> nn.Module:

@@ -8,18 +8,9 @@ import torch
 from PIL import Image
 
 from embedder.config import ModelSettings
-from embedder.model.network import Network, build_network, parameter_groups
+from embedder.model.network import build_network, parameter_groups
 from eval.errors import InputError
-
-
-def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
-    torch.manual_seed(0)
-    return build_network(ModelSettings(backbone=backbone, weights="random", dimension=32, **settings))
-
-
-def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
-    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return torch.from_numpy(pixels)
+from tests.embedder.model.networks import build, photos
 
 
 def test_vectors_have_unit_length_and_the_features_are_the_last_map() -> None:

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -6,25 +7,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from embedder.config import ModelSettings
 from embedder.export import export
 from embedder.model.attended import attended_region, cut_out
-from embedder.model.network import Network, build_network, parameter_groups
+from embedder.model.network import Network, parameter_groups
 from embedder.model.parts import Parts
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from eval.errors import InputError
+from tests.embedder.model import networks
 
 
 def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
-    torch.manual_seed(0)
-    settings = {"dimension": 16, "head": "linear", **settings}
-    return build_network(ModelSettings(backbone=backbone, weights="random", **settings)).eval()
+    return networks.build(backbone, **{"dimension": 16, **settings}).eval()
 
 
-def photos(count: int = 3, side: int = 96) -> torch.Tensor:
-    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return torch.from_numpy(pixels)
+photos = partial(networks.photos, side=96)
 
 
 def filled(network: Network) -> Network:

@@ -9,22 +9,22 @@ import torch
 from timm.models.eva import Eva
 from torch import nn
 
-from embedder.config import Config, ModelSettings
+from embedder.config import Config
 from embedder.export import export
 from embedder.model.features import Features
-from embedder.model.network import Network, build_network, freeze_unused
+from embedder.model.network import Network, freeze_unused
 from embedder.model.rollout import RolloutPooling, roll_out
 from embedder.model.timm_backbone import TimmBackbone
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from eval.errors import InputError
+from tests.embedder.model import networks
+from tests.embedder.model.networks import photos
 from tests.embedder.rank_worker import first_gradients
 
 
 def build(backbone: str = "timm:test_vit", **settings: object) -> Network:
-    torch.manual_seed(0)
-    settings = {"pooling": "rollout", **settings}
-    return build_network(ModelSettings(backbone=backbone, weights="random", **settings)).eval()
+    return networks.build(backbone, **{"pooling": "rollout", "dimension": 256, **settings}).eval()
 
 
 def filled(network: Network) -> Network:
@@ -35,11 +35,6 @@ def filled(network: Network) -> Network:
         if name.endswith("qkv.weight"):
             nn.init.normal_(parameter, std=0.3, generator=generator)
     return network
-
-
-def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
-    pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return torch.from_numpy(pixels)
 
 
 def vision_transformer(registers: int) -> nn.Module:
