@@ -1,13 +1,13 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
-    python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup,parts] [--out bench/runs/techniques]
+    python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres] [--epochs 6,3]
     python bench/techniques.py table [--out bench/runs/techniques]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
-45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of a
-step is measured, in seconds of all cores together, and each has about the work of the base recipe. ``run`` goes on
-where it was; ``table`` shows what there is: paired differences of each query, the mean over seeds, with intervals over
-other classes.
+45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
+steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe.
+``run`` goes on where it was, and several may run beside each other, one a seed; ``table`` shows what there is: paired
+differences of each query, the mean over seeds, with intervals over other classes.
 """
 
 import argparse
@@ -17,17 +17,17 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from eval.bootstrap import class_intervals
 from eval.embeddings import EmbeddingSet
 from eval.evaluation import evaluate
 
-EPOCHS = {"cars98": 6, "birds100": 3}
-"""Of the base recipe: half of what it has in configs/, as this is a screen."""
+SETS = ("cars98", "birds100")
 
 TECHNIQUES = {
     "base": "",
@@ -58,8 +58,11 @@ TECHNIQUES = {
 }
 """Options of embedder.train beside the recipe's."""
 
-STEPS = 10
-"""Of which the work is measured, and before which as many warm up."""
+STEPS, WARM = 12, 4
+"""Of which the work is measured, spread over the run, and before which as many warm up."""
+
+PHOTOS = 64
+"""Embedded to measure the work of a query."""
 
 METRICS = ("recall@1", "map@r")
 
@@ -71,21 +74,22 @@ def main() -> None:
     run.add_argument("cars98")
     run.add_argument("birds100")
     run.add_argument("--seeds", default="0,1")
-    run.add_argument("--only", default="", help="techniques, separated by commas")
+    run.add_argument("--only", nargs="*", default=[*map(slug, TECHNIQUES)], help="techniques, with - for blanks")
+    run.add_argument("--epochs", default="6,3", help="of the base recipe: half of what it has in configs/")
     for one in (run, table):
         one.add_argument("--out", type=Path, default=Path("bench/runs/techniques"))
     options = parser.parse_args()
     if options.command == "table":
         show(options.out)
         return
-    roots = {"cars98": options.cars98, "birds100": options.birds100}
-    chosen = ["base", *options.only.split(",")] if options.only else [*TECHNIQUES]
-    for name, root in roots.items():
-        write_tables(name, root, options.out)
+    epochs = dict(zip(SETS, map(int, options.epochs.split(",")), strict=True))
+    for name in SETS:
+        write_tables(name, getattr(options, name), options.out)
     for seed in options.seeds.split(","):
-        for technique in chosen:
-            for name in roots:
-                measure(name, technique, int(seed), options.out)
+        for technique in TECHNIQUES:
+            for name in SETS:
+                if technique == "base" or slug(technique) in options.only:
+                    measure(name, technique, int(seed), epochs[name], options.out)
 
 
 def write_tables(name: str, root: str, out: Path) -> None:
@@ -109,45 +113,52 @@ def slug(technique: str) -> str:
     return technique.replace(" ", "-").replace(",", "")
 
 
-def measure(name: str, technique: str, seed: int, out: Path) -> None:
+def measure(name: str, technique: str, seed: int, epochs: int, out: Path) -> None:
     """Train and embed what is not there yet."""
     folder = out / name / slug(technique) / str(seed)
     if (folder / "result.json").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    settings = f"{TECHNIQUES[technique]} --seed {seed}"
-    work, base = (step_work(name, one, out) for one in (technique, "base"))
-    epochs = max(1, round(EPOCHS[name] * base / work))
+    folder.mkdir(parents=True)
+    work = step_work(name, technique, out) if technique != "base" else 1.0
+    epochs = max(1, round(epochs / work))
     began = time.perf_counter()
-    module(
-        f"embedder.train --config configs/{name}.yaml --data.name null --data.root {out / name / 'training.csv'} "
-        f"--data.validation none --run {folder / 'run'} --train.epochs {epochs} {settings}"
-    )
+    last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
+    run_module(folder, ["embedder.train", *training(name, technique, out), *last])
     seconds = time.perf_counter() - began
-    module(f"embedder.embed {folder / 'run'} {out / name / 'held-out.csv'} --out {folder / 'vectors'}")
-    vectors = EmbeddingSet.load(folder / "vectors")
-    scores = evaluate(vectors, None, [1]).means()
+    run_module(folder, ["embedder.embed", folder / "run", out / name / "held-out.csv", "--out", folder / "vectors"])
+    scores = evaluate(EmbeddingSet.load(folder / "vectors"), None, [1]).means()
+    embedder, base = folder / "run" / "embedder.onnx", out / name / f"base-{seed}.onnx"
+    if technique == "base":
+        shutil.copy(embedder, base)
+    result = {"epochs": epochs, "seconds": seconds, "work": work, "query work": query_work(embedder, base)}
+    result |= {one: scores[one] for one in METRICS}
     shutil.rmtree(folder / "run")
-    result = {"epochs": epochs, "seconds": seconds, "work": work / base, **{one: scores[one] for one in METRICS}}
     (folder / "result.json").write_text(json.dumps(result))
     print(name, technique, seed, result, flush=True)
 
 
+def training(name: str, technique: str, out: Path) -> list[str]:
+    """The options of embedder.train."""
+    table = out / name / "training.csv"
+    fixed = ["--config", f"configs/{name}.yaml", "--data.name", "null", "--data.root", str(table)]
+    return [*fixed, "--data.validation", "none", *TECHNIQUES[technique].split()]
+
+
 def step_work(name: str, technique: str, out: Path) -> float:
-    """Seconds of all cores together that a step takes, measured once."""
+    """How much dearer a step is than the base recipe's, in seconds of the processor; measured once."""
     file = out / name / f"work-{slug(technique)}.json"
     if not file.exists():
-        table = str(out / name / "training.csv")
-        code = "from bench.techniques import count_work; import sys; print(count_work(*sys.argv[1:]))"
-        done = subprocess.run(
-            [sys.executable, "-c", code, name, technique, table], check=True, capture_output=True, text=True
-        )
-        file.write_text(done.stdout.split()[-1])
+        sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
+        code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
+        done = subprocess.run([sys.executable, "-c", code, repr(sides)], check=True, stdout=subprocess.PIPE, text=True)
+        if not file.exists():  # a run beside this one may have been sooner
+            file.write_text(done.stdout.split()[-1])
     return float(file.read_text())
 
 
-def count_work(name: str, technique: str, table: str) -> float:
-    """Take some steps of a run, and count."""
+def compare_steps(*sides: list[str]) -> float:
+    """Take steps of two runs in turn; return how much dearer the second's are."""
     from embedder.config import Config
     from embedder.data.loading import make_loader
     from embedder.data.photos import EpochBatches
@@ -155,25 +166,46 @@ def count_work(name: str, technique: str, table: str) -> float:
     from embedder.trainer import Trainer
     from eval.command import parse
 
-    arguments = f"--config configs/{name}.yaml --data.name null --data.root {table} --data.validation none"
-    _, given = parse(train, [*arguments.split(), *TECHNIQUES[technique].split()])
-    groups = {key: value for key, value in given.items() if key in Config.__dataclass_fields__}
-    run = Trainer(replace(Config(**groups), train=replace(given["train"], epochs=20)), Path("nowhere"))
-    run.log = argparse.Namespace(step=lambda *_: None)
-    loader = make_loader(run.data.views, EpochBatches(run.sampler, 0, 2 * STEPS))
-    began = 0.0
-    for number, (images, labels, _) in enumerate(loader):
-        if number == STEPS:
+    runs = []
+    for arguments in sides:
+        _, given = parse(train, arguments)
+        groups = {key: value for key, value in given.items() if key in Config.__dataclass_fields__}
+        run = Trainer(Config(**groups), Path("nowhere"))
+        run.log = argparse.Namespace(step=lambda *_: None)
+        runs.append((run, iter(make_loader(run.data.views, EpochBatches(run.sampler, 0, WARM + STEPS)))))
+    work = np.zeros((WARM + STEPS, len(runs)))
+    for number in range(WARM + STEPS):
+        for side, (run, batches) in enumerate(runs):
+            run.step = run.steps * max(0, number - WARM) // STEPS
             began = time.process_time()
-        run._step(images, labels)
-    return time.process_time() - began
+            images, labels, _ = next(batches)
+            run._step(images, labels)
+            work[number, side] = time.process_time() - began
+    base, technique = work[WARM:].sum(axis=0)
+    return float(technique / base)
+
+
+def query_work(embedder: Path, base: Path) -> float:
+    """How much dearer it is to embed a photo than by the base recipe's embedder."""
+    from embedder import Embedder
+
+    sides = [Embedder.open(base), Embedder.open(embedder)]
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8))
+    work = np.zeros((PHOTOS, len(sides)))
+    for number in range(PHOTOS):
+        for side, one in enumerate(sides):
+            began = time.process_time()
+            one.embed([photo])
+            work[number, side] = time.process_time() - began
+    base_median, median = np.median(work, axis=0)
+    return float(median / base_median)
 
 
 def show(out: Path) -> None:
     """The table of what there is."""
-    print("| photos | technique | seeds | epochs | work | recall@1 | MAP@R | recall@1 less base | MAP@R less base |")
-    print("|" + "---|" * 9)
-    for name in EPOCHS:
+    print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
+    print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
+    for name in SETS:
         for technique in TECHNIQUES:
             folders = {one: out / name / slug(one) for one in ("base", technique)}
             seeds = [path.parent.name for path in sorted(folders[technique].glob("*/result.json"))]
@@ -186,7 +218,8 @@ def show(out: Path) -> None:
                 [folders["base"] / seed for seed in seeds], [folders[technique] / seed for seed in seeds]
             )
             first = results[0]
-            row = [name, technique, len(seeds), first["epochs"], f"{first['work']:.2f}", *cells]
+            costs = [f"{first['work']:.2f}", f"{np.median([one['query work'] for one in results]):.2f}"]
+            row = [name, technique, len(seeds), first["epochs"], *costs, *cells]
             print("|", " | ".join(map(str, [*row, *(apart if technique != "base" else ["", ""])])), "|")
 
 
@@ -205,9 +238,10 @@ def differences(first: list[Path], second: list[Path]) -> list[str]:
     ]
 
 
-def module(arguments: str) -> None:
-    """Run one command."""
-    subprocess.run([sys.executable, "-m", *arguments.split()], check=True, stderr=subprocess.DEVNULL)
+def run_module(folder: Path, arguments: list[Any]) -> None:
+    """Run one command; what it says goes into the folder's ``said.txt``."""
+    with (folder / "said.txt").open("a") as said:
+        subprocess.run([sys.executable, "-m", *map(str, arguments)], check=True, stdout=said, stderr=said)
 
 
 if __name__ == "__main__":
