@@ -1,0 +1,81 @@
+"use strict";
+/* What the map (map.js) is drawn and searched with; no page needs to call it.
+
+   Fieldmark.points.gridded(x, y)   -> {px, py, first, order}: points in [0, 1] and the cells of a grid that they lie in:
+       those of cell c are order[first[c]] to order[first[c + 1] - 1]; points that are NaN lie nowhere.
+   Fieldmark.points.disc(radius)    -> a disc with a smooth edge, for `stamp`.
+   Fieldmark.points.stamp(image, disc, x, y, [r, g, b], strength)  -> the disc painted over the pixels of an ImageData.
+   Fieldmark.points.channels(colour)  -> [r, g, b] of a CSS colour.
+   Fieldmark.points.middles(grid, codes, classes)  -> [{code, count, x, y}], the largest class first. */
+
+(() => {
+  const CELLS = 256;
+
+  function gridded(x, y) {
+    let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (let i = 0; i < x.length; i++) {
+      if (Number.isNaN(x[i])) continue;
+      left = Math.min(left, x[i]); right = Math.max(right, x[i]);
+      top = Math.min(top, y[i]); bottom = Math.max(bottom, y[i]);
+    }
+    const size = Math.max(right - left, bottom - top) || 1;
+    const px = x.map((value) => (value - (left + right) / 2) / size + 0.5);
+    const py = y.map((value) => 0.5 - (value - (top + bottom) / 2) / size);
+    const cell = (i) => Math.min(CELLS - 1, Math.floor(py[i] * CELLS)) * CELLS + Math.min(CELLS - 1, Math.floor(px[i] * CELLS));
+    const first = new Int32Array(CELLS * CELLS + 1);
+    const there = [];
+    for (let i = 0; i < px.length; i++) if (!Number.isNaN(px[i])) { there.push(i); first[cell(i) + 1]++; }
+    for (let c = 0; c < CELLS * CELLS; c++) first[c + 1] += first[c];
+    const next = first.slice();
+    const order = new Int32Array(there.length);
+    for (const i of there) order[next[cell(i)]++] = i;
+    return { px, py, first, order };
+  }
+
+  /* A disc with a smooth edge: how much of each pixel it covers. */
+  function disc(radius) {
+    const reach = Math.ceil(radius + 0.5);
+    const side = 2 * reach + 1;
+    const cover = new Float32Array(side * side);
+    for (let row = 0; row < side; row++)
+      for (let column = 0; column < side; column++)
+        cover[row * side + column] = Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(row - reach, column - reach)));
+    return { reach, side, cover };
+  }
+
+  function stamp(image, { reach, side, cover }, atX, atY, [red, green, blue], strength) {
+    const { width, height, data } = image;
+    const [left, top] = [Math.round(atX) - reach, Math.round(atY) - reach];
+    if (left < 0 || top < 0 || left + side > width || top + side > height) return;
+    for (let row = 0; row < side; row++) {
+      let at = 4 * ((top + row) * width + left);
+      for (let column = 0; column < side; column++, at += 4) {
+        const share = cover[row * side + column] * strength;
+        if (share === 0) continue;
+        data[at] += (red - data[at]) * share;
+        data[at + 1] += (green - data[at + 1]) * share;
+        data[at + 2] += (blue - data[at + 2]) * share;
+      }
+    }
+  }
+
+  const channels = (colour) => {
+    const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    pen.fillStyle = colour;
+    pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  };
+
+  /* Where the name of each class goes: the middle of its points, the largest class first. */
+  function middles({ px, py, order }, codes, classes) {
+    const members = Array.from({ length: classes }, () => []);
+    for (const i of order) if (codes[i] >= 0) members[codes[i]].push(i);
+    const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+    return members
+      .map((some, code) => ({ code, count: some.length, x: median(some.map((i) => px[i])), y: median(some.map((i) => py[i])) }))
+      .filter((one) => one.count > 0)
+      .sort((a, b) => b.count - a.count);
+  }
+
+  Fieldmark.points = { CELLS, gridded, disc, stamp, channels, middles };
+})();
