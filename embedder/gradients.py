@@ -131,7 +131,8 @@ class Gradients:
         training = self.network.training
         self.network.eval()
         chunks = torch.split(images, self.chunk_size or max(1, len(images)))
-        places = torch.cat([self.network.module.seen(chunk).places for chunk in chunks])
+        with self.fabric.autocast():  # as in a step, which goes through Fabric's wrapping
+            places = torch.cat([self.network.module.seen(chunk).places for chunk in chunks])
         self.network.train(training)
         return places
 
