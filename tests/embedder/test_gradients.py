@@ -70,8 +70,12 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
             run.network.train()
             views = run.attended(step, images, run.gradients.places)
             run.network.zero_grad()
-            run.gradients.add(step, views, labels, run.sampler.batch_size)
+            with torch.no_grad():
+                expected = run.centres(run.network(views).part_features, labels).mean() / 2.0
+            done = run.gradients.add(step, views, labels, run.sampler.batch_size)
             assert run.centres.centres.abs().sum() > 0
+            if settings.loss.part_centre == 2.0:
+                torch.testing.assert_close(done.loss.parts["part_centre"], expected)
             found = {name: own.grad.clone() for name, own in run.network.named_parameters() if own.grad is not None}
         return {**found, "centres": run.centres.centres}
 
