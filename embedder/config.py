@@ -215,8 +215,8 @@ class TrainSettings:
         learning_rate: of the backbone, at its highest.
         layer_decay: learning rate of each stage of the backbone, as a multiple of the next one's; the last one has
             learning_rate.
-        unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; 0 for all at
-            once.
+        unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; until then a
+            stage is frozen whole. 0 for all at once.
         head_rate: learning rate of attention, pooling and head, as a multiple of learning_rate.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.

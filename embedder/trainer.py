@@ -203,9 +203,9 @@ class Trainer:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
+        waiting = self.unfreezing.waiting(self.step)
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        waiting = self.unfreezing.waiting(self.step)
         images = self.attended(self.step, images, self.gradients.places)
         images, mixed = self.mixing(self.step, images, labels, self.gradients.places)
         between = self.mixing.between_weight(self.step)
