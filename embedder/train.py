@@ -24,6 +24,7 @@ from embedder.config import (
     ModelSettings,
     TrainSettings,
 )
+from embedder.conflicts import check_together
 from embedder.data.catalog import read_source
 from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
@@ -94,6 +95,7 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """
     config = settled(config)
     config.check()
+    check_together(config)
     if not is_first():
         _train(config, run, overwrite)
         return run
@@ -149,12 +151,13 @@ def is_finished(config: Config, run: Path) -> bool:
 def settled(config: Config) -> Config:
     """The settings with what follows from them filled in.
 
-    Where nothing is trained the head would be random, so the frozen network ends with its pooled features. A folder is
-    named from the root, so that the run can be gone on with from anywhere.
+    Where nothing is trained head and parts would be random, so the frozen network ends with its pooled features. A
+    folder is named from the root, so that the run can be gone on with from anywhere.
     """
-    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0)
+    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0, parts=0)
     if config.train.epochs == 0 and config.model != bare:
-        print("nothing is trained, so the network ends with its pooled features (head: none)", file=sys.stderr)
+        less = "head: none, parts: 0" if config.model.parts else "head: none"
+        print(f"nothing is trained, so the network ends with its pooled features ({less})", file=sys.stderr)
         config = dataclasses.replace(config, model=bare)
     if config.data.root and at_home(config.data.root).exists():
         root = str(real_path(at_home(config.data.root)))

@@ -114,11 +114,10 @@ class Trainer:
     def _part_centres(self) -> PartCentres | None:
         """What pulls what is seen of a part to what its class shows on the whole; None where nothing does."""
         weight, parts = self.config.loss.part_centre, self.config.model.parts
-        if weight and not parts:
-            raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
-        channels = self.network.backbone.channels
-        classes = len(self.data.photos.classes)
-        return PartCentres(classes, parts, channels, weight).to(self.fabric.device) if weight else None
+        if not weight or not self.config.train.epochs:
+            return None
+        made = PartCentres(len(self.data.photos.classes), parts, self.network.backbone.channels, weight)
+        return made.to(self.fabric.device)
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""
