@@ -32,6 +32,7 @@ from embedder.torchrun import is_first, is_one_of_several
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import alone, at_home, real_path, replacing
+from eval.recipes import dotted
 from eval.stages import profiled, stage
 
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
@@ -194,8 +195,8 @@ def check_same(config: Config, run: Path) -> None:
     if not any((run / name).exists() for name in PROGRESS):
         return
     settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
-    before = _flat(_plain(dataclasses.asdict(Config()))) | _flat(settings)  # a run may be older than a setting
-    now = _flat(_plain(dataclasses.asdict(config)))
+    before = _values(dataclasses.asdict(Config())) | _values(settings)  # a run may be older than a setting
+    now = _values(dataclasses.asdict(config))
     differences = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted({*before, *now} - FREE_TO_CHANGE)
@@ -241,12 +242,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one mapping with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in (settings or {}).items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+def _values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys, without the groups that they are in."""
+    return {key: value for key, value in dotted(_plain(settings)).items() if not isinstance(value, dict)}
 
 
 if __name__ == "__main__":
