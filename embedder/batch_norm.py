@@ -1,6 +1,7 @@
 """Batch norm that learns, in training: its statistics are those of the whole batch, of all processes."""
 
 from timm.layers import convert_sync_batchnorm
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from embedder.model.network import Network
@@ -24,7 +25,10 @@ def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
         raise InputError(f"batch norm cannot be synchronised between processes on a CPU; {freeze}")
     if ranks.count == 1:
         return
-    for parent in [*network.modules()]:
+    made: dict[_BatchNorm, nn.Module] = {}
+    for parent in [*network.modules(), *network.backbone.stages]:  # a stage may hold them as the network does
         for name, module in parent.named_children():
             if isinstance(module, _BatchNorm) and module.training:  # those of frozen stages stay
-                setattr(parent, name, convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
+                if module not in made:
+                    made[module] = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+                setattr(parent, name, made[module])

@@ -109,9 +109,10 @@ class MixSettings:
             in another size, and weighs the labels by what the network looks at; none. For losses with class vectors.
         vectors: add a loss of vectors that lie between two photos' (Metrix). For contrastive, multi-similarity, and
             losses with class vectors.
-        share: of the batches in which photos are mixed.
-        alpha: of the Beta distribution that proportions are drawn from, the same on both sides; none for what the
-            method's authors take: 0.2 for mixup, 1 for cutmix, 5 for snapmix, 2 for vectors.
+        share: of the batches in which photos are mixed. In these no vectors are, loss.part_centre rests, and distances
+            within the batch are not logged.
+        alpha: of the Beta distribution that proportions are drawn from, the same on both sides, for photos and vectors
+            alike; none for what each method's authors take: 0.2 for mixup, 1 for cutmix, 5 for snapmix, 2 for vectors.
         weight: of the loss of mixed vectors, beside that of the photos' own.
         until: share of the steps after which nothing is mixed any more.
     """
@@ -143,10 +144,12 @@ class ModelSettings:
         dropout: probability that a pooled feature is dropped in training.
         frozen_stages: how many of the backbone's first stages stay as they are, or all.
         freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
-        parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none.
+        parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none. A
+            layer of parts x channels x dimension weights adds them: where head is none, dimension is the channels.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
-        look: first sees the square that the network attends to instead of the whole photo, in training too; second adds
-            its vector, and needs parts, or pooling rollout (views of the embedder: twice the time); none.
+        look: first sees the square that the network attends to instead of the whole photo, in training too, where it
+            costs a forward pass; second adds its vector, and needs parts that were trained, or pooling rollout (views
+            of the embedder: twice the time); none.
     """
 
     backbone: str = "efficientnet-lite0"
@@ -186,7 +189,8 @@ class LossSettings:
         partial_fc: for very many classes, the share of them that a step of arcface, cosface or normalised-softmax looks
             at, such as 0.1: their vectors are divided among the processes; 0 for all vectors on each.
         part_centre: weight of a loss that pulls what is seen of each part to what its class shows of it on the whole,
-            so that a part is the same in all photos of a class; needs model.parts.
+            so that a part is the same in all photos of a class; needs model.parts. It is logged beside the loss,
+            before weighting.
         prefixes: how many of a vector's first numbers are to be good vectors, too, such as [32,64,128]; embedder.export
             --dimension can then cut them off.
     """
@@ -207,7 +211,8 @@ class TrainSettings:
     """The loop.
 
     Attributes:
-        epochs: passes over the training photos; 0 exports the frozen network.
+        epochs: passes over the training photos; 0 exports the frozen network, without head and parts, which would be
+            random.
         batch_size: photos a step, those of all processes together.
         chunk_size: how many of a process's photos go through the network at once (gradient caching): a batch may then
             be larger than the memory, its gradients are the same, and a step takes a third longer; 0 for all.
@@ -215,8 +220,8 @@ class TrainSettings:
         learning_rate: of the backbone, at its highest.
         layer_decay: learning rate of each stage of the backbone, as a multiple of the next one's; the last one has
             learning_rate.
-        unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; 0 for all at
-            once.
+        unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; until then a
+            stage is frozen whole. 0 for all at once.
         head_rate: learning rate of attention, pooling and head, as a multiple of learning_rate.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.

@@ -29,7 +29,7 @@ class Step(NamedTuple):
     """What a step has seen.
 
     Attributes:
-        loss: of the whole batch.
+        loss: of the whole batch; among its parts is that of the centres, before weighting, which its value is without.
         vectors: [B, D] of all ranks, without a graph.
         labels: [B].
     """
@@ -112,7 +112,10 @@ class Gradients:
             self.ranks.mean_gradients(self.replicated)
         if self.centres is not None and centred:
             seen = torch.cat([cast(Tensor, output.part_features) for output in outputs]).detach()
-            self.centres.update(self.ranks.gather(seen, total), labels)
+            seen = self.ranks.gather(seen, total)
+            apart = self.centres(seen, labels).mean() / self.centres.weight
+            loss = loss._replace(parts={**loss.parts, "part_centre": apart})
+            self.centres.update(seen, labels)
         return Step(loss, vectors.detach(), labels)
 
     def _spread(self, output: Output, labels: Tensor, total: int) -> Tensor:
@@ -131,7 +134,8 @@ class Gradients:
         training = self.network.training
         self.network.eval()
         chunks = torch.split(images, self.chunk_size or max(1, len(images)))
-        places = torch.cat([self.network.module.seen(chunk).places for chunk in chunks])
+        with self.fabric.autocast():  # as in a step, which goes through Fabric's wrapping
+            places = torch.cat([self.network.module.seen(chunk).places for chunk in chunks])
         self.network.train(training)
         return places
 

@@ -7,6 +7,7 @@ nor repetitions.
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from eval.files import replacing
 from eval.metrics import title
@@ -15,6 +16,28 @@ Row = dict[str, float]
 
 WIDTHS = (6.0, 3.6, 1.4)
 """Of the lines in a panel, in points: where a line lies on another, the wider one below shows on both sides."""
+
+
+class Means:
+    """Means of what the steps of an epoch tell: each over the steps that tell it."""
+
+    def __init__(self, sums: Mapping[str, tuple[float, int]] | None = None) -> None:
+        """Go on from what ``state`` gave."""
+        self._sums: dict[str, tuple[Any, int]] = dict(sums or {})
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Add what one step tells: numbers, or tensors, which are not waited for."""
+        for name, value in values.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + value, count + 1
+
+    def row(self) -> Row:
+        """The means so far."""
+        return {name: float(total) / count for name, (total, count) in self._sums.items()}
+
+    def state(self) -> dict[str, tuple[float, int]]:
+        """What a checkpoint keeps."""
+        return {name: (float(total), count) for name, (total, count) in self._sums.items()}
 
 
 class RunLog:

@@ -14,7 +14,7 @@ from embedder.miners import build_miner
 from embedder.mixed_labels import ClassLoss
 from embedder.mixed_vectors import ALPHA, between, between_classes
 from embedder.partial_fc import PartialFC
-from embedder.precision import at_least_float32
+from embedder.precision import at_least_float32, without_autocast
 from embedder.ranks import ALONE, Ranks
 from eval.errors import InputError, unknown
 
@@ -102,7 +102,7 @@ class MetricLoss(nn.Module):
                 f"labels run from {int(labels.min())} to {int(labels.max())}, but the loss was made for "
                 f"{self.classes} classes, 0 to {self.classes - 1}"
             )
-        with torch.autocast(vectors.device.type, enabled=False):
+        with without_autocast(vectors.device.type):
             precise = at_least_float32(vectors)
             given = (precise, labels) if mixed is None else (precise, labels, mixed)
             parts = {name: loss(*given) for name, loss in self.losses.items()}

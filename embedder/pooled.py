@@ -20,7 +20,6 @@ from embedder.ranks import Ranks
 from embedder.runtime import BATCH
 from embedder.training_data import TrainingData
 from embedder.validation import prepared
-from eval.errors import InputError
 
 
 class PooledPhotos:
@@ -60,11 +59,7 @@ def pool_photos(
         config: the run's settings.
         preprocessing: how photos are seen in evaluation.
         ranks: who share the work.
-
-    Raises:
-        InputError: not everything before the head is frozen, or a setting needs the photos themselves.
     """
-    _check(network, config)
     count, size = config.data.feature_views, len(data.photos)
     keys: list[Key] = [(number, row, 0) for number in range(count) for row in range(size)]
     own = _pooled(network, data.views, ranks.share(keys), config.data.workers, ranks.first)
@@ -95,24 +90,3 @@ def _held_out(network: Network, photos: Catalog, rows: Sequence[int], preprocess
         for kept, view in zip(found, (batch, batch.flip(2)), strict=False):
             kept.append(network.pooled(view.to(network.mean.device)).cpu())
     return [torch.cat([torch.empty(0, network.backbone.channels), *kept]) for kept in found]
-
-
-def _check(network: Network, config: Config) -> None:
-    """Refuse what would need the photos themselves in every step."""
-    model, augment, mix = config.model, config.augment, config.mix
-    trained = {
-        f"model.frozen_stages is {model.frozen_stages}; set it to all": network.backbone,
-        f"model.attention {model.attention} is trained; set it to none": network.attention,
-        f"model.pooling {model.pooling} is trained; take another": network.pooling,
-        f"model.parts is {model.parts}; set it to 0": network.parts,
-    }
-    faults = [fault for fault, part in trained.items() if part and any(own.requires_grad for own in part.parameters())]
-    needs = {
-        f"mix.photos is {mix.photos}; set it to none": mix.photos != "none",
-        f"model.look is {model.look}; set it to none": model.look != "none",
-        "augment.attended_crop or attended_drop is set; set both to 0": augment.attended_crop + augment.attended_drop
-        > 0,
-    }
-    faults += [fault for fault, needed in needs.items() if needed]
-    if faults:
-        raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {faults[0]}")

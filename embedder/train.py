@@ -24,6 +24,7 @@ from embedder.config import (
     ModelSettings,
     TrainSettings,
 )
+from embedder.conflicts import check_together
 from embedder.data.catalog import read_source
 from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
@@ -31,6 +32,7 @@ from embedder.torchrun import is_first, is_one_of_several
 from eval.command import run as run_command
 from eval.errors import InputError
 from eval.files import alone, at_home, real_path, replacing
+from eval.recipes import dotted
 from eval.stages import profiled, stage
 
 FREE_TO_CHANGE = {"data.workers", "train.checkpoint_minutes"}
@@ -94,6 +96,7 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """
     config = settled(config)
     config.check()
+    check_together(config)
     if not is_first():
         _train(config, run, overwrite)
         return run
@@ -149,12 +152,13 @@ def is_finished(config: Config, run: Path) -> bool:
 def settled(config: Config) -> Config:
     """The settings with what follows from them filled in.
 
-    Where nothing is trained the head would be random, so the frozen network ends with its pooled features. A folder is
-    named from the root, so that the run can be gone on with from anywhere.
+    Where nothing is trained head and parts would be random, so the frozen network ends with its pooled features. A
+    folder is named from the root, so that the run can be gone on with from anywhere.
     """
-    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0)
+    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0, parts=0)
     if config.train.epochs == 0 and config.model != bare:
-        print("nothing is trained, so the network ends with its pooled features (head: none)", file=sys.stderr)
+        less = "head: none, parts: 0" if config.model.parts else "head: none"
+        print(f"nothing is trained, so the network ends with its pooled features ({less})", file=sys.stderr)
         config = dataclasses.replace(config, model=bare)
     if config.data.root and at_home(config.data.root).exists():
         root = str(real_path(at_home(config.data.root)))
@@ -191,8 +195,8 @@ def check_same(config: Config, run: Path) -> None:
     if not any((run / name).exists() for name in PROGRESS):
         return
     settings = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
-    before = _flat(_plain(dataclasses.asdict(Config()))) | _flat(settings)  # a run may be older than a setting
-    now = _flat(_plain(dataclasses.asdict(config)))
+    before = _values(dataclasses.asdict(Config())) | _values(settings)  # a run may be older than a setting
+    now = _values(dataclasses.asdict(config))
     differences = [
         f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted({*before, *now} - FREE_TO_CHANGE)
@@ -238,12 +242,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one mapping with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in (settings or {}).items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+def _values(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted keys, without the groups that they are in."""
+    return {key: value for key, value in dotted(_plain(settings)).items() if not isinstance(value, dict)}
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from embedder.data.photos import EpochBatches
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.gradients import Gradients
 from embedder.interrupt import interrupts
-from embedder.log import Row, RunLog, SilentLog
+from embedder.log import Means, Row, RunLog, SilentLog
 from embedder.model.network import Network, build_network, freeze_unused
 from embedder.optimizer import Optimizer
 from embedder.outcome import SELECTION, export_best
@@ -65,7 +65,7 @@ class Trainer:
         with stage("build the network"):
             self._build()
         self.step = 0
-        self.seen: dict[str, Any] = {}
+        self.seen = Means()
         self.best, self.best_epoch = -math.inf, 0
 
     def _build(self) -> None:
@@ -114,11 +114,10 @@ class Trainer:
     def _part_centres(self) -> PartCentres | None:
         """What pulls what is seen of a part to what its class shows on the whole; None where nothing does."""
         weight, parts = self.config.loss.part_centre, self.config.model.parts
-        if weight and not parts:
-            raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
-        channels = self.network.backbone.channels
-        classes = len(self.data.photos.classes)
-        return PartCentres(classes, parts, channels, weight).to(self.fabric.device) if weight else None
+        if not weight or not self.config.train.epochs:
+            return None
+        made = PartCentres(len(self.data.photos.classes), parts, self.network.backbone.channels, weight)
+        return made.to(self.fabric.device)
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""
@@ -181,7 +180,7 @@ class Trainer:
         with interrupts() as stop, bar:
             for images, labels, _ in awaited("wait for photos", loader):
                 self._step(images, labels)
-                self.seen["seconds"] = self.seen.get("seconds", 0.0) + time.perf_counter() - clock
+                self.seen.add({"seconds": time.perf_counter() - clock})
                 bar.update()
                 finished = self.step % self.sampler.steps == 0
                 if finished:
@@ -203,9 +202,9 @@ class Trainer:
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         """Take one step of the optimiser."""
+        waiting = self.unfreezing.waiting(self.step)
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        waiting = self.unfreezing.waiting(self.step)
         images = self.attended(self.step, images, self.gradients.places)
         images, mixed = self.mixing(self.step, images, labels, self.gradients.places)
         between = self.mixing.between_weight(self.step)
@@ -217,20 +216,19 @@ class Trainer:
                 self.average.update_parameters(self.network)
         self.step += 1
         values: dict[str, Any] = {"loss": done.loss.value.detach(), **done.loss.parts}
-        values |= batch_statistics(done.vectors, done.labels, self.loss.margin)
-        for name, value in values.items():
-            self.seen[name] = self.seen.get(name, 0.0) + value
+        if mixed is None:  # what is of two classes has no distance from its own
+            values |= batch_statistics(done.vectors, done.labels, self.loss.margin)
+        self.seen.add(values)
         self.log.step(self.step, {"loss": values["loss"], "learning_rate_share": share})
 
     def _finish_epoch(self) -> str:
         """Log the epoch's means and the validation, keep the weights if they are the best; say it in a few words."""
         epoch = self.step // self.sampler.steps
-        row: Row = {"epoch": epoch, "step": self.step}
-        row |= {name: float(total) / self.sampler.steps for name, total in self.seen.items() if name != "seconds"}
-        if seconds := float(self.seen.get("seconds", 0.0)):
-            row["seconds"] = seconds
-            row["images_per_second"] = self.sampler.steps * self.sampler.batch_size / seconds
-        self.seen = {}
+        row: Row = {"epoch": epoch, "step": self.step, **self.seen.row()}
+        if "seconds" in row:
+            row["images_per_second"] = self.sampler.batch_size / row["seconds"]
+            row["seconds"] *= self.sampler.steps
+        self.seen = Means()
         if not math.isfinite(row.get("loss", 0.0)):
             raise InputError(
                 f"the training has diverged in epoch {epoch} (loss {row['loss']}); lower train.learning_rate or "
@@ -269,7 +267,7 @@ class Trainer:
             **self.optimizer.state(),
             "average": self.average.state_dict() if self.average else None,
             "centres": self.centres.state_dict() if self.centres else None,
-            "seen": {name: float(total) for name, total in self.seen.items()},
+            "seen": self.seen.state(),
             "best": self.best,
             "best_epoch": self.best_epoch,
             "rows": self.log.rows,
@@ -284,7 +282,7 @@ class Trainer:
         state = self.ranks.from_first(self._last_state)
         if state is None:
             return []
-        self.step, self.seen = state["step"], state["seen"]
+        self.step, self.seen = state["step"], Means(state["seen"])
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])

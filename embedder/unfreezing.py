@@ -1,7 +1,8 @@
 """Stages of the backbone that begin to train one after another, the last one first.
 
 Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.3: what is general in
-the first stages is not disturbed by a head that knows nothing yet.
+the first stages is not disturbed by a head that knows nothing yet. A stage that waits is frozen whole, as they have it:
+it stays in evaluation mode, so that its batch norms keep their statistics.
 """
 
 from torch import nn
@@ -26,20 +27,25 @@ class Unfreezing:
         Raises:
             InputError: no stage of the backbone is trained.
         """
-        stages = [[own for own in stage.parameters() if own.requires_grad] for stage in backbone.stages]
-        self._stages = [stage for stage in stages if stage]
+        trained = [(stage, [own for own in stage.parameters() if own.requires_grad]) for stage in backbone.stages]
+        self._backbone, self._stages = backbone, [one for one in trained if one[1]]
         self._last, self._alone, self._waiting = share * steps, alone, -1
         if share and len(self._stages) < 2:
             what = "one stage of the backbone is trained" if self._stages else "the backbone is frozen"
             raise InputError(f"train.unfreeze is {share}, but {what}; lower model.frozen_stages, or set it to 0")
 
     def waiting(self, step: int) -> list[nn.Parameter]:
-        """The parameters that do not train yet in a step; the optimiser must leave them as they are."""
+        """The parameters that do not train yet in a step; the optimiser must leave them as they are.
+
+        Their stages wait from the next time on that the network is put into training mode.
+        """
         count = len(self._stages)
         begun = min(count, 1 + int(count * step / self._last)) if step < self._last else count
         if self._alone and count - begun != self._waiting:
             self._waiting = count - begun
-            for number, stage in enumerate(self._stages):
-                for parameter in stage:
+            for number, (_, parameters) in enumerate(self._stages):
+                for parameter in parameters:
                     parameter.requires_grad_(number >= self._waiting)
-        return [parameter for stage in self._stages[: count - begun] for parameter in stage]
+        waiting = self._stages[: count - begun]
+        self._backbone.waiting = [stage for stage, _ in waiting]
+        return [parameter for _, parameters in waiting for parameter in parameters]

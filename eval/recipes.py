@@ -1,6 +1,6 @@
 """Settings files that build on one another: the key ``base`` names the file that says the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Layer:
     @property
     def keys(self) -> list[str]:
         """All keys, those inside of groups with their group: ``data.size``."""
-        return [*_dotted(self.settings)]
+        return [*dotted(self.settings)]
 
 
 def layers(file: str | Path, above: tuple[Path, ...] = ()) -> list[Layer]:
@@ -97,9 +97,11 @@ def _read(path: Path) -> dict[str, Any]:
     return settings or {}
 
 
-def _dotted(settings: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of settings, and of the groups in them."""
+def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, groups and what is in them, by keys such as ``data`` and ``data.size``."""
+    found: dict[str, Any] = {}
     for key, value in settings.items():
-        yield key
+        found[key] = value
         if isinstance(value, Mapping):
-            yield from (f"{key}.{inner}" for inner in _dotted(value))
+            found |= {f"{key}.{inner}": one for inner, one in dotted(value).items()}
+    return found

@@ -1,6 +1,6 @@
-"""Some rows of a table or a column, however large it is."""
+"""Some rows of a table or a column, however large it is; and rows that are the same."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -56,3 +56,12 @@ def _parts(column: pa.ChunkedArray, starts: Rows, rows: Rows) -> list[pa.Array]:
     if (rows == ascending).all():
         return parts
     return [pa.concat_arrays(parts).take(pa.array(np.argsort(order)))]
+
+
+def repeated(rows: Iterable[Hashable]) -> tuple[int, int] | None:
+    """The numbers of two rows that are the same, the first such pair; None where all differ."""
+    first: dict[Hashable, int] = {}
+    for number, row in enumerate(rows):
+        if (earlier := first.setdefault(row, number)) != number:
+            return earlier, number
+    return None

@@ -19,7 +19,7 @@ from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON
 from eval.errors import InputError, unknown
 from eval.files import at_home
 from eval.images import Box
-from eval.rows import taken
+from eval.rows import repeated, taken
 
 READERS = {
     "aircraft": "embedder.data.aircraft",
@@ -233,11 +233,8 @@ class Catalog:
 
     def _check_duplicates(self) -> None:
         """Refuse two rows for one subject."""
-        seen = set()
-        for subject in zip(self.paths, self.boxes, strict=True):
-            if subject in seen:
-                raise InputError(f"{self.root}: {subject[0]} is listed twice; leave one of the rows out")
-            seen.add(subject)
+        if twice := repeated(zip(self.paths, self.boxes, strict=True)):
+            raise InputError(f"{self.root}: {self.paths[twice[1]]} is listed twice; leave one of the rows out")
 
 
 def has_area(box: Sequence[float]) -> bool:

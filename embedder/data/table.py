@@ -28,6 +28,7 @@ from embedder.data.listing import Listing, read_listing, without_others
 from embedder.data.taxa import LEVELS, with_taxa
 from eval.errors import InputError, counted
 from eval.files import at_home
+from eval.rows import repeated
 
 COLUMNS = ("path", "label", "split", "box", "keypoints", "group", "licence", "license", "taxonomy", *LEVELS)
 """What a table may say."""
@@ -102,12 +103,11 @@ def _tell_doubtful(listing: Listing) -> None:
 
 def _check_twice(listing: Listing, paths: list[str], boxes: pa.Array | None) -> None:
     """Refuse two rows for one subject, a photo or a box in it."""
-    first: dict[Any, int] = {}
-    for row, subject in enumerate(zip(paths, map(str, boxes or [""] * len(paths)), strict=True)):
-        if (other := first.setdefault(subject, row)) != row:
-            raise listing.fault(
-                row, f"{paths[row]} is listed already, in {listing.places[other]}; leave one of the rows out"
-            )
+    if twice := repeated(zip(paths, map(str, boxes or [""] * len(paths)), strict=True)):
+        first, row = twice
+        raise listing.fault(
+            row, f"{paths[row]} is listed already, in {listing.places[first]}; leave one of the rows out"
+        )
 
 
 def _one_licence(listing: Listing) -> Listing:

@@ -34,6 +34,7 @@ class Backbone(nn.Module):
         std: of each channel, likewise.
         interpolation: how photos were resized when its weights were trained.
         stages: its parts in order from the input, each with the parameters that are frozen or given a rate together.
+        waiting: those that stay in evaluation mode for now.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._still: list[nn.Module] = []
+        self.waiting: list[nn.Module] = []
 
     def freeze(self, stages: int | Literal["all"], batch_norm: bool) -> None:
         """Keep the first stages as they are, and, where ``batch_norm``, the statistics of every batch norm.
@@ -67,9 +69,9 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode, except for what ``freeze`` keeps as it is."""
+        """Switch to training mode, except for what ``freeze`` keeps as it is, and for what waits."""
         super().train(mode)
-        for module in self._still:
+        for module in (*self._still, *self.waiting):
             module.eval()
         return self
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone
-from embedder.precision import at_least_float32
+from embedder.precision import at_least_float32, without_autocast
 from eval.errors import InputError
 
 _EPSILON = 1e-6  # under the root, whose slope at 0 is infinite
@@ -56,7 +56,7 @@ class Parts(nn.Module):
                 f"model.parts {self.attend.out_channels} compares places, and the feature map has one; give larger "
                 "photos (data.size, data.test_size), or set it to 0"
             )
-        with torch.autocast(features.device.type, enabled=False):
+        with without_autocast(features.device.type):
             precise = at_least_float32(features)
             scores = self.standardise(self.attend(precise))
             maps = scores.relu() * scores.softmax(1)
@@ -66,7 +66,7 @@ class Parts(nn.Module):
 
     def addition(self, matrix: Tensor) -> Tensor:
         """What the features of the parts [B, M, C] add to the vector, [B, D]."""
-        with torch.autocast(matrix.device.type, enabled=False):
+        with without_autocast(matrix.device.type):
             added: Tensor = self.project(matrix.flatten(1))
         return added
 

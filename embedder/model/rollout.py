@@ -6,7 +6,7 @@ head of the last layer chooses a part by it.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from embedder.model.features import Features
-from embedder.precision import at_least_float32
+from embedder.precision import at_least_float32, without_autocast
 from eval.errors import InputError
 
 
@@ -93,12 +93,7 @@ def roll_out(seen: list[Tensor], height: int, width: int) -> Tensor:
     """
     *earlier, last = seen
     reached = last[:, :, 0]
-    with _single_precision(reached.device.type):
+    with without_autocast(reached.device.type):  # in which many tokens would be equal
         for attention in reversed(earlier):
             reached = (reached + reached @ attention) / 2
     return reached[:, :, -height * width :].reshape(-1, reached.shape[1], height, width)
-
-
-def _single_precision(device: str) -> AbstractContextManager[Any]:
-    """No autocast, in which many tokens would be equal; nothing at all where there is none, which can be exported."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

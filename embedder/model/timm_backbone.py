@@ -7,6 +7,7 @@ import timm
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 from timm.models import get_pretrained_cfg, group_parameters
+from timm.models._manipulate import MATCH_PREV_GROUP
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone, Features
@@ -16,7 +17,6 @@ from eval.errors import InputError
 
 LITE0 = "efficientnet-lite0"
 _FILE = "model.safetensors"
-_CLASSIFIER_ONLY = ("head", "fc_norm")  # what timm's networks use only after pooling
 
 
 class TimmBackbone(Backbone):
@@ -76,12 +76,18 @@ def build_timm(name: str, weights: str) -> TimmBackbone:
     if name == LITE0 and weights == "pretrained":
         load_package(body)
     elif weights not in ("pretrained", "random"):
-        classifiers = body.pretrained_cfg["classifier"]
-        load_file(body, Path(weights), (classifiers,) if isinstance(classifiers, str) else tuple(classifiers))
-    for part in _CLASSIFIER_ONLY:
+        load_file(body, Path(weights), _classifiers(body))
+    after_pooling = ["fc_norm", *(["head"] if any(one.startswith("head") for one in _classifiers(body)) else [])]
+    for part in after_pooling:
         if hasattr(body, part):
             setattr(body, part, nn.Identity())
     return TimmBackbone(name, body)
+
+
+def _classifiers(body: Any) -> tuple[str, ...]:
+    """The names of the layers that timm calls a network's classifiers; without one, a head is part of the features."""
+    named = body.pretrained_cfg["classifier"] or ()
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def _create(model: str, pretrained: bool) -> Any:
@@ -115,23 +121,32 @@ def _check_reachable(hub: str) -> None:
 
 
 def _stages(body: Any) -> list[nn.Module]:
-    """The coarse groups that timm divides a network's parameters into, each as one module that shares them."""
+    """The coarse groups that timm divides a network's parameters into, each as one module that shares them.
+
+    What timm leaves to no group, such as a norm or a convolution behind the last block, is of the last one.
+    """
     if not hasattr(body, "group_matcher"):  # timm does not part every network; such a one is a single stage
         return [body]
-    stage_of = group_parameters(body, body.group_matcher(coarse=True), reverse=True)
-    stages = [nn.Module() for _ in range(max(stage_of.values()) + 1)]
+    try:
+        matcher = body.group_matcher(coarse=True)
+    except AssertionError:  # RDNet has finer groups alone
+        matcher = body.group_matcher(coarse=False)
+    if isinstance(matcher, dict):
+        matcher |= {"rest": [(".", MATCH_PREV_GROUP)]}
+    named = group_parameters(body, matcher, reverse=True)
+    stage_of = {id(parameter): named[name] for name, parameter in body.named_parameters()}
+    stages = [nn.Module() for _ in range(max(named.values()) + 1)]
 
     def collect(module: nn.Module, prefix: str) -> None:
         """Add the largest modules that lie in one stage, and parameters that stand alone."""
         for name, parameter in module.named_parameters(recurse=False):
-            stages[stage_of[prefix + name]].register_parameter(f"{prefix}{name}".replace(".", "_"), parameter)
+            stages[stage_of[id(parameter)]].register_parameter(f"{prefix}{name}".replace(".", "_"), parameter)
         for name, child in module.named_children():
-            path = f"{prefix}{name}."
-            numbers = {stage_of[path + inner] for inner, _ in child.named_parameters()}
+            numbers = {stage_of[id(parameter)] for parameter in child.parameters()}
             if len(numbers) == 1:
-                stages[numbers.pop()].add_module(path.replace(".", "_"), child)
+                stages[numbers.pop()].add_module(f"{prefix}{name}.".replace(".", "_"), child)
             elif numbers:
-                collect(child, path)
+                collect(child, f"{prefix}{name}.")
 
     collect(body, "")
     return stages

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from embedder.cost import measure
-from embedder.export import export, main
+from embedder.export import export, main, trained_network
 from embedder.graph import fingerprint
 from embedder.preprocess import Preprocessing
 from embedder.run_folder import run_photos
@@ -251,6 +251,30 @@ def test_a_smaller_embedder_and_what_it_costs(whole, tmp_path, capsys, options, 
     assert made.summary["loss"] == run.summary["loss"]
     if smaller:
         assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "least"),
+    [
+        ({"parts": 3, "look": "second"}, {"precision": "int8"}, 0.85),  # 8 bits may move what is cut out
+        ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "whole,closer"}, 0.9999),
+        ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "closer,mirror", "precision": "fp16"}, 0.999),
+    ],
+)
+def test_networks_with_part_maps_are_exported_once_more(config, photos, tmp_path, model, options, least):
+    settings = {"model": replace(config.model, **model), "data": replace(config.data, size=64)}
+    run = fit(replace(config, **settings, train=replace(config.train, epochs=1)), tmp_path / "run")
+    main(run, out=tmp_path / "other.onnx", max_loss=1, **options)
+    made = Embedder.open(tmp_path / "other.onnx")
+    views = tuple(options.get("views", "whole,closer").split(","))
+    assert made.views == views
+    session = onnxruntime.InferenceSession(tmp_path / "other.onnx")
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["vector", "features", "parts", *(["region"] if views[0] == "closer" else [])]
+    images = np.stack([made.prepare(path) for path in sorted(photos.glob("*/0.png"))])
+    with torch.no_grad():
+        expected = trained_network(run, views)(torch.from_numpy(images)).vector.numpy()
+    assert (made.vectors(images) * expected).sum(1).mean() > least
 
 
 def test_the_cost_is_what_the_two_embedders_give(whole, tmp_path):

@@ -70,8 +70,12 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
             run.network.train()
             views = run.attended(step, images, run.gradients.places)
             run.network.zero_grad()
-            run.gradients.add(step, views, labels, run.sampler.batch_size)
+            with torch.no_grad():
+                expected = run.centres(run.network(views).part_features, labels).mean() / 2.0
+            done = run.gradients.add(step, views, labels, run.sampler.batch_size)
             assert run.centres.centres.abs().sum() > 0
+            if settings.loss.part_centre == 2.0:
+                torch.testing.assert_close(done.loss.parts["part_centre"], expected)
             found = {name: own.grad.clone() for name, own in run.network.named_parameters() if own.grad is not None}
         return {**found, "centres": run.centres.centres}
 
@@ -93,6 +97,18 @@ def test_looking_for_what_snapmix_weighs_leaves_the_network_as_it_was(config: Co
     assert not places.requires_grad
     assert run.network.training
     assert all(torch.equal(value, before[name]) for name, value in run.network.state_dict().items())
+
+
+def test_what_looks_at_photos_computes_in_the_precision_of_a_step(config: Config, tmp_path: Path) -> None:
+    run = Trainer(replace(config, train=replace(config.train, precision="bf16")), tmp_path)
+    seen: list[torch.dtype] = []
+    run.network.backbone.register_forward_hook(lambda *call: seen.append(call[2].map.dtype))
+    images, labels = torch.zeros(4, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 0, 1, 1])
+    places = run.gradients.places(images)
+    run.network.train()
+    run.gradients.add(0, images, labels, 4)
+    assert seen == [torch.bfloat16, torch.bfloat16]
+    assert places.dtype == torch.float32
 
 
 def test_both_passes_of_a_chunk_drop_the_same(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.colors import to_rgb as share_rgb
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from embedder.log import RunLog, draw_curves
+from embedder.log import Means, RunLog, draw_curves
 
 ROWS = [
     {"epoch": 0, "step": 0, "recall@1": 0.2, "map@r": 0.1},
@@ -21,6 +22,14 @@ ROWS = [
         "negative_distance": 0.9,
     },
 ]
+
+
+def test_means_are_over_the_steps_that_tell_something() -> None:
+    means = Means()
+    for step in range(4):
+        means.add({"loss": torch.tensor(float(step)), **({"distance": 0.25 * step} if step % 2 else {})})
+        means = Means(means.state())
+    assert means.row() == {"loss": 1.5, "distance": 0.5}
 
 
 def test_rows_become_a_table_events_and_a_picture(tmp_path: Path) -> None:

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from embedder import checkpoint
-from embedder.config import AugmentSettings, Config, LossSettings
+from embedder.config import AugmentSettings, Config
 from embedder.data.photos import EpochBatches
 from embedder.pooled import PooledPhotos
 from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.validation import prepared
-from eval.errors import InputError
 from tests.embedder.killed import fit_until
 
 STILL = AugmentSettings(
@@ -106,26 +105,3 @@ def test_photos_are_opened_before_training_and_not_in_it(
     monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
     run.train()
     assert run.step == run.steps
-
-
-@pytest.mark.parametrize(
-    ("model", "others", "message"),
-    [
-        ({"frozen_stages": 1}, {}, r"model\.frozen_stages is 1; set it to all"),
-        ({"attention": "se"}, {}, r"model\.attention se is trained; set it to none"),
-        ({"pooling": "gem"}, {}, r"model\.pooling gem is trained; take another"),
-        ({"parts": 2}, {"size": 64}, r"model\.parts is 2; set it to 0"),
-        ({"look": "first"}, {"size": 64}, r"model\.look is first; set it to none"),
-        ({}, {"photos": "mixup"}, r"mix\.photos is mixup; set it to none"),
-        ({}, {"attended_drop": 0.5, "size": 64}, r"augment\.attended_crop or attended_drop is set; set both to 0"),
-    ],
-)
-def test_what_needs_the_photos_themselves(
-    probe: Config, tmp_path: Path, model: dict[str, Any], others: dict[str, Any], message: str
-) -> None:
-    wrong = replace(probe, model=replace(probe.model, **model), loss=LossSettings("arcface"))
-    for name in ("data", "mix", "augment"):
-        group = getattr(wrong, name)
-        wrong = replace(wrong, **{name: replace(group, **{key: others[key] for key in others if hasattr(group, key)})})
-    with pytest.raises(InputError, match=rf"data\.feature_views is 1, so photos are seen once, but {message}"):
-        Trainer(wrong, tmp_path)

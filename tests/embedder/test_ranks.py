@@ -36,18 +36,18 @@ CHUNKS = (2, 4)
 """Of the shares of 4 and 5 photos: into several chunks each, and only one of them into two."""
 
 
-def begin(jobs: list[dict[str, Any]], folder: Path) -> subprocess.Popen[str]:
-    """Begin the jobs in two processes."""
+def begin(jobs: list[dict[str, Any]], folder: Path, count: int = 2) -> subprocess.Popen[str]:
+    """Begin the jobs in some processes."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     command += [str(HERE / "rank_worker.py"), str(folder / "jobs.json")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
 
 
-def torchrun(jobs: list[dict[str, Any]], folder: Path) -> tuple[int, str]:
-    """Do the jobs in two processes; the exit status and what was said."""
-    process = begin(jobs, folder)
+def torchrun(jobs: list[dict[str, Any]], folder: Path, count: int = 2) -> tuple[int, str]:
+    """Do the jobs in some processes; the exit status and what was said."""
+    process = begin(jobs, folder, count)
     said = process.communicate(timeout=300)[1]
     return process.returncode, said
 
@@ -153,6 +153,29 @@ def test_a_run_of_two_is_gone_on_with_by_one(base: Config, single: dict[str, Pat
     assert state["step"] == 7
     fit(replace(base, loss=LOSSES["partial-fc"]), double / "stopped")
     assert_close(weights(single["partial-fc"]), weights(double / "stopped"), 1e-6)
+
+
+def test_parts_of_no_photos(base: Config, tmp_path: Path) -> None:
+    """Of two photos, one of three processes has none; with parts and their centres the weights are those of one."""
+    parts = replace(
+        base,
+        data=replace(base.data, size=64),
+        model=replace(base.model, parts=3),
+        loss=LossSettings("arcface", part_centre=1.0),
+        train=replace(base.train, epochs=1, batch_size=2, photos_per_class=1),
+    )
+    looking = replace(parts, augment=replace(base.augment, attended_crop=0.5), model=replace(parts.model, look="first"))
+    jobs = [{"config": asdict(one), "run": str(tmp_path / name)} for name, one in (("three", parts), ("look", looking))]
+    status, said = torchrun(jobs, tmp_path, count=3)
+    assert status == 0, said[-3000:]
+    do({"config": asdict(parts), "run": str(tmp_path / "one")})
+    one, three, looked = (checkpoint.load(tmp_path / name / "last.ckpt") for name in ("one", "three", "look"))
+    assert_close(one["network"], three["network"], 1e-6)
+    assert_close(one["centres"], three["centres"], 1e-6)
+    assert one["centres"]["centres"].any()
+    assert looked["step"] == one["step"] > 10
+    logs = [[*csv.DictReader((tmp_path / name / "log.csv").open())][-1] for name in ("one", "three")]
+    assert float(logs[0]["part_centre"]) == pytest.approx(float(logs[1]["part_centre"]), abs=1e-5)
 
 
 def test_a_rank_that_dies_ends_the_run(base: Config, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from embedder import Embedder, checkpoint, trainer
+from embedder.collapse import batch_statistics
 from embedder.config import AugmentSettings, Config, LossSettings, MixSettings
 from embedder.schedule import learning_rate_share
 from embedder.train import fit
@@ -93,6 +94,29 @@ def test_a_run_with_more_techniques_goes_on_where_it_was(
     fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)
     fit(mixing, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
+
+
+def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logged is the mean over the other batches; no mean where there are none."""
+    told = []
+
+    def noted(*given: Any) -> dict[str, torch.Tensor]:
+        told.append(batch_statistics(*given))
+        return told[-1]
+
+    monkeypatch.setattr(trainer, "batch_statistics", noted)
+    monkeypatch.setattr(trainer, "export_best", lambda *_: None)
+    some = replace(config, loss=LossSettings("arcface"), mix=MixSettings("mixup", share=0.5, until=1.0))
+    some = replace(some, train=replace(config.train, epochs=1, batch_size=6))
+    fit(some, tmp_path / "some")
+    row = [*csv.DictReader((tmp_path / "some" / "log.csv").open())][-1]
+    assert 0 < len(told) < int(row["step"])
+    for name in told[0]:
+        assert float(row[name]) == pytest.approx(sum(float(one[name]) for one in told) / len(told), rel=1e-4)
+    fit(replace(some, mix=MixSettings("mixup", share=1.0, until=1.0)), tmp_path / "all")
+    assert "negative_distance" not in [*csv.DictReader((tmp_path / "all" / "log.csv").open())][-1]
 
 
 def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Path) -> None:

@@ -50,6 +50,34 @@ def test_all_at_once_by_default_and_frozen_stages_stay_so(backbone) -> None:
     assert all(own.requires_grad == (id(own) in trained) for own in backbone.parameters())
 
 
+def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With batch norm that learns, its statistics stand still too, whoever looks at the photos in between."""
+    loose = replace(config.model, freeze_batch_norm=False)
+    slow = replace(
+        config,
+        data=replace(config.data, size=64),
+        augment=replace(config.augment, attended_drop=0.5),
+        model=loose,
+        train=replace(config.train, unfreeze=1.0, ema=0.0),
+    )
+    step, moved = Trainer._step, []
+
+    def watched(self: Trainer, *batch: torch.Tensor) -> None:
+        stages = self.network.backbone.stages
+        before = [[own.clone() for own in stage.buffers()] for stage in stages]
+        step(self, *batch)
+        pairs = [zip(old, stage.buffers(), strict=True) for old, stage in zip(before, stages, strict=True)]
+        moved.append([any(not torch.equal(one, other) for one, other in pair) for pair in pairs])
+
+    monkeypatch.setattr(Trainer, "_step", watched)
+    monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
+    fit(slow, tmp_path / "run")
+    stages = len(moved[0])
+    for number, one in enumerate(moved):
+        begun = min(stages, 1 + int(stages * number / len(moved)))
+        assert one == [False] * (stages - begun) + [True] * begun, number
+
+
 def test_a_frozen_backbone_cannot_be_unfrozen(backbone) -> None:
     backbone.freeze("all", batch_norm=True)
     with pytest.raises(

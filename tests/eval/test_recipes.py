@@ -6,7 +6,7 @@ import pytest
 
 from eval.command import parse
 from eval.errors import InputError
-from eval.recipes import Layer, layers
+from eval.recipes import Layer, dotted, layers
 
 
 @dataclass
@@ -156,3 +156,9 @@ def test_the_lowest_comes_first(tmp_path: Path) -> None:
         Layer(tmp_path / "top", {"seed": 2}),
     ]
     assert layers(tmp_path / "lowest") == [Layer(tmp_path / "lowest", {"seed": 1})]
+
+
+def test_groups_and_what_is_in_them_have_dotted_keys():
+    settings = {"seed": 1, "loss": {"name": "triplet", "options": {"margin": 0.1}}, "none": {}}
+    expected = {"seed": 1, "loss": settings["loss"], "loss.name": "triplet", "loss.options": {"margin": 0.1}}
+    assert dotted(settings) == {**expected, "loss.options.margin": 0.1, "none": {}}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from eval import rows as module
-from eval.rows import taken
+from eval.rows import repeated, taken
 
 COLUMNS = {
     "text": [pa.array(["a", None, "cc"]), pa.array([], pa.string()), pa.array(["d"]), pa.array(["e", "f", None])],
@@ -83,3 +83,10 @@ def test_nothing_else_takes_rows_of_tables():
     packages = (path for name in ("eval", "embedder", "index") for path in root.glob(f"{name}/**/*.py"))
     others = [str(path) for path in packages if re.search(r"(?<!np)\.take\(", path.read_text(encoding="utf-8"))]
     assert others == [str(root / "eval" / "rows.py")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [([], None), ("abc", None), ("abba", (1, 2)), ([("a", None), ("a", 1), ("a", None)], (0, 2))]
+)
+def test_rows_that_are_the_same_are_found(rows, expected):
+    assert repeated(rows) == expected

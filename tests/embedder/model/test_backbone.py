@@ -42,7 +42,17 @@ def test_every_backbone_gives_a_map_of_its_channels_at_any_size(name: str, strid
 
 
 @pytest.mark.parametrize(
-    "name", ["efficientnet-lite0", "timm:test_vit", "timm:test_convnext", "torchvision:densenet121"]
+    "name",
+    [
+        "efficientnet-lite0",
+        "timm:test_vit",
+        "timm:test_convnext",
+        "timm:swin_tiny_patch4_window7_224",
+        "timm:resnetv2_18",
+        "timm:fastvit_t8",
+        "timm:selecsls42",
+        "torchvision:densenet121",
+    ],
 )
 def test_stages_share_out_all_parameters_in_order_from_the_input(name: str) -> None:
     backbone = build_backbone(name, "random")
@@ -58,6 +68,38 @@ def test_stages_share_out_all_parameters_in_order_from_the_input(name: str) -> N
             earlier.requires_grad_(False)
         reached = backbone(photos()).map.requires_grad
         assert reached == (number + 1 < len(backbone.stages)), stage
+
+
+@pytest.mark.parametrize(
+    ("name", "stages", "last"),
+    [
+        ("swin_tiny_patch4_window7_224", 5, ["SwinTransformerStage", "LayerNorm"]),
+        ("densenet121", 5, ["DenseBlock", "BatchNormAct2d"]),
+        ("mobilenetv3_small_050", 7, ["Sequential", "Conv2d"]),
+        ("efficientnetv2_rw_t", 7, ["Sequential", "Conv2d", "BatchNormAct2d"]),
+        ("convnext_atto", 5, ["ConvNeXtStage"]),
+        ("resnet18", 5, ["Sequential"]),
+        ("regnety_002", 5, ["RegStage"]),
+        ("vit_tiny_patch16_224", 13, ["Block", "LayerNorm"]),
+        ("rdnet_tiny", 8, ["Sequential"]),
+    ],
+)
+def test_what_is_behind_the_last_block_is_of_its_stage(name: str, stages: int, last: list[str]) -> None:
+    """Otherwise it would count as a stage for ``frozen_stages``, ``layer_decay`` and ``unfreeze``."""
+    with torch.device("meta"):
+        backbone = timm_backbone.build_timm(f"timm:{name}", "random")
+    assert len(backbone.stages) == stages
+    assert [type(module).__name__ for module in backbone.stages[-1].children()] == last
+
+
+@pytest.mark.parametrize(("name", "side", "across"), [("selecsls42b", 128, 2), ("coat_lite_tiny", 224, 7)])
+def test_a_head_before_pooling_and_shared_layers_stay(name: str, side: int, across: int) -> None:
+    """SelecSLS makes its last features by its head; blocks of CoaT share layers, which are of the first one."""
+    backbone = build_backbone(f"timm:{name}", "random").eval()
+    with torch.no_grad():
+        assert backbone(photos(side)).map.shape == (2, backbone.channels, across, across)
+    owned = [id(parameter) for stage in backbone.stages for parameter in stage.parameters()]
+    assert sorted(owned) == sorted(id(parameter) for parameter in backbone.parameters())
 
 
 def test_transformer_patches_lie_where_they_were_in_the_photo() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,12 +52,26 @@ def eva(registers: int) -> nn.Module:
     return body
 
 
+def of_timm(name: str) -> Callable[[int], nn.Module]:
+    """A network of timm's, as it is built by its name but smaller."""
+
+    def made(registers: int) -> nn.Module:
+        small = {"img_size": (48, 64), "patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}
+        if registers and "dinov3" in name:
+            small["num_reg_tokens"] = registers
+        return timm.create_model(name, num_classes=0, **small)
+
+    return made
+
+
 def attention_matrices(body: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
     """What each layer attends to [B, H, N, N], from the queries and keys that its fused attention is given."""
     found, fused = [], nn.functional.scaled_dot_product_attention
 
     def noted(queries: torch.Tensor, keys: torch.Tensor, *rest: object, **options: object) -> torch.Tensor:
-        found.append((queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5).softmax(3))
+        bias = options.get("attn_mask")
+        scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5
+        found.append((scores if bias is None else scores + bias).softmax(3))
         return fused(queries, keys, *rest, **options)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -66,13 +81,26 @@ def attention_matrices(body: nn.Module, images: torch.Tensor) -> list[torch.Tens
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("registers", [0, 4])
-@pytest.mark.parametrize("make", [vision_transformer, eva], ids=["vit", "eva"])
+@pytest.mark.parametrize(
+    ("make", "registers"),
+    [
+        (vision_transformer, 0),
+        (vision_transformer, 4),
+        (eva, 0),
+        (eva, 4),
+        (of_timm("beit_base_patch16_224"), 0),
+        (of_timm("beitv2_base_patch16_224"), 0),
+        (of_timm("eva02_tiny_patch14_224"), 0),
+        (of_timm("eva_large_patch14_196"), 0),
+        (of_timm("vit_small_patch16_dinov3"), 4),
+    ],
+    ids=["vit", "vit, registers", "eva", "eva, registers", "BEiT", "BEiT 2", "EVA 2", "EVA", "DINOv3"],
+)
 def test_roll_out_agrees_with_loops(make, registers: int) -> None:
     torch.manual_seed(0)
     backbone = TimmBackbone("timm:some", make(registers)).double().eval()
     for name, parameter in backbone.named_parameters():
-        if name.endswith("qkv.weight"):
+        if name.endswith(("qkv.weight", "q_proj.weight", "k_proj.weight")):
             nn.init.normal_(parameter, std=0.3)
     images = torch.randn(2, 3, 48, 64, dtype=torch.float64)
     layers = attention_matrices(backbone.body, images)

@@ -1,0 +1,100 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from embedder.config import Config
+from embedder.conflicts import _TRAINED_POOLINGS, check_together
+from embedder.model.backbone import build_backbone
+from embedder.model.pooling import POOLINGS, build_pooling
+from embedder.train import fit, settled
+from eval.errors import InputError
+
+
+def changed(changes: Mapping[str, Mapping[str, Any]], config: Config | None = None) -> Config:
+    config = config or Config()
+    return replace(config, **{group: replace(getattr(config, group), **values) for group, values in changes.items()})
+
+
+PROBE = {"data": {"feature_views": 1}, "model": {"frozen_stages": "all", "pooling": "avg"}}
+
+
+@pytest.mark.parametrize("epochs", [0, 10])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"frozen_stages": 1}}, r"model\.frozen_stages is 1; set it to all"),
+        ({"model": {"attention": "se"}}, r"model\.attention se is trained; set it to none"),
+        ({"model": {"pooling": "gem"}}, r"model\.pooling gem is trained; take another"),
+        ({"model": {"parts": 2}}, r"model\.parts is 2; set it to 0"),
+        ({"model": {"look": "first"}}, r"model\.look is first; set it to none"),
+        ({"mix": {"photos": "mixup"}}, r"mix\.photos is mixup; set it to none"),
+        ({"augment": {"attended_drop": 0.5}}, r"augment\.attended_crop or attended_drop is set; set both to 0"),
+    ],
+)
+def test_what_needs_the_photos_in_every_step_cannot_see_them_once(
+    changes: dict[str, dict[str, Any]], message: str, epochs: int
+) -> None:
+    probe = changed({**PROBE, "train": {"epochs": epochs}})
+    check_together(probe)
+    with pytest.raises(InputError, match=rf"^data\.feature_views is 1, so photos are seen once, but {message}$"):
+        check_together(changed(changes, probe))
+
+
+def test_every_pooling_that_is_trained_is_known() -> None:
+    backbone = build_backbone("timm:test_vit", "random")
+    assert {*_TRAINED_POOLINGS} == {name for name in POOLINGS if [*build_pooling(name, backbone).parameters()]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mix": {"vectors": True}}, r"mix\.vectors is true"),
+        ({"loss": {"part_centre": 1.0}, "model": {"parts": 4}}, r"loss\.part_centre is 1\.0"),
+    ],
+)
+def test_where_all_photos_are_mixed_nothing_is_left_for_losses_of_others(
+    changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    config = changed(changes)
+    some = replace(config.mix, photos="cutmix", share=0.5)
+    for mix in (config.mix, some, replace(config.mix, share=1.0), replace(some, share=1.0, until=0.0)):
+        check_together(replace(config, mix=mix))
+    with pytest.raises(InputError, match=rf"^{message}, which is of batches .* mix\.photos is cutmix in all of them"):
+        check_together(replace(config, mix=replace(some, share=1.0)))
+
+
+def test_centres_need_parts() -> None:
+    with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0, but the network has no parts; set model\.parts"):
+        check_together(changed({"loss": {"part_centre": 1.0}}))
+
+
+def test_without_training_there_are_no_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    """They would be random; so the second look has nothing to look at, but that of a pretrained transformer has."""
+    parts = changed({"model": {"parts": 4}, "loss": {"part_centre": 1.0}})
+    check_together(parts)
+    assert settled(parts) == parts
+    untrained = changed({"train": {"epochs": 0}}, parts)
+    assert settled(untrained).model.parts == 0
+    assert "(head: none, parts: 0)" in capsys.readouterr().err
+    check_together(settled(untrained))
+    for look in ("none", "first"):
+        check_together(settled(changed({"model": {"look": look}}, untrained)))
+    second = changed({"model": {"look": "second"}}, untrained)
+    with pytest.raises(InputError, match=r"^model\.look is second, but train\.epochs is 0, and parts .* are found by"):
+        check_together(settled(second))
+    check_together(settled(changed({"model": {"pooling": "rollout"}}, second)))
+
+
+def test_it_is_told_before_photos_are_looked_for(tmp_path: Path) -> None:
+    nowhere = changed({"data": {"root": str(tmp_path / "nowhere")}, "loss": {"part_centre": 1.0}})
+    with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0"):
+        fit(nowhere, tmp_path / "run")
+
+
+def test_the_frozen_network_is_exported_without_them(config: Config, tmp_path: Path) -> None:
+    settings = {"model": {"parts": 3}, "loss": {"part_centre": 1.0}, "train": {"epochs": 0}, "data": {"size": 64}}
+    run = fit(changed(settings, config), tmp_path / "run")
+    assert (run / "embedder.onnx").exists()
