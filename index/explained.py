@@ -40,7 +40,7 @@ BADGE = 10
 """Half the size of a mark."""
 
 WHY = {True: "exact", False: "approximate"}
-SEEN = {"photo": "", "thumbnail": ", by its thumbnail", "none": ", its photo is not at hand"}
+SEEN = {"photo": "", "thumbnail": ", by thumbnail", "none": ""}
 
 Place = tuple[int, int]
 """A row and a column."""
@@ -112,6 +112,7 @@ def _pair(one: Explanation, values: Values, hue: Colour, marks: str, tall: int, 
     made.paste(_panel(shown, tall), (0, 0))
     if one.reference is None:
         other = Image.new("RGB", (PHOTO, tall), EMPTY)
+        ImageDraw.Draw(other).text((PHOTO / 2, tall / 2), "its photo is not at hand", FAINT, small, "mm")
     else:
         shown = lit(one.reference, side * one.reference.shares.clip(0), PHOTO)
         other = _marked(shown, one.reference, [second for _, second in places], hue, marks, small)

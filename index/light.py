@@ -25,7 +25,7 @@ def frame(side: Side, size: int) -> Image.Image:
     top, bottom = side.square[1] * height, side.square[3] * height
     scale = size / max(right - left, bottom - top)
     shape = (max(round((right - left) * scale), 1), max(round((bottom - top) * scale), 1))
-    return side.image.convert("RGB").resize(shape, Image.Resampling.LANCZOS, box=(left, top, right, bottom))
+    return side.image.resize(shape, Image.Resampling.LANCZOS, box=(left, top, right, bottom))
 
 
 def lit(side: Side, values: Values, size: int) -> Image.Image:
