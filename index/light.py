@@ -61,9 +61,10 @@ def middle(side: Side, place: tuple[int, int], shape: tuple[int, int]) -> tuple[
 def _shone(pixels: Values, light: Values, hue: Values) -> Values:
     """Pixels [H, W, 3] with light of a hue on them, [H, W, 1] between 0 and 1."""
     grey = (pixels @ (0.299, 0.587, 0.114))[..., None]
-    faded = pixels + FADED * (1 - light) * (grey - pixels)
-    bright = NIGHT + (DARKEST + (LIGHTEST - DARKEST) * light) * (faded - NIGHT)
-    shone: Values = bright + TINT * light * (hue - bright)
+    dark = NIGHT + DARKEST * (pixels + FADED * (grey - pixels) - NIGHT)
+    bright = NIGHT + LIGHTEST * (pixels - NIGHT)
+    bright = bright + TINT * (hue - bright)
+    shone: Values = dark + light * (bright - dark)
     return shone.clip(0, 255)
 
 
