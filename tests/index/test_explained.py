@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.lettering import CARD, EMPTY
+from eval.lettering import EMPTY
 from index import explained as room
 from index.explain import Explanation, Side
 from index.explained import Card, draw, marked
@@ -94,6 +94,9 @@ def test_pairs_stand_two_abreast_and_cards_below_one_another() -> None:
 def test_wide_photos_need_less_height() -> None:
     one = explanation(size=(64, 32))
     assert draw([Card("a", "b", [one] * 6)]).height < draw([Card("a", "b", [explanation()] * 6)]).height
+    mixed = draw([Card("a", "b", [explanation(reference=side(np.ones((5, 5)), (64, 32)))])])
+    empty = (np.asarray(mixed) == np.asarray(Image.new("RGB", (1, 1), EMPTY))).all(2).sum()
+    assert empty == pytest.approx(room.PHOTO**2 / 2, rel=0.05)
 
 
 def test_a_reference_that_is_not_at_hand_is_a_plain_panel() -> None:
@@ -103,9 +106,12 @@ def test_a_reference_that_is_not_at_hand_is_a_plain_panel() -> None:
 
 
 def test_marks_at_the_edge_stay_inside() -> None:
-    picture = Image.new("RGB", (60, 60), CARD)
-    room._mark(picture, "1", (0, 60), room.FOR, room.font_of(None, 13))
-    assert (np.asarray(picture.crop((1, 60 - 2 * room.BADGE - 2, 5, 59))) != 255).any()
+    shown = []
+    for at in ((30, 30), (0, 60), (60, -5)):
+        picture = Image.new("RGB", (60, 60), "black")
+        room._mark(picture, "1", at, room.FOR, room.font_of(None, 13))
+        shown.append(int((np.asarray(picture) > 0).any(2).sum()))
+    assert shown[0] == shown[1] == shown[2] > 300
 
 
 def test_labels_of_other_alphabets_and_a_card_without_an_explanation() -> None:
