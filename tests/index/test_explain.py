@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embedder.places import PlaceShares
 from eval.errors import InputError
 from eval.images import BadImage
 from eval.vote import Candidate
@@ -109,6 +110,8 @@ def test_without_its_photo_a_reference_is_explained_by_its_thumbnail(mean_embedd
         for shares in (found.pairs, found.query.shares, found.reference.shares):
             assert shares.sum() == pytest.approx(found.similarity, abs=1e-6)
     assert explain(index, query, row, images_root=spots).reference_seen == "photo"
+    index.thumbnail = lambda row: (spots / "red" / "1.png").read_bytes()  # as good as the photo, but who knows that
+    assert not explain(index, query, row).exact
     index.thumbnail = lambda row: b""
     found = explain(index, query, row)
     assert (found.reference_seen, found.reference, found.pairs) == ("none", None, None)
@@ -124,6 +127,19 @@ def test_a_vector_that_is_not_the_photos_makes_it_approximate(index, query, monk
     found = explain(index, query, row)
     assert not found.exact
     assert found.pairs.sum() == pytest.approx(found.similarity, abs=1e-6)
+
+
+@pytest.mark.parametrize("photo", [0, 1])
+def test_both_photos_must_be_exact(index, query, monkeypatch, photo) -> None:
+    whole, seen = PlaceShares.of, []
+
+    def of(self, pixels):
+        seen.append(pixels)
+        return replace(whole(self, pixels), exact=len(seen) != photo + 1)
+
+    monkeypatch.setattr(PlaceShares, "of", of)
+    assert not explain(index, query, 0).exact
+    assert len(seen) == 2
 
 
 def test_an_embedder_that_is_no_sum_over_places_says_so(built, photos) -> None:
