@@ -116,9 +116,10 @@ class Trainer:
         weight, parts = self.config.loss.part_centre, self.config.model.parts
         if weight and not parts:
             raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
-        channels = self.network.backbone.channels
-        classes = len(self.data.photos.classes)
-        return PartCentres(classes, parts, channels, weight).to(self.fabric.device) if weight else None
+        if not weight or self.network.parts is None:
+            return None
+        classes, channels = len(self.data.photos.classes), self.network.parts.channels
+        return PartCentres(classes, parts, channels, weight).to(self.fabric.device)
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""

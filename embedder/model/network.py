@@ -142,7 +142,7 @@ class Network(nn.Module):
         vector = self.head(self.pooling(features))
         if self.parts is None:
             return Output(_unit_length(vector), features.map, features.attention)
-        seen = self.parts(features.map)
+        seen = self.parts(features.map if features.finer is None else features.finer)
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
     def check_size(self, size: int, looked_at: Sequence[str] = ()) -> None:
@@ -224,7 +224,7 @@ def build_network(settings: ModelSettings) -> Network:
             "or model.pooling rollout, or look first"
         )
     attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
-    parts = build_parts(settings.parts, backbone, dimension)
+    parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
     return Network(backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.look)
 
 
