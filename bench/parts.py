@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=16)
     parser.add_argument("--part-stride", type=int, default=16)
     parser.add_argument("--part-centre", type=float, default=1.0)
-    parser.add_argument("--head-rate", type=float, default=5.0)
+    parser.add_argument("--head-rate", type=float, default=15.0)
     parser.add_argument("--run", default="run", help="name of the trainings in FOLDER, before -SEED")
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
