@@ -29,8 +29,8 @@ class Output(NamedTuple):
         features: [B, C, h, w], the feature map as the pooling sees it: after attention, so that the places of what is
             shown are those that made the vector.
         parts: [B, M, h, w], where each part is: the maps of ``Network.parts``, or else what the heads of a transformer
-            look at; None of a network that knows none.
-        part_features: [B, M, C], what ``Network.parts`` sees of each.
+            look at; None of a network that knows none. With more places than the features in an earlier layer.
+        part_features: [B, M, C], what ``Network.parts`` sees of each, C of the layer that it looks at.
         region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
             where it is the whole photo.
     """
