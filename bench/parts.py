@@ -1,18 +1,20 @@
 """Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
 
-    python bench/parts.py FOLDER [--epochs 8] [--size 144] [--test-size 224] [--photos 32] [--birds 8] [--held-out]
+    python bench/parts.py FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16] [--part-stride 16]
+        [--photos 32] [--birds 8] [--held-out]
 
-FOLDER gets the photos and the training. Trained on are 24 species, 12 pairs; the same individuals are drawn of each, so
-that pose and surroundings say nothing about the species. On photos of new individuals it is asked where the strongest
-part map points: at the middle of the place where it is greatest. The strongest map is, of a pair, the one whose part
-features tell the two species apart best in the training photos: the squared distance of their means over the spread
-within the species. "highest" takes instead, photo by photo, the map with the greatest value, and "speaking" the one
-whose part says most about which of the two it is.
+FOLDER gets the photos and the trainings, one a seed; a photo counts by its mean over them. Trained on are 24 species,
+12 pairs; the same individuals are drawn of each, so that pose and surroundings say nothing about the species. On photos
+of new individuals it is asked where the strongest part map points: at the middle of the place where it is greatest. The
+strongest map is, of a pair, the one whose part features tell the two species apart best in the training photos: the
+squared distance of their means over the spread within the species. "highest" takes instead, photo by photo, the map
+with the greatest value, and "speaking" the one whose part says most about which of the two it is.
 
 The mark is where the photos of both members of a pair, drawn as the same individual, differ; where leaves hide it, both
 are left out. A point is at the mark if it is no farther from it than half a place of the map, whoever points: the maps,
-a random point on the bird (the mean over all of them), and the middle of the bird's box. --held-out looks at other
-individuals, for choices.
+a random point on the bird (the mean over all of them), and the middle of the bird's box. As finer maps leave less room,
+for random points too, the three are also given with half a place of 7 x 7. --held-out looks at other individuals, for
+choices.
 """
 
 import argparse
@@ -63,6 +65,9 @@ PAIRS: dict[str, Pair] = {
         (Species("Gladebird", "pine", "gold", "pine", "pine", tail="rounded"), "tail_tip", "white"),
     )
 }
+ROOMY = 7
+"""Places a side of a coarse map, of which half a one is room for any network."""
+
 COLUMNS = ("strongest", "random point", "middle of box", "highest", "speaking", "activation map", "told apart")
 Scores = dict[str, np.ndarray]
 
@@ -87,27 +92,40 @@ class Photo:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--size", type=int, default=144)
+    parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--test-size", type=int, default=224)
     parser.add_argument("--photos", type=int, default=32, help="of each species to train on")
     parser.add_argument("--birds", type=int, default=8, help="new individuals of each pair")
-    parser.add_argument("--parts", type=int, default=8)
+    parser.add_argument("--parts", type=int, default=16)
+    parser.add_argument("--part-stride", type=int, default=16)
     parser.add_argument("--part-centre", type=float, default=1.0)
-    parser.add_argument("--head-rate", type=float, default=5.0)
-    parser.add_argument("--run", default="run", help="name of the training in FOLDER")
+    parser.add_argument("--head-rate", type=float, default=15.0)
+    parser.add_argument("--run", default="run", help="name of the trainings in FOLDER, before -SEED")
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
     draw_training(options.folder / "train", options.photos)
-    run = fit(settings(options), options.folder / options.run)
+    runs = [fit(settings(options, seed), options.folder / f"{options.run}-{seed}") for seed in range(options.seeds)]
     keep_freed_memory()
+    first, photos = FIRST_HELD_OUT if options.held_out else FIRST, {}
+    for mark, pair in PAIRS.items():
+        photos[mark] = new_photos(pair, range(first, first + options.birds))
+        first += options.birds
+    by_seed = [scored(run, options, photos) for run in runs]
+    show({mark: mean_scores([scores[mark] for scores in by_seed]) for mark in PAIRS})
+    for seed, scores in enumerate(by_seed):
+        print(f"seed {seed}: {compared(scores, *COLUMNS[:3])}")
+
+
+def scored(run: Path, options: argparse.Namespace, photos: dict[str, list[Photo]]) -> dict[str, Scores]:
+    """What one training does, by pair."""
     network, preprocessing = trained_network(run), replace(Embedder.open(run).preprocessing, size=options.test_size)
-    first, scores = FIRST_HELD_OUT if options.held_out else FIRST, {}
+    scores = {}
     for mark, pair in PAIRS.items():
         known = [look(network, preprocessing, training_photos(options.folder / "train", one)) for one in pair]
-        scores[mark] = pointed(network, preprocessing, known, new_photos(pair, range(first, first + options.birds)))
-        first += options.birds
-    show(scores)
+        scores[mark] = pointed(network, preprocessing, known, photos[mark])
+    return scores
 
 
 def draw_training(folder: Path, count: int) -> None:
@@ -134,15 +152,16 @@ def square(bird: DrawnBird) -> tuple[int, int, int, int]:
     return x, y, x + side, y + side
 
 
-def settings(options: argparse.Namespace) -> Config:
+def settings(options: argparse.Namespace, seed: int) -> Config:
     """The training's: the recipe for a CPU, with parts."""
     root = str(options.folder / "train")
     return Config(
         data=DataSettings(root=root, protocol="closed-set", validation="none", size=options.size, fit="squash"),
         augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3),
-        model=ModelSettings(head="none", frozen_stages=4, parts=options.parts),
+        model=ModelSettings(head="none", frozen_stages=4, parts=options.parts, part_stride=options.part_stride),
         loss=LossSettings(part_centre=options.part_centre),
         train=TrainSettings(epochs=options.epochs, batch_size=32, head_rate=options.head_rate, accelerator="cpu"),
+        seed=seed,
     )
 
 
@@ -191,15 +210,20 @@ def pointed(network: Network, preprocessing: Preprocessing, known: list[Output],
         "activation map": strongest_places(activation_map(new.features)),
         "middle of box": np.stack([photo.middle / photo.image.width for photo in photos]),
     }
-    reach = 0.5 / new.parts.shape[3]
-    scores = {
-        way: np.array([at_mark(photo, point, reach) for photo, point in zip(photos, points, strict=True)])
-        for way, points in ways.items()
-    }
-    scores["random point"] = np.array([on_average_at_mark(photo, reach) for photo in photos])
+    scores = {}
+    for room, reach in ((", more room", 0.5 / ROOMY), ("", 0.5 / new.parts.shape[3])):
+        for way, points in ways.items():
+            hits = [at_mark(photo, point, reach) for photo, point in zip(photos, points, strict=True)]
+            scores[way + room] = np.array(hits)
+        scores["random point" + room] = np.array([on_average_at_mark(photo, reach) for photo in photos])
     nearer = (new.vector @ torch.stack([one.vector.mean(0) for one in known]).T).argmax(1)
     scores["told apart"] = (nearer == 2 * every // len(photos)).double().numpy()
     return scores
+
+
+def mean_scores(by_seed: list[Scores]) -> Scores:
+    """Of each photo the mean over all trainings."""
+    return {name: np.mean([scores[name] for scores in by_seed], axis=0) for name in by_seed[0]}
 
 
 def telling_part(known: list[Output]) -> int:
@@ -252,9 +276,16 @@ def show(scores: dict[str, Scores]) -> None:
     print("| all |", len(pairs), "|", " | ".join(words(told[name]) for name in COLUMNS), "|")
     strongest, random, middle = (every[name] for name in COLUMNS[:3])
     more = {"twice the random point": strongest - 2 * random, "the middle of the box": strongest - middle}
-    print(f"\nstrongest: {strongest.mean() / random.mean():.2f} times the random point")
+    print(f"\n{compared(scores, *COLUMNS[:3])}")
     for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
         print(f"strongest less {name}: {words(one)}")
+    print(f"with more room: {compared(scores, *(f'{name}, more room' for name in COLUMNS[:3]))}")
+
+
+def compared(scores: dict[str, Scores], *names: str) -> str:
+    """How often the strongest map, a random point and the middle of the box are at the mark."""
+    strongest, random, middle = (np.concatenate([found[name] for found in scores.values()]).mean() for name in names)
+    return f"strongest {strongest:.2f}, random point {random:.2f} ({strongest / random:.2f} times), middle {middle:.2f}"
 
 
 def print_row(name: str, found: Scores) -> None:

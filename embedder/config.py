@@ -146,6 +146,8 @@ class ModelSettings:
         freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
         parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none. A
             layer of parts x channels x dimension weights adds them: where head is none, dimension is the channels.
+        part_stride: pixels of a photo from one place of the part maps to the next: 16, say, finds parts in the last
+            layer that has such a map, whose places see less of what is around them; 0 for the last layer of all.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
             costs a forward pass; second adds its vector, and needs parts that were trained, or pooling rollout (views
@@ -163,6 +165,7 @@ class ModelSettings:
     frozen_stages: int | Literal["all"] = 0
     freeze_batch_norm: bool = True
     parts: int = 0
+    part_stride: int = 0
     mirror: bool = False
     look: Look = "none"
 
@@ -296,6 +299,7 @@ RANGES = {
     "model.dimension": (1, 65536),
     "model.dropout": (0, 0.99),
     "model.parts": (0, inf),
+    "model.part_stride": (0, 64),
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
     "loss.partial_fc": (0, 1),

@@ -114,9 +114,9 @@ class Trainer:
     def _part_centres(self) -> PartCentres | None:
         """What pulls what is seen of a part to what its class shows on the whole; None where nothing does."""
         weight, parts = self.config.loss.part_centre, self.config.model.parts
-        if not weight or not self.config.train.epochs:
+        if not weight or not self.config.train.epochs or self.network.parts is None:
             return None
-        made = PartCentres(len(self.data.photos.classes), parts, self.network.backbone.channels, weight)
+        made = PartCentres(len(self.data.photos.classes), parts, self.network.parts.channels, weight)
         return made.to(self.fabric.device)
 
     def _check_settings(self) -> None:

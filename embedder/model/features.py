@@ -16,11 +16,13 @@ class Features(NamedTuple):
         token: [B, C], a transformer's class token; None where there is none.
         attention: [B, H, h, w], the share of each place in the class token, for each head of the last layer: roll-out.
             None unless ``Backbone.watch_attention`` has asked for it.
+        finer: [B, F, g, g], the map of an earlier layer with more places; None unless ``Backbone.watch_stride`` has.
     """
 
     map: Tensor
     token: Tensor | None
     attention: Tensor | None = None
+    finer: Tensor | None = None
 
 
 class Backbone(nn.Module):
@@ -84,4 +86,21 @@ class Backbone(nn.Module):
         raise InputError(
             f"model.pooling rollout follows the attention of the class token of a plain transformer, and {self.name} "
             "is none; choose another model.pooling, or a backbone such as timm:deit_small_patch16_224"
+        )
+
+    def watch_stride(self, stride: int) -> int:
+        """Give ``Features.finer`` from now on.
+
+        Args:
+            stride: pixels of the photo from one of its places to the next.
+
+        Returns:
+            F, its channels.
+
+        Raises:
+            InputError: no layer has such a map.
+        """
+        raise InputError(
+            f"model.part_stride is {stride}, but {self.name} shows no map of an earlier layer; set it to 0, or take a "
+            "backbone such as efficientnet-lite0 or timm:resnet50"
         )

@@ -29,8 +29,8 @@ class Output(NamedTuple):
         features: [B, C, h, w], the feature map as the pooling sees it: after attention, so that the places of what is
             shown are those that made the vector.
         parts: [B, M, h, w], where each part is: the maps of ``Network.parts``, or else what the heads of a transformer
-            look at; None of a network that knows none.
-        part_features: [B, M, C], what ``Network.parts`` sees of each.
+            look at; None of a network that knows none. With more places than the features in an earlier layer.
+        part_features: [B, M, C], what ``Network.parts`` sees of each, C of the layer that it looks at.
         region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
             where it is the whole photo.
     """
@@ -142,7 +142,7 @@ class Network(nn.Module):
         vector = self.head(self.pooling(features))
         if self.parts is None:
             return Output(_unit_length(vector), features.map, features.attention)
-        seen = self.parts(features.map)
+        seen = self.parts(features.map if features.finer is None else features.finer)
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
     def check_size(self, size: int, looked_at: Sequence[str] = ()) -> None:
@@ -224,7 +224,7 @@ def build_network(settings: ModelSettings) -> Network:
             "or model.pooling rollout, or look first"
         )
     attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
-    parts = build_parts(settings.parts, backbone, dimension)
+    parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
     return Network(backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.look)
 
 

@@ -40,6 +40,7 @@ class Parts(nn.Module):
 
     def __init__(self, channels: int, count: int, dimension: int) -> None:
         super().__init__()
+        self.channels = channels
         self.attend = nn.Conv2d(channels, count, 1, bias=False)
         self.standardise = _Standardised(count)
         self.project = nn.Linear(count * channels, dimension, bias=False)
@@ -90,19 +91,21 @@ class _Standardised(nn.Module):
         return scaled
 
 
-def build_parts(count: int, backbone: Backbone, dimension: int) -> Parts | None:
+def build_parts(count: int, stride: int, backbone: Backbone, dimension: int) -> Parts | None:
     """Build what finds parts; None where none are wanted.
 
     Args:
         count: M.
-        backbone: in whose feature map.
+        stride: of the feature map in which they are found; 0 for the last one.
+        backbone: whose it is.
         dimension: D of the vector.
 
     Raises:
-        InputError: there are more than the map has channels.
+        InputError: there is no such map, or more parts than it has channels.
     """
-    if count > backbone.channels:
-        raise InputError(
-            f"model.parts is {count}, more than the {backbone.channels} channels of {backbone.name}; lower it"
-        )
-    return Parts(backbone.channels, count, dimension) if count else None
+    if not count:
+        return None
+    channels = backbone.watch_stride(stride) if stride else backbone.channels
+    if count > channels:
+        raise InputError(f"model.parts is {count}, more than the {channels} channels of {backbone.name}; lower it")
+    return Parts(channels, count, dimension)

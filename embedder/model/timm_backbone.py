@@ -1,5 +1,7 @@
 """Backbones from timm: a convolutional network or a transformer, either way a feature map."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,14 @@ class TimmBackbone(Backbone):
         self._reduction: int = body.feature_info[-1]["reduction"]
         self._channels_last: bool = getattr(body, "output_fmt", None) == "NHWC"
         self._watched: list[Any] = []
+        self._finer: str | None = None
 
     def forward(self, images: Tensor) -> Features:
         """Map photos, normalised, [B, 3, H, W] to their features, [B, C, h, w] and [B, C] or None."""
-        with watched(self._watched) as seen:
+        with watched(self._watched) as seen, self._kept() as kept:
             out = self.body.forward_features(images)
         if isinstance(out, Tensor) and out.ndim == 4:
-            return Features(out.permute(0, 3, 1, 2) if self._channels_last else out, None)
+            return Features(self._channels_first(out), None, finer=self._channels_first(kept[0]) if kept else None)
         # Where the photo's side is no multiple, some networks fill it up (XCiT, LeViT), and others cut it (Twins).
         filled = [-(-side // self._reduction) for side in images.shape[2:]]
         cut = [side // self._reduction for side in images.shape[2:]]
@@ -57,6 +60,33 @@ class TimmBackbone(Backbone):
             super().watch_attention()
         for layer in self._watched:
             layer.fused_attn = False
+
+    def watch_stride(self, stride: int) -> int:
+        """Give ``Features.finer`` from now on: the last map of that stride among those that timm lists."""
+        finer = {one["reduction"]: one for one in self.body.feature_info if one["reduction"] < self._reduction}
+        if stride not in finer:
+            able = ", ".join(str(one) for one in sorted(finer)) or "none"
+            raise InputError(
+                f"model.part_stride is {stride}; the strides of the earlier maps of {self.name}: {able}; or set it to 0"
+            )
+        self._finer = finer[stride]["module"]
+        return int(finer[stride]["num_chs"])
+
+    @contextmanager
+    def _kept(self) -> Iterator[list[Tensor]]:
+        """Collect the finer map while photos go through; see ``embedder.model.rollout.watched`` for why no longer."""
+        kept: list[Tensor] = []
+        layer = self._finer and self.body.get_submodule(self._finer)
+        hook = layer and layer.register_forward_hook(lambda _layer, _given, found: kept.append(found))
+        try:
+            yield kept
+        finally:
+            if hook:
+                hook.remove()
+
+    def _channels_first(self, places: Tensor) -> Tensor:
+        """A map as [B, C, h, w]."""
+        return places.permute(0, 3, 1, 2) if self._channels_last else places
 
     def _lay_out(self, tokens: Tensor, height: int, width: int, seen: list[Tensor]) -> Features:
         """Patches [B, prefix + h * w, C] as a map; of the prefix (class token, registers) the class token is kept."""

@@ -74,6 +74,7 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
         (LossSettings("sub-centre-arcface"), {"mix": MixSettings("snapmix", share=0.5, until=0.6)}),
         (LossSettings("contrastive+normalised-softmax"), {"mix": MixSettings(vectors=True)}),
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "look": "second"}}),
+        (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "part_stride": 16}}),
         (
             LossSettings("arcface"),
             {"data": {"size": 64}, "augment": {"attended_crop": 0.3, "attended_drop": 0.3}, "model": {"look": "first"}},

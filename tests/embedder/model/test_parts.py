@@ -68,9 +68,54 @@ def test_a_network_with_parts_begins_as_the_one_without(head: str) -> None:
     assert not torch.allclose(plain(photos()).vector, filled(with_parts)(photos()).vector, atol=1e-2)
 
 
-def test_all_of_it_learns() -> None:
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("backbone", "stride", "layer"),
+    [
+        ("timm:test_resnet", 16, "layer3"),
+        ("timm:test_efficientnet", 8, "blocks.2"),
+        ("timm:test_mambaout", 16, "stages.2"),
+    ],
+)
+def test_finer_parts_are_found_in_an_earlier_layer(backbone: str, stride: int, layer: str) -> None:
+    network, seen = filled(build(backbone, parts=4, part_stride=stride)), []
+    hook = network.backbone.body.get_submodule(layer).register_forward_hook(lambda *given: seen.append(given[2]))
+    output = network(photos())
+    hook.remove()
+    wanted = network.parts(seen[0].permute(0, 3, 1, 2) if "mambaout" in backbone else seen[0])
+    assert output.parts.shape == (3, 4, 96 // stride, 96 // stride)
+    assert output.features.shape == (3, network.backbone.channels, 3, 3)
+    torch.testing.assert_close(output.parts, wanted.maps)
+    torch.testing.assert_close(output.part_features, wanted.matrix)
+    plain = build(backbone)
+    plain.load_state_dict({name: own for name, own in network.state_dict().items() if not name.startswith("parts.")})
+    assert not torch.allclose(output.vector, plain(photos()).vector, atol=1e-2)
+    network.parts.project.weight.zero_()
+    assert torch.equal(network(photos()).vector, plain(photos()).vector)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride", "message"),
+    [
+        (
+            "timm:test_resnet",
+            7,
+            r"^model\.part_stride is 7; the strides of .* timm:test_resnet: 2, 4, 8, 16; or set it to 0$",
+        ),
+        ("timm:test_resnet", 32, "the strides of the earlier maps of timm:test_resnet: 2, 4, 8, 16;"),
+        ("timm:test_vit", 16, "the strides of the earlier maps of timm:test_vit: none;"),
+        ("torchvision:resnet18", 16, r"^model\.part_stride is 16, but torchvision:resnet18 shows no map of an earlier"),
+    ],
+)
+def test_no_parts_in_a_layer_that_is_not_there(backbone: str, stride: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(backbone, parts=4, part_stride=stride)
+
+
+@pytest.mark.parametrize("stride", [0, 16])
+def test_all_of_it_learns(stride: int) -> None:
     """The last layer first, as it begins at zero, and with it what comes before."""
-    network = build(parts=4).train()
+    network = build(parts=4, part_stride=stride).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     for _ in range(2):
         network.zero_grad()
@@ -175,6 +220,7 @@ def test_the_first_look_needs_no_parts() -> None:
     ("settings", "views", "outputs"),
     [
         ({"parts": 3}, ("whole",), ["vector", "features", "parts"]),
+        ({"parts": 3, "part_stride": 16}, ("whole",), ["vector", "features", "parts"]),
         (
             {"parts": 3, "look": "second", "mirror": True},
             ("whole", "closer", "mirror"),
