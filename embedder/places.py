@@ -81,7 +81,9 @@ class PlaceShares:
         """What the places of one view [h, w, D] add to its vector, before directions; [h, w, 1] where nobody knows."""
         channels, height, width = seen["features"].shape[1:]
         places = seen["features"][0].reshape(channels, -1).T.astype(np.float64)
-        maps = seen["parts"][0].reshape(-1, height * width).astype(np.float64) if "parts" in seen else None
+        # Parts of a finer feature map, which the file does not show, are left to ``fitted``.
+        found = [one for one in seen.get("parts", [])[:1] if one.shape[1:] == (height, width)]
+        maps = found[0].reshape(-1, height * width).astype(np.float64) if found else None
         made = self._tail.pool(places, maps)
         try:
             for step in self._tail.head:

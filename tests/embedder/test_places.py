@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from embedder.export import export
@@ -32,21 +33,28 @@ class OneLayer(Backbone):
 
     def __init__(self, token: bool) -> None:
         super().__init__()
-        self.has_token = token
+        self.has_token, self.shows_finer = token, False
         self.layer = nn.Conv2d(3, CHANNELS, SIDE // CELLS, SIDE // CELLS, bias=False)
 
     def forward(self, photos: Tensor) -> Features:
         places = self.layer(photos).relu()
-        return Features(places, places.square().mean((2, 3)) if self.has_token else None)
+        finer = F.avg_pool2d(photos, 4).relu() if self.shows_finer else None
+        return Features(places, places.square().mean((2, 3)) if self.has_token else None, finer=finer)
+
+    def watch_stride(self, stride: int) -> int:
+        self.shows_finer = True
+        return 3
 
 
-def network(pooling: str = "avg", head: str = "linear", norm: str = "none", parts: int = 0, **views: object) -> Network:
+def network(
+    pooling: str = "avg", head: str = "linear", norm: str = "none", parts: int = 0, stride: int = 0, **views: object
+) -> Network:
     """A network of which every layer does something."""
     torch.manual_seed(0)
     backbone = OneLayer(pooling == "token")
     dimension = CHANNELS if head == "none" else 7
     layers = build_head(head, CHANNELS, dimension, norm)
-    found = build_parts(parts, backbone, dimension)
+    found = build_parts(parts, stride, backbone, dimension)
     made = Network(
         backbone,
         build_attention("none", backbone, pooling),
@@ -120,6 +128,7 @@ def test_shares_are_exact_where_the_vector_is_a_sum_over_places(exported, settin
         {"pooling": "token"},
         {"head": "mlp"},
         {"parts": 3},
+        {"parts": 3, "stride": 4},
         {"parts": 3, "head": "none", "look": "second", "mirror": True},
     ],
     ids=str,

@@ -10,10 +10,10 @@ from embedder.places import PlaceShares
 from eval.errors import InputError
 from eval.images import BadImage
 from eval.vote import Candidate
-from index import Index, best_rival, explain
+from index import Index
 from index.answer import Answer, Neighbour
 from index.build import main as build
-from index.explain import explain_answer, explain_each
+from index.explain import best_rival, explain, explain_answer, explain_each
 from index.remove import main as remove
 
 GREY = 127
