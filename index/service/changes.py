@@ -101,6 +101,18 @@ async def undo(
     return await _changed(request, service, lambda: _change(service, back))
 
 
+def _named(opened: Index, name: str, label: str | None) -> NDArray[np.int64]:
+    """The references that an id names, and a label where one is given.
+
+    Raises:
+        HTTPException: there are none.
+    """
+    try:
+        return select(opened, label=label or None, id=name, path=None)
+    except InputError as error:
+        raise HTTPException(404, str(error)) from None
+
+
 def _change(service: Service, make: Callable[[Index], tuple[Manifest, Change]], *counts: str) -> dict[str, Any]:
     """Make one change to the index."""
     teller = Teller()
