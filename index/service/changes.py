@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from fastapi.security import HTTPBearer
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -15,7 +17,7 @@ from index.journal import Change
 from index.manifest import Manifest
 from index.relabel import renamed
 from index.search import Index
-from index.selection import asked
+from index.selection import asked, select
 from index.service.running import TOLD, Service, service_of
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
