@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.responses import JSONResponse
 
-from index.service import answers, references, state
+from index.service import answers, changes, references, review, state
 from index.service.guard import Guard
 from index.service.pages import pages
 from index.service.running import Service, noted
@@ -48,8 +48,8 @@ def make_app(settings: Settings) -> Guard:
         telemetry={"auto_configure": False},
     )
     app.state.service = service
-    for router in (answers.router, references.router, state.router):
-        app.include_router(router, dependencies=[Depends(noted)])
+    for room in (answers, references, changes, review, state):
+        app.include_router(room.router, dependencies=[Depends(noted)])
     app.include_router(pages())
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -1,16 +1,17 @@
 """The generation that answers; another one is taken up when it is committed, without a failed request."""
 
-import asyncio
 import logging
 import math
 import threading
 import time
+from asyncio import Future
 from bisect import bisect_left
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -39,6 +40,8 @@ class Snapshot:
 
     Attributes:
         index: opened at this generation, its network too.
+        generation: its number.
+        review: what is worth a person's look, in the making or made; None while nobody has asked.
 
     Args:
         index: likewise.
@@ -47,6 +50,7 @@ class Snapshot:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.generation = index.generation
+        self.review: Future[dict[str, Any]] | None = None
         if index.count:  # what the first answer would make is made before it
             index.judge(index.vectors(np.flatnonzero(index.kept)[:1])[0])
         self.rows_of("")
@@ -111,9 +115,9 @@ class Current:
             self._threads.submit(self._reopen_once)
         return self.snapshot
 
-    async def refresh(self) -> Snapshot:
-        """The generation that is current now."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, self._reopen)
+    def newest(self) -> Snapshot:
+        """The generation that is current now, opened before this returns: no matter for the event loop."""
+        self._threads.submit(self._reopen).result()
         return self.snapshot
 
     def close(self) -> None:

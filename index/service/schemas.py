@@ -110,6 +110,12 @@ class Removed(Generation):
     removed: int
 
 
+class Relabelled(Generation):
+    """How many references have another label."""
+
+    relabelled: int
+
+
 class Ready(Generation):
     """Whether the service answers, and what is wrong though it does."""
 
