@@ -9,7 +9,8 @@
 
 (() => {
   const { element, percent, number, plural, short } = Fieldmark;
-  const whole = (share) => (share >= 0.995 && share < 1 ? "over 99\u202f%" : percent(share, 0));
+  const whole = (share) => (share > 0 && share < 0.005 ? "under 1\u202f%" : percent(share, 0));
+  const surely = (probability) => (probability >= 0.995 ? "over 99\u202f%" : whole(probability)); // nothing is certain
 
   const chip = (label, share) =>
     element("li", null, element("a", { class: "chip", href: Fieldmark.link("browse", label), title: label }, short(label, 60),
@@ -25,13 +26,15 @@
     if (answer.probability === null)
       return { kicker: "Most like", name: answer.label || (first && first.label) || "Nothing", figure: first && whole(first.share), unit: "of the vote",
         lead: "This index is not calibrated, so nobody knows how often such answers are right: index.calibrate finds out." };
-    const promise = (probability) => `Of answers that are this sure, about ${Math.round(100 * probability)} in 100 are right, if the subject is ${kinds}.`;
+    const often = (probability) => (probability >= 0.995 ? "more than 99" : `about ${Math.round(100 * probability)}`);
+    const promise = (probability) =>
+      `Of answers that are this sure, ${often(probability)} in 100 are right, if the subject is ${kinds}.`;
     if (answer.level === "label")
-      return { kicker: "This is most likely", name: answer.label, figure: whole(answer.probability), unit: "sure", share: answer.probability, lead: promise(answer.probability) };
+      return { kicker: "This is most likely", name: answer.label, figure: surely(answer.probability), unit: "sure", share: answer.probability, lead: promise(answer.probability) };
     if (answer.level)
-      return { kicker: `The ${answer.level} is`, name: answer.taxon, figure: whole(answer.taxon_probability), unit: "sure", share: answer.taxon_probability,
-        lead: `${promise(answer.taxon_probability)} Within it most likely ${short(answer.label)}, with ${whole(answer.probability)}.` };
-    return { kicker: "Not sure. Perhaps", name: answer.label, figure: whole(answer.probability), unit: "sure", share: answer.probability, lead: promise(answer.probability) };
+      return { kicker: `The ${answer.level} is`, name: answer.taxon, figure: surely(answer.taxon_probability), unit: "sure", share: answer.taxon_probability,
+        lead: `${promise(answer.taxon_probability)} Within it most likely ${short(answer.label)}, with ${surely(answer.probability)}.` };
+    return { kicker: "Not sure. Perhaps", name: answer.label, figure: surely(answer.probability), unit: "sure", share: answer.probability, lead: promise(answer.probability) };
   }
 
   function guesses(answer) {
@@ -42,22 +45,23 @@
   function labelSet(answer) {
     if (answer.known === false || !answer.label_set) return null;
     const set = answer.label_set;
-    const sure = `${percent(answer.coverage, 0)} of such sets hold the right label`;
+    const promise = `${percent(answer.coverage, 0)} of such sets hold the right label`;
     if (!set.length) return element("p", { class: "small faint" }, "No label fits the photo as well as most references fit theirs.");
     if (set.length === 1 && set[0] === answer.label)
-      return element("p", { class: "small faint" }, `No other label is likely enough to be listed: ${sure}.`);
+      return element("p", { class: "small faint" }, `The label set is this label alone: ${promise}.`);
     const more = set.length > 12 && element("li", { class: "small faint" }, `and ${set.length - 12} more`);
     return element("div", { class: "stack tight" }, element("h3", null, "It is one of these"),
       chips([...set.slice(0, 12).map((label) => chip(label)), more].filter(Boolean), "Label set"),
-      element("p", { class: "small faint" }, `${sure}.`));
+      element("p", { class: "small faint" }, `${promise}.`));
   }
 
   function remarks(answer) {
     const stale = answer.calibration_stale &&
       "Many references have changed since this index was calibrated: its probabilities may no longer hold until index.calibrate is run.";
-    const own = answer.neighbours.some((one) => one.same_photo) && "This very photo is among the references. It does not vote.";
-    const lines = [...answer.quality.map(Fieldmark.sentence), stale, own].filter(Boolean);
-    return lines.length > 0 && element("ul", { class: "remarks" }, lines.map((line) => element("li", null, line)));
+    const lines = [...answer.quality.map(Fieldmark.sentence), stale].filter(Boolean);
+    const own = answer.neighbours.some((one) => one.same_photo) && "This very photo is among the references; beside others it has no vote.";
+    return [lines.length > 0 && element("ul", { class: "remarks" }, lines.map((line) => element("li", null, line))),
+      own && element("p", { class: "small faint" }, own)];
   }
 
   Fieldmark.verdict = (answer, info) => {
@@ -77,7 +81,7 @@
       const near = answer.candidates.slice(0, 3).map(({ label }) => short(label)).join(", ");
       return `Unknown. Nearest guesses: ${near || "none"}.`;
     }
-    const sure = answer.probability === null ? "not calibrated" : `${whole(answer.probability)} sure`;
+    const sure = answer.probability === null ? "not calibrated" : `${surely(answer.probability)} sure`;
     return `${short(answer.label || "Nothing")}, ${sure}.`;
   };
 

@@ -30,7 +30,7 @@
       this.trouble = element("div");
       this.hero = element("div", { class: "masthead" }, this.heading, this.lead);
       this.subject = element("div", { class: "stack" });
-      this.verdict = element("div", { class: "card answer", "aria-busy": "false" });
+      this.verdict = element("div", { class: "card answer", "aria-busy": "false", tabindex: "-1" });
       this.voice = element("p", { class: "only-read", role: "status" });
       this.taught = element("div");
       this.evidence = element("div");
@@ -41,6 +41,8 @@
 
     start(info) {
       this.info = info;
+      const said = this.verdict.querySelector(".verdict");
+      if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info));
       this.lead.textContent = info.references
         ? `Drop a photo. It is named by the nearest of ${plural(info.references, "reference photo")} of ${plural(info.classes, "label")}, and you see why.`
         : "This index holds no references yet. Drop a photo and teach it.";
@@ -54,7 +56,7 @@
     /* A glance at what the index knows, before anything is asked. */
     async sample() {
       try {
-        const { labels } = await service.get("/labels", { limit: 12 });
+        const { labels } = await service.get("/labels", { limit: 14 });
         const firsts = await Promise.all(labels.map(({ label }) => service.get("/references", { label, limit: 1 })));
         const tiles = firsts.flatMap(({ references }) => references).map(({ id, label }) => ({
           photo: Fieldmark.referencePhoto(id), alt: `References of ${Fieldmark.short(label)}`, caption: Fieldmark.short(label, 60), frame: "bare",
@@ -62,7 +64,7 @@
         }));
         if (!tiles.length) return;
         const all = element("a", { href: Fieldmark.link("browse") }, `All ${plural(this.info.classes, "label")}`);
-        this.kinds.replaceChildren(element("div", { class: "row spread" }, element("h2", null, "It knows, among others"), all),
+        this.kinds.replaceChildren(element("div", { class: "row spread" }, element("h2", null, labels.length < this.info.classes ? "It knows, among others" : "It knows"), all),
           Fieldmark.tiles(tiles, "Some of the labels"));
       } catch {
         this.kinds.replaceChildren(); // it is only a glance
@@ -88,25 +90,27 @@
       this.state = { photos, box, told: null, k: SHOWN };
       for (const place of [this.trouble, this.taught, this.evidence]) place.replaceChildren();
       location.hash = "#/";
-      this.hero.hidden = this.kinds.hidden = this.intake.zone.hidden = true;
+      this.hero.classList.add("only-read");
+      this.kinds.hidden = this.intake.zone.hidden = true;
       this.asked.hidden = false;
       this.show();
       this.again();
-      scrollTo({ top: 0 });
+      scrollTo({ top: 0, behavior: "instant" });
+      this.verdict.focus({ preventScroll: true });
     }
 
     /* The photos that are asked about, and what can be done with them. */
     show() {
       const { photos, box } = this.state;
-      const boxed = photos.length === 1 && Fieldmark.boxed(photos[0], { box, onBox: (to) => { this.state.box = to; this.again(); } });
       const press = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
-      const several = photos.length > 1 && [
+      const actions = [press("New photo", () => this.intake.choose(false)), press("Take one", () => this.intake.take(false)),
+        press("Add another of it", () => this.intake.choose(true))];
+      const boxed = photos.length === 1 && Fieldmark.boxed(photos[0], { box, actions, onBox: (to) => { this.state.box = to; this.again(); } });
+      const several = () => [
         element("ul", { class: "tiles mine", "aria-label": "Your photos of one subject" }, photos.map((one) => this.tile(one))),
-        element("p", { class: "small faint" }, "These count together, as photos of one subject."),
+        element("p", { class: "small faint" }, "These count together, as photos of one subject."), element("div", { class: "row" }, actions),
       ];
-      this.subject.replaceChildren(...[boxed, several].flat().filter(Boolean),
-        element("div", { class: "row" }, press("New photo", () => this.intake.choose(false)), press("Take one", () => this.intake.take(false)),
-          press("Add another of it", () => this.intake.choose(true))));
+      this.subject.replaceChildren(...(boxed ? [boxed] : several()));
     }
 
     tile(photo) {

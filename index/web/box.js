@@ -1,20 +1,21 @@
 "use strict";
 /* The photo that is asked about, and a box around its subject.
 
-   Fieldmark.boxed(taken, {box, onBox})  -> an element that shows a photo (photo.js), on which a box may be drawn with the mouse,
+   Fieldmark.boxed(taken, {box, onBox, actions})  -> an element that shows a photo (photo.js), on which a box may be drawn with the mouse,
        and with a finger or keys once "Mark the subject" is pressed. A box is [left, top, right, bottom] in pixels of the
-       upright photo, null for the whole; onBox(box) is told half a second after the last change. */
+       upright photo, null for the whole; onBox(box) is told half a second after the last change. actions: further buttons. */
 
 (() => {
   const { element } = Fieldmark;
   const LEAST = 0.04; // of a side: what is smaller is a click
   const STEP = 0.02;
+  const HIGH = 62; // hundredths of the window that a photo may be high
   const PATIENCE = 500; // milliseconds
   const CORNERS = ["nw", "ne", "se", "sw"];
   const within = (value) => Math.min(1, Math.max(0, value));
 
   class Boxed {
-    constructor(taken, { box, onBox }) {
+    constructor(taken, { box, onBox, actions }) {
       Object.assign(this, { taken, onBox, share: null, marking: false });
       this.image = element("img", { src: taken.address, alt: `Your photo, ${taken.name}`, draggable: "false" });
       this.frame = element("div", { class: "marked", hidden: true },
@@ -26,13 +27,14 @@
       this.whole = press("Whole photo", () => { this.set(null); this.mark.focus(); });
       this.hint = element("p", { class: "small faint" });
       this.element = element("div", { class: "stack" }, this.stage,
-        element("div", { class: "row" }, this.mark, this.whole), this.hint, this.voice);
+        element("div", { class: "row" }, this.mark, this.whole, actions), this.hint, this.voice);
       taken.ready.then(() => this.begin(box));
       this.listen();
     }
 
     begin(box) {
       const { width, height, unseen } = this.taken;
+      this.stage.style.width = unseen ? "100%" : `min(100%, ${(HIGH * width) / height}vh)`;
       if (unseen) {
         this.stage.replaceChildren(Fieldmark.photo(this.taken.place(), this.taken.name));
         this.mark.hidden = this.whole.hidden = true;

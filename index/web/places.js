@@ -5,13 +5,14 @@
        picture: {draw(pen, width, height), width, height}; height and width: of the grid of places; region: [left, top, right,
        bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a place of the grid
        is pointed at, row by row; -1 for none.
-       .element; .light(values): what each place adds, the largest lit, null for none; .ring(place): a place is ringed.
+       .element; .light(values, most): what each place adds; what adds the most, or the largest value, is lit; null for none; .ring(place): a place is ringed.
    Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels. */
 
 (() => {
   const { element } = Fieldmark;
   const DARK = 0.8; // how much of the photo is covered where a place adds nothing
   const VEIL = [12, 16, 14];
+  const HIGH = 62; // hundredths of the window that a photo may be high
   const SMOOTH = 24; // pixels of the veil a place
 
   Fieldmark.pictureOf = (image, box) => {
@@ -32,15 +33,14 @@
   }
 
   /* The veil over the photo: thin where a place adds much. */
-  function veil(values, width, height) {
-    const most = Math.max(...values, 1e-12);
+  function veil(values, width, height, most) {
     const canvas = element("canvas", { width: width * SMOOTH, height: height * SMOOTH });
     const pen = canvas.getContext("2d");
     const image = pen.createImageData(canvas.width, canvas.height);
     for (let y = 0, at = 0; y < canvas.height; y++)
       for (let x = 0; x < canvas.width; x++, at += 4) {
         const share = between(values, width, height, (x + 0.5) / SMOOTH - 0.5, (y + 0.5) / SMOOTH - 0.5) / most;
-        image.data.set([...VEIL, 255 * DARK * (1 - Math.min(1, Math.max(0, share)) ** 0.8)], at);
+        image.data.set([...VEIL, 255 * DARK * (1 - Math.min(1, Math.max(0, share)))], at);
       }
     pen.putImageData(image, 0, 0);
     return canvas;
@@ -48,19 +48,19 @@
 
   class Places {
     constructor(options) {
-      Object.assign(this, { at: -1, pinned: false, ringed: -1, values: null }, options);
+      Object.assign(this, { at: -1, pinned: false, ringed: -1 }, options);
       this.canvas = element("canvas", { tabindex: this.onPoint ? "0" : null, role: this.onPoint ? "application" : "img",
         "aria-roledescription": this.onPoint ? "photo with places" : null,
         "aria-label": this.onPoint ? `${this.name}. Arrow keys point at a place, Enter holds it, Escape lets go.` : this.name });
       this.element = element("div", { class: "places" }, this.canvas);
       this.element.style.aspectRatio = `${this.picture.width} / ${this.picture.height}`;
+      this.element.style.maxWidth = `${(HIGH * this.picture.width) / this.picture.height}vh`;
       new ResizeObserver(() => this.draw()).observe(this.element);
       if (this.onPoint) this.listen();
     }
 
-    light(values) {
-      this.values = values;
-      this.veil = values && veil(values, this.width, this.height);
+    light(values, most = null) {
+      this.veil = values && veil(values, this.width, this.height, most ?? Math.max(...values, 1e-12));
       this.draw();
     }
 

@@ -112,7 +112,7 @@
         width: grid.width, region: grid.region, onPoint: (at) => this.point(told, place, at) }));
       const figures = this.sides.map((side, place) => element("figure", null, side.element, element("figcaption", null, names[place],
         !this.pictures[place] && element("span", { class: "small faint" }, " cannot be shown"))));
-      this.body.replaceChildren(...[this.choices(), this.parts(told), element("div", { class: "sides" }, figures), this.readout].filter(Boolean));
+      this.body.replaceChildren(...[this.choices(), this.parts(told), this.readout, element("div", { class: "sides" }, figures)].filter(Boolean));
       this.rest(told);
     }
 
@@ -150,7 +150,7 @@
 
     point(told, place, at) {
       const other = 1 - place;
-      this.sides[other].point(-1, false, true);
+      this.sides[other].point(-1, false);
       if (at < 0) return this.rest(told);
       const grids = [told.query, told.reference];
       const values = answering(told, place === 0, at);
@@ -186,16 +186,17 @@
         { label: this.label, id: this.id, similarity: told.similarity, picture: this.pictures[1], shares: here.map((value, at) => value - there[at]) },
         { label: other.label, id: other.id, similarity: against.similarity, picture: theirs, shares: here.map((value, at) => there[at] - value) },
       ];
+      const most = Math.max(...sides.flatMap((side) => side.shares), 1e-12);
       const gap = told.similarity - against.similarity;
       const lead = `The nearest reference of another label is of ${short(other.label, 60)}, ${number(Math.abs(gap))} ${gap < 0 ? "more" : "less"} similar. `
         + "Lit is where your photo is more like the one than like the other.";
       this.rival.replaceChildren(Fieldmark.section("rival", "What speaks for each", lead,
-        element("div", { class: "two" }, sides.map((side) => this.side(side, told.query)))));
+        element("div", { class: "two" }, sides.map((side) => this.side(side, told.query, most)))));
     }
 
-    side({ label, id, similarity, picture, shares }, grid) {
+    side({ label, id, similarity, picture, shares }, grid, most) {
       const mine = Fieldmark.places({ name: `Your photo, lit where it speaks for ${short(label, 60)}`, picture: this.picture(0), height: grid.height, width: grid.width, region: grid.region });
-      mine.light(positive(shares));
+      mine.light(positive(shares), most);
       const reference = picture ? { src: picture.src } : Fieldmark.referencePhoto(id);
       return element("div", { class: "card stack" }, element("h3", { title: label }, `For ${short(label, 60)}`),
         element("div", { class: "for" }, mine.element, Fieldmark.photo(reference, `Reference of ${short(label, 60)}`)),
