@@ -22,7 +22,7 @@
     const kinds = `one of the ${plural(info.classes, "label")} of this index`;
     const first = answer.candidates[0];
     if (answer.known === false)
-      return { kicker: "Not in this index", name: "Unknown", lead: "Nothing in this index is enough like it. The nearest guesses, with their shares of the vote:" };
+      return { kicker: "Unlike anything in this index", name: "Unknown", lead: "No reference is near enough to name it. The nearest guesses, with their shares of the vote:" };
     if (answer.probability === null)
       return { kicker: "Most like", name: answer.label || (first && first.label) || "Nothing", figure: first && whole(first.share), unit: "of the vote",
         lead: "This index is not calibrated, so nobody knows how often such answers are right: index.calibrate finds out." };

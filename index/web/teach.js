@@ -42,11 +42,14 @@
       }
     }
 
-    open(labels) {
-      this.options = labels.map(({ label, references }, place) =>
+    open(found) {
+      const typed = this.input.value.trim();
+      const fresh = typed && !found.some(({ label }) => label === typed);
+      const labels = fresh ? [...found, { label: typed, fresh }] : found;
+      this.options = labels.map(({ label, references, fresh: isNew }, place) =>
         element("li", { id: `${this.id}-${place}`, role: "option", "aria-selected": "false", title: label,
           on: { pointerdown: (event) => { event.preventDefault(); this.take(label); } } },
-        element("span", null, short(label, 60)), references !== undefined && element("span", { class: "small faint" }, plural(references, "photo"))));
+        element("span", null, short(label, 60)), element("span", { class: "small faint" }, isNew ? "a new label" : references === undefined ? "" : plural(references, "photo"))));
       this.labels = labels.map(({ label }) => label);
       this.list.replaceChildren(...this.options);
       this.mark(-1);

@@ -8,16 +8,26 @@
 (() => {
   const { element, service, number, percent, short } = Fieldmark;
   const EXACT = "Exact: the similarity is the sum of what all pairs of places add.";
-  const APPROXIMATE = "Approximate: this embedder joins places in a way that is no sum, so the places say about where the similarity comes from.";
+  const APPROXIMATE = {
+    photo: "Approximate: this embedder joins places in a way that is no plain sum, so they say about where the similarity comes from.",
+    thumbnail: "Approximate: the reference's photo is not at hand, so its small picture in the index was looked at.",
+    none: "Of this reference nothing but its vector is at hand, so only your photo can be lit.",
+  };
 
   const press = (text, pressed, then) =>
     element("button", { class: "button", type: "button", "aria-pressed": String(pressed), on: { click: then } }, text);
   const positive = (values) => values.map((value) => Math.max(0, value));
 
-  /* An explanation with its grids as flat lists. */
-  function read({ similarity, exact, query, reference, pairs }) {
-    const side = (one) => ({ ...one, shares: one.shares.flat(), parts: one.parts && one.parts.map((part) => part.flat()) });
-    return { similarity, exact, query: side(query), reference: side(reference), pairs: pairs.flat(Infinity) };
+  /* An explanation with its grids as flat lists, and with what each grid divides as shares of its photo's sides. Of a
+     reference that nobody has a picture of, there is no grid. */
+  function read(told) {
+    const side = (one) => one.shares && { ...one, region: divided(one), shares: one.shares.flat(), parts: one.parts && one.parts.map((part) => part.flat()) };
+    return { ...told, label: told.reference.label, query: side(told.query), reference: side(told.reference), pairs: told.pairs && told.pairs.flat(Infinity) };
+  }
+
+  function divided({ square: [left, top, right, bottom], region: [x, y, side] }) {
+    const [wide, high] = [right - left, bottom - top];
+    return [left + x * wide, top + y * high, left + (x + side) * wide, top + (y + side) * high];
   }
 
   /* What of the other photo answers to a place of this one. */
@@ -63,9 +73,9 @@
       if (this.asking) this.asking.abort();
       const asking = (this.asking = new AbortController());
       if (this.id !== id) this.photo = 0;
-      Object.assign(this, { id, label: label || "this reference" });
+      Object.assign(this, { id, label });
       for (const place of [this.lead, this.body, this.rival]) place.replaceChildren();
-      this.heading.textContent = `Why ${short(this.label, 80)}?`;
+      this.heading.textContent = label ? `Why ${short(label, 80)}?` : "Why?";
       if (!Fieldmark.ask.photos().length || !id) {
         this.body.replaceChildren(element("p", null, "An explanation is of a photo, and none is asked about. ", element("a", { href: "#/" }, "Ask about one")));
         return;
@@ -88,7 +98,7 @@
 
     async explained(id, label, signal) {
       const box = Fieldmark.ask.box();
-      const values = { photo: Fieldmark.ask.photos()[this.photo].file, reference: id, label: label === "this reference" ? null : label, box: box && box.join(",") };
+      const values = { photo: Fieldmark.ask.photos()[this.photo].file, reference: id, label, box: box && box.join(",") };
       return read(await service.send("/explain", values, { signal }));
     }
 
@@ -104,12 +114,14 @@
 
     draw(told) {
       this.lead.replaceChildren(element("p", { class: "lead" }, "Your photo and this reference have a similarity of ",
-        element("strong", null, number(told.similarity)), "."), element("p", { class: "small faint" }, told.exact ? EXACT : APPROXIMATE));
-      const grids = [told.query, told.reference];
+        element("strong", null, number(told.similarity)), "."), element("p", { class: "small faint" }, told.exact ? EXACT : APPROXIMATE[told.reference_seen]));
+      this.heading.textContent = `Why ${short(told.label, 80)}?`;
+      this.label = told.label;
+      const grids = [told.query, told.reference].filter(Boolean);
       const names = ["Your photo", `Reference: ${short(this.label, 60)}`];
       this.readout = element("p", { class: "readout-line", role: "status" });
       this.sides = grids.map((grid, place) => Fieldmark.places({ name: names[place], picture: this.picture(place), height: grid.height,
-        width: grid.width, region: grid.region, onPoint: (at) => this.point(told, place, at) }));
+        width: grid.width, region: grid.region, onPoint: told.pairs && ((at) => this.point(told, place, at)) }));
       const figures = this.sides.map((side, place) => element("figure", null, side.element, element("figcaption", null, names[place],
         !this.pictures[place] && element("span", { class: "small faint" }, " cannot be shown"))));
       this.body.replaceChildren(...[this.choices(), this.parts(told), this.readout, element("div", { class: "sides" }, figures)].filter(Boolean));
@@ -125,7 +137,7 @@
     }
 
     parts(told) {
-      if (!told.query.parts || !told.reference.parts) return null;
+      if (!told.query.parts || !told.reference) return null;
       const show = (part) => {
         this.part = part;
         buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(place === part + 1)));
@@ -139,13 +151,13 @@
     /* Nothing is pointed at. */
     rest(told) {
       const part = this.part >= 0;
-      [told.query, told.reference].forEach((grid, place) => {
+      [told.query, told.reference].filter(Boolean).forEach((grid, place) => {
         this.sides[place].light(positive(part && grid.parts ? grid.parts[this.part] : grid.shares));
         this.sides[place].ring(-1);
       });
       this.readout.textContent = part
         ? `Lit is where the embedder sees its part ${this.part + 1}, a region that it has found by itself.`
-        : "Lit is what makes them alike. Point at a place in one photo, and what answers to it in the other lights up.";
+        : `Lit is what makes them alike.${told.pairs ? " Point at a place in one photo, and what answers to it in the other lights up." : ""}`;
     }
 
     point(told, place, at) {
