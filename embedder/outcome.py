@@ -55,6 +55,8 @@ def _summary(config: Config, data: TrainingData, best: dict[str, Any], last: Row
         "pretraining": pretraining(model.backbone, model.weights),
         "attention": model.attention,
         "pooling": model.pooling,
+        "head": model.head,
+        "norm": model.norm,
         "parts": model.parts,
         **({"loss": config.loss.name, "prefixes": config.loss.prefixes} if trained else {"loss": None}),
         "data": data.photos.name,

@@ -74,7 +74,7 @@ class Preprocessing:
             uint8 ``[S, S, 3]``.
         """
         with stage("preprocess"):
-            left, top, right, bottom = self._centre(*image.size) if self.fit == "crop" else (0, 0, *image.size)
+            left, top, right, bottom = self.square(*image.size)
             strips = min(cores, self.size, 1 + image.width * image.height // STRIP)
             edges = [self.size * strip // strips for strip in range(strips + 1)]
             height = (bottom - top) / self.size
@@ -119,8 +119,13 @@ class Preprocessing:
         """The shorter side of a photo of which the centre is kept, in pixels of the size at which it is."""
         return round(self.size / self.crop_share)
 
-    def _centre(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The centre square in the photo's own pixels, so that one resize computes no pixel that a cut throws away."""
+    def square(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """What is kept of a photo, in its own pixels: left, top, right, bottom.
+
+        So one resize computes no pixel that a cut throws away.
+        """
+        if self.fit == "squash":
+            return 0.0, 0.0, float(width), float(height)
         side = min(width, height) * self.size / self._shorter
         left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side

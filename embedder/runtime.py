@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -174,19 +174,28 @@ class Embedder:
             raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
         parts = [batch[start : start + self.at_once] for start in range(0, len(batch), self.at_once)]
         with stage("network"):
-            vectors = [self._run(part) for part in parts]
+            vectors = [self._run(part)[0] for part in parts]
         return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
 
-    def _run(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The vectors of photos that the network is shown at once.
+    def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """All that the network gives for a few prepared photos, uint8 ``[B, S, S, 3]``, by name.
+
+        ``vector`` ``[B, D]`` and ``features`` ``[B, C, h, w]``, and of some networks ``parts`` and ``region``.
+        """
+        names = [output.name for output in self._session.get_outputs()]
+        with stage("network"):
+            return dict(zip(names, self._run(batch, names), strict=True))
+
+    def _run(self, part: NDArray[np.uint8], names: Sequence[str] = ("vector",)) -> list[NDArray[np.float32]]:
+        """What the network gives for photos that it is shown at once.
 
         A GPU is always shown as many, so that it never looks for another way to compute them.
         """
         if self._on_cpu:
-            return self._session.run(["vector"], {"images": part})[0]
+            return self._session.run(names, {"images": part})
         padded = np.zeros((self.at_once, *part.shape[1:]), np.uint8)
         padded[: len(part)] = part
-        return self._session.run(["vector"], {"images": padded})[0][: len(part)]
+        return [output[: len(part)] for output in self._session.run(names, {"images": padded})]
 
     def _stacked(self, pixels: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Prepared photos as one batch, which may be empty."""

@@ -4,14 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from embedder.closer import FINER, MARGIN, THRESHOLD
 from embedder.precision import at_least_float32
-
-THRESHOLD, MARGIN = 0.3, 0.05
-"""A place is attended to if it has this share of what the strongest has; and the margin around all of these, as a share
-of the photo's side."""
-
-FINER = 4
-"""Times that a map is finer than the feature map when a region is cut out of it."""
 
 _LEAST = 1e-12
 

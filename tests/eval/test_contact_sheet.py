@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image, ImageColor
 from eval import contact_sheet as room
 from eval.contact_sheet import Row, Tile, contact_sheet
 from eval.images import open_image
+from eval.lettering import CARD, EMPTY, MARGIN, PAPER, TEXT, font_of, line_height
 
 PURPLE = (130, 10, 150)
 
@@ -57,8 +57,8 @@ def test_cards_stand_below_one_another_and_are_equally_wide() -> None:
     rows = [row([Tile(photo(), "Wren", 0.9)] * tiles) for tiles in (4, 0, 2)]
     sheet, first = contact_sheet(rows), contact_sheet(rows[:1])
     assert sheet.width == first.width
-    middle = np.asarray(sheet)[:, sheet.width - room._MARGIN - 2]
-    assert len(list(runs(middle, room._CARD))) == 3
+    middle = np.asarray(sheet)[:, sheet.width - MARGIN - 2]
+    assert len(list(runs(middle, CARD))) == 3
 
 
 def runs(line: np.ndarray, colour: str) -> Iterator[int]:
@@ -72,61 +72,24 @@ def runs(line: np.ndarray, colour: str) -> Iterator[int]:
 
 def test_cards_have_room_for_their_text() -> None:
     heights = [contact_sheet([Row(photo(), "a", "word " * words, [])]).height for words in (1, 12, 20, 99)]
-    assert heights == [heights[0] + lines * room._line_height(room._font(None, room._TEXT)) for lines in (0, 1, 2, 2)]
+    assert heights == [heights[0] + lines * line_height(font_of(None, TEXT)) for lines in (0, 1, 2, 2)]
 
 
 def test_no_queries_make_an_empty_sheet() -> None:
-    assert count(contact_sheet([]), room._PAPER) == np.prod(contact_sheet([]).size)
+    assert count(contact_sheet([]), PAPER) == np.prod(contact_sheet([]).size)
 
 
 def test_an_unreadable_photo_is_a_plain_tile_with_the_reason() -> None:
     silent = contact_sheet([Row("", "a", "b", [])])
     spoken = contact_sheet([Row("is empty", "a", "b", [])])
-    near, far = 2 * room._MARGIN + 10, 2 * room._MARGIN + room._QUERY_SIDE - 10  # inside of the round corners
+    near, far = 2 * MARGIN + 10, 2 * MARGIN + room._QUERY_SIDE - 10  # inside of the round corners
     inside = (near, near, far, far)
-    assert silent.crop(inside).getcolors() == [((far - near) ** 2, ImageColor.getrgb(room._EMPTY))]
+    assert silent.crop(inside).getcolors() == [((far - near) ** 2, ImageColor.getrgb(EMPTY))]
     assert len(spoken.crop(inside).getcolors() or []) > 1
-
-
-@pytest.mark.parametrize("most", [1, 2, 3])
-@pytest.mark.parametrize(
-    "text", ["", "Wren", "Rufous-tailed Hummingbird of the north", "Donaudampfschifffahrtsgesellschaft", "a b " * 500]
-)
-def test_text_is_wrapped_to_its_width(text: str, most: int) -> None:
-    font = room._font(None, 15)
-    lines = room._wrap(text, font, 120, most)
-    assert len(lines) <= most
-    assert all(font.getlength(line) <= 120 for line in lines)
-    shown = "".join(lines).replace(" ", "")
-    whole = "".join(text.split())
-    assert shown == whole or (shown.endswith("…") and whole.startswith(shown[:-1]))
-    assert (shown == whole) == (not shown.endswith("…"))
-
-
-def test_lines_break_between_words() -> None:
-    assert room._wrap("Northern Mockingbird", room._font(None, 15), 120, 2) == ["Northern", "Mockingbird"]
-
-
-@pytest.mark.parametrize("label", ["Zaunkönig", "Łabędź", "Снегирь", "Κοκκινολαίμης"])
-def test_letters_of_other_alphabets_are_drawn(label: str) -> None:
-    typeface = room._typeface(label)
-    font = room._font(typeface, 15)
-    blank = bytes(font.getmask("\uffff"))
-    assert all(bytes(font.getmask(letter)) != blank for letter in label)
-
-
-def test_plain_labels_are_in_pillows_own_typeface() -> None:
-    assert room._typeface("Anna's Hummingbird (0.93)…") is None
 
 
 def test_letters_that_no_typeface_has_are_no_error() -> None:
     contact_sheet([row([Tile(photo(), "\U0001f426 \U00013000 \n\t\0", 0.9)], title="\ud800")])
-
-
-def test_fonts_are_found_without_importing_matplotlib() -> None:
-    before = "matplotlib" in sys.modules
-    room._typeface("Zaunkönig")
-    assert ("matplotlib" in sys.modules) == before
 
 
 def test_real_photos(shared_data) -> None:
