@@ -116,7 +116,9 @@
       this.list.setAttribute("aria-label", `References of ${short(this.label)}`);
       const onChanged = (notice) => {
         if (notice) this.changed.replaceChildren(notice);
-        this.references();
+        if (!notice || this.list.children.length > 1) return this.references();
+        this.list.replaceChildren();
+        this.note.textContent = "No reference is left.";
       };
       return this.page("/references", { label: this.label, limit: REFERENCES }, ({ count, references }) => {
         this.note.textContent = plural(count, "reference");

@@ -10,7 +10,8 @@
 
 (() => {
   const { element } = Fieldmark;
-  const DARK = 0.8; // how much of the photo is covered where a place adds nothing
+  const DARK = 0.78; // how much of the photo is covered where a place adds nothing
+  const SOFT = 0.65; // below 1: what adds less is still to be seen
   const VEIL = [12, 16, 14];
   const HIGH = 62; // hundredths of the window that a photo may be high
   const SMOOTH = 24; // pixels of the veil a place
@@ -40,7 +41,7 @@
     for (let y = 0, at = 0; y < canvas.height; y++)
       for (let x = 0; x < canvas.width; x++, at += 4) {
         const share = between(values, width, height, (x + 0.5) / SMOOTH - 0.5, (y + 0.5) / SMOOTH - 0.5) / most;
-        image.data.set([...VEIL, 255 * DARK * (1 - Math.min(1, Math.max(0, share)))], at);
+        image.data.set([...VEIL, 255 * DARK * (1 - Math.min(1, Math.max(0, share)) ** SOFT)], at);
       }
     pen.putImageData(image, 0, 0);
     return canvas;
@@ -81,7 +82,9 @@
       pen.imageSmoothingQuality = "high";
       this.picture.draw(pen, width, height);
       const [left, top, right, bottom] = this.region;
-      const inside = [left * width, top * height, (right - left) * width, (bottom - top) * height];
+      const pixel = (value) => Math.round(value * ratio) / ratio; // between pixels there would be a seam
+      const [x, y] = [pixel(left * width), pixel(top * height)];
+      const inside = [x, y, pixel(right * width) - x, pixel(bottom * height) - y];
       if (this.veil) {
         pen.fillStyle = `rgba(${VEIL.join(",")}, ${DARK})`;
         pen.beginPath();

@@ -36,6 +36,7 @@
     return ofQuery ? pairs.slice(place * other, (place + 1) * other) : Array.from({ length: mine }, (_, at) => pairs[at * other + place]);
   }
 
+  const sum = (values) => values.reduce((all, value) => all + value, 0);
   const strongest = (values) => values.indexOf(Math.max(...values));
 
   /* Where a place is, as a person says it. */
@@ -212,7 +213,7 @@
       const reference = picture ? { src: picture.src } : Fieldmark.referencePhoto(id);
       return element("div", { class: "card stack" }, element("h3", { title: label }, `For ${short(label, 60)}`),
         element("div", { class: "for" }, mine.element, Fieldmark.photo(reference, `Reference of ${short(label, 60)}`)),
-        element("div", { class: "row" }, element("span", { class: "small faint" }, `similarity ${number(similarity)}`),
+        element("div", { class: "row" }, element("span", { class: "small faint" }, `Similarity ${number(similarity)}; the lit places speak for it with ${number(sum(positive(shares)))}`),
           id !== this.id && element("a", { href: Fieldmark.link("why", id, label) }, "Compare place by place")));
     }
   }
