@@ -1,9 +1,10 @@
 "use strict";
 /* The photo that is asked about, and a box around its subject.
 
-   Fieldmark.boxed(taken, {box, onBox, actions})  -> an element that shows a photo (photo.js), on which a box may be drawn with the mouse,
-       and with a finger or keys once "Mark the subject" is pressed. A box is [left, top, right, bottom] in pixels of the
-       upright photo, null for the whole; onBox(box) is told half a second after the last change. actions: further buttons. */
+   Fieldmark.boxed(taken, {box, onBox, actions})  -> an element that shows a photo (photo.js), on which a box may be
+       drawn with the mouse, and with a finger or keys once "Mark the subject" is pressed. A box is [left, top, right,
+       bottom] in pixels of the upright photo, null for the whole; onBox(box) is told half a second after the last
+       change. actions: further buttons. */
 
 (() => {
   const { element } = Fieldmark;
@@ -18,16 +19,28 @@
     constructor(taken, { box, onBox, actions }) {
       Object.assign(this, { taken, onBox, share: null, marking: false });
       this.image = element("img", { src: taken.address, alt: `Your photo, ${taken.name}`, draggable: "false" });
-      this.frame = element("div", { class: "marked", hidden: true },
-        CORNERS.map((corner) => element("span", { class: `corner ${corner}`, data: { corner } })));
+      this.frame = element(
+        "div",
+        { class: "marked", hidden: true },
+        CORNERS.map((corner) => element("span", { class: `corner ${corner}`, data: { corner } }))
+      );
       this.stage = element("div", { class: "subject" }, this.image, this.frame);
       this.voice = element("span", { class: "only-read", role: "status" });
       const press = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
       this.mark = press("Mark the subject", () => this.toggle());
-      this.whole = press("Whole photo", () => { this.set(null); this.mark.focus(); });
+      this.whole = press("Whole photo", () => {
+        this.set(null);
+        this.mark.focus();
+      });
       this.hint = element("p", { class: "small faint" });
-      this.element = element("div", { class: "stack" }, this.stage,
-        element("div", { class: "row" }, this.mark, this.whole, actions), this.hint, this.voice);
+      this.element = element(
+        "div",
+        { class: "stack" },
+        this.stage,
+        element("div", { class: "row" }, this.mark, this.whole, actions),
+        this.hint,
+        this.voice
+      );
       taken.ready.then(() => this.begin(box));
       this.listen();
     }
@@ -51,10 +64,15 @@
       this.stage.classList.toggle("marking", this.marking);
       this.mark.setAttribute("aria-pressed", String(this.marking));
       this.stage.tabIndex = this.marking ? 0 : -1;
-      for (const [name, value] of [["role", "application"], ["aria-label", "Box around the subject"], ["aria-roledescription", "box"]])
-        if (this.marking) this.stage.setAttribute(name, value); else this.stage.removeAttribute(name);
+      for (const [name, value] of [
+        ["role", "application"],
+        ["aria-label", "Box around the subject"],
+        ["aria-roledescription", "box"],
+      ])
+        if (this.marking) this.stage.setAttribute(name, value);
+        else this.stage.removeAttribute(name);
       this.hint.textContent = this.marking
-        ? "Draw a box around the subject, or move it by the arrow keys; Shift and arrows change its size, Delete takes it away."
+        ? "Draw a box around the subject, or move it by the arrow keys. Shift and arrows size it, Delete takes it away."
         : "";
       if (!share) return;
       const [left, top, right, bottom] = share.map((part) => `${100 * part}%`);
@@ -112,7 +130,10 @@
         const made = move && move(this.at(event));
         if (made) this.set(made);
       });
-      for (const name of ["pointerup", "pointercancel"]) this.stage.addEventListener(name, () => { move = null; });
+      for (const name of ["pointerup", "pointercancel"])
+        this.stage.addEventListener(name, () => {
+          move = null;
+        });
       this.stage.addEventListener("keydown", (event) => this.key(event));
     }
 
@@ -135,9 +156,13 @@
       const by = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
       if (by && event.shiftKey) this.set(grown(this.share, ...by));
       else if (by) this.set(moved(this.share, ...by));
-      else if (event.key === "Delete" || event.key === "Backspace") { this.set(null); this.mark.focus(); }
-      else if (event.key === "Escape") { this.toggle(); this.mark.focus(); }
-      else return;
+      else if (event.key === "Delete" || event.key === "Backspace") {
+        this.set(null);
+        this.mark.focus();
+      } else if (event.key === "Escape") {
+        this.toggle();
+        this.mark.focus();
+      } else return;
       event.preventDefault();
     }
   }
@@ -149,7 +174,10 @@
   }
 
   const grown = ([left, top, right, bottom], x, y) => [
-    left, top, Math.min(1, Math.max(left + LEAST, right + x)), Math.min(1, Math.max(top + LEAST, bottom + y)),
+    left,
+    top,
+    Math.min(1, Math.max(left + LEAST, right + x)),
+    Math.min(1, Math.max(top + LEAST, bottom + y)),
   ];
 
   Fieldmark.boxed = (taken, options) => new Boxed(taken, options).element;

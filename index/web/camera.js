@@ -1,16 +1,19 @@
 "use strict";
 /* A photo by the camera of this machine.
 
-   Fieldmark.camera({onPhoto, onProblem})  -> opens a dialog with what the camera sees; onPhoto(file), or onProblem(sentence). */
+   Fieldmark.camera({onPhoto, onProblem})  -> opens a dialog with what the camera sees; onPhoto(file), or
+       onProblem(sentence). */
 
 (() => {
   const { element } = Fieldmark;
   const WHY = {
-    NotAllowedError: "The browser was not allowed to use the camera. Allow it in the browser's settings of this site, or choose a photo.",
+    NotAllowedError:
+      "The browser was not allowed to use the camera. Allow it in the settings of this site, or choose a photo.",
     NotFoundError: "No camera was found. Choose a photo instead.",
     NotReadableError: "The camera is in use by another program. Close that, or choose a photo.",
   };
-  const INSECURE = "The browser gives the camera only to pages that came by https or from this machine. Choose a photo instead.";
+  const INSECURE =
+    "The browser gives the camera only to pages that came by https or from this machine. Choose a photo instead.";
 
   function shot(video, then) {
     const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
@@ -31,11 +34,37 @@
     video.muted = true;
     video.srcObject = stream;
     const close = () => dialog.close();
-    const take = element("button", { class: "button main", type: "button", disabled: true,
-      on: { click: () => shot(video, (file) => { close(); onPhoto(file); }) } }, "Take the photo");
-    video.addEventListener("loadeddata", () => { take.disabled = false; take.focus(); });
-    const dialog = element("dialog", { class: "dialog", "aria-label": "Take a photo" }, video,
-      element("div", { class: "row" }, take, element("button", { class: "button", type: "button", on: { click: close } }, "Cancel")));
+    const take = element(
+      "button",
+      {
+        class: "button main",
+        type: "button",
+        disabled: true,
+        on: {
+          click: () =>
+            shot(video, (file) => {
+              close();
+              onPhoto(file);
+            }),
+        },
+      },
+      "Take the photo"
+    );
+    video.addEventListener("loadeddata", () => {
+      take.disabled = false;
+      take.focus();
+    });
+    const dialog = element(
+      "dialog",
+      { class: "dialog", "aria-label": "Take a photo" },
+      video,
+      element(
+        "div",
+        { class: "row" },
+        take,
+        element("button", { class: "button", type: "button", on: { click: close } }, "Cancel")
+      )
+    );
     dialog.addEventListener("close", () => {
       stream.getTracks().forEach((track) => track.stop());
       dialog.remove();

@@ -1,8 +1,8 @@
 "use strict";
 /* Photos that are dropped, chosen, pasted or taken.
 
-   Fieldmark.intake({onPhotos, onProblem})  -> {zone, choose(), take()}: the field that they are dropped on, and what its two
-       buttons do. onPhotos(files, more): more, where they belong to those that are there. onProblem(sentence).
+   Fieldmark.intake({onPhotos, onProblem})  -> {zone, choose(), take()}: the field that they are dropped on, and what
+       its two buttons do. onPhotos(files, more): more, where they belong to those that are there. onProblem(sentence).
        Photos may be dropped anywhere on the page, and pasted wherever no text is being typed. */
 
 (() => {
@@ -12,8 +12,12 @@
   const onPhone = () => matchMedia("(pointer: coarse)").matches;
 
   function opened(capture, then) {
-    const field = element("input", { type: "file", accept: capture ? "image/*" : "image/*,.heic,.heif",
-      multiple: !capture, capture: capture ? "environment" : null });
+    const field = element("input", {
+      type: "file",
+      accept: capture ? "image/*" : "image/*,.heic,.heif",
+      multiple: !capture,
+      capture: capture ? "environment" : null,
+    });
     field.addEventListener("change", () => then([...field.files]));
     field.click();
   }
@@ -38,7 +42,10 @@
       depth = Math.max(0, depth + step);
       document.body.classList.toggle("dropping", depth > 0);
     };
-    document.addEventListener("dragenter", (event) => { event.preventDefault(); mark(1); });
+    document.addEventListener("dragenter", (event) => {
+      event.preventDefault();
+      mark(1);
+    });
     document.addEventListener("dragleave", () => mark(-1));
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
@@ -62,11 +69,14 @@
     };
     const button = (text, kind, then) =>
       element("button", { class: `button ${kind}`, type: "button", on: { click: () => then(false) } }, text);
-    const zone = element("div", { class: "zone" },
+    const zone = element(
+      "div",
+      { class: "zone" },
       element("span", { class: "zone-mark", "aria-hidden": "true" }, "⤓"),
       element("p", { class: "zone-title" }, "Drop a photo here"),
       element("div", { class: "row" }, button("Choose photos", "main", choose), button("Take a photo", "", take)),
-      element("p", { class: "small faint" }, "or paste one. Several photos of one subject count together."));
+      element("p", { class: "small faint" }, "or paste one. Several photos of one subject count together.")
+    );
     listen(zone, { onPhotos, onProblem });
     return { zone, choose, take };
   };

@@ -2,10 +2,11 @@
 /* A photo on which places are lit by what they add, and can be pointed at.
 
    Fieldmark.places({name, picture, height, width, region, onPoint})  -> a Places:
-       picture: {draw(pen, width, height), width, height}; height and width: of the grid of places; region: [left, top, right,
-       bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a place of the grid
-       is pointed at, row by row; -1 for none.
-       .element; .light(values, most): what each place adds; what adds the most, or the largest value, is lit; null for none; .ring(place): a place is ringed.
+       picture: {draw(pen, width, height), width, height}; height and width: of the grid of places; region: [left, top,
+       right, bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a
+       place of the grid is pointed at, row by row; -1 for none.
+       .element; .light(values, most): what each place adds; what adds the most, or the largest value, is lit; null for
+       none; .ring(place): a place is ringed.
    Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels. */
 
 (() => {
@@ -19,7 +20,11 @@
   Fieldmark.pictureOf = (image, box) => {
     const [left, top, right, bottom] = box || [0, 0, image.naturalWidth, image.naturalHeight];
     const [width, height] = [right - left, bottom - top];
-    return { width, height, draw: (pen, wide, high) => pen.drawImage(image, left, top, width, height, 0, 0, wide, high) };
+    return {
+      width,
+      height,
+      draw: (pen, wide, high) => pen.drawImage(image, left, top, width, height, 0, 0, wide, high),
+    };
   };
 
   /* A value between the centres of places: cosine steps, so that there are no edges to be seen. */
@@ -30,7 +35,11 @@
     const [across, down] = [ease(column - left), ease(row - top)];
     const at = (r, c) => values[Math.min(r, height - 1) * width + Math.min(c, width - 1)];
     const mix = (one, other, part) => one + (other - one) * part;
-    return mix(mix(at(top, left), at(top, left + 1), across), mix(at(top + 1, left), at(top + 1, left + 1), across), down);
+    return mix(
+      mix(at(top, left), at(top, left + 1), across),
+      mix(at(top + 1, left), at(top + 1, left + 1), across),
+      down
+    );
   }
 
   /* The veil over the photo: thin where a place adds much. */
@@ -50,9 +59,14 @@
   class Places {
     constructor(options) {
       Object.assign(this, { at: -1, pinned: false, ringed: -1 }, options);
-      this.canvas = element("canvas", { tabindex: this.onPoint ? "0" : null, role: this.onPoint ? "application" : "img",
+      this.canvas = element("canvas", {
+        tabindex: this.onPoint ? "0" : null,
+        role: this.onPoint ? "application" : "img",
         "aria-roledescription": this.onPoint ? "photo with places" : null,
-        "aria-label": this.onPoint ? `${this.name}. Arrow keys point at a place, Enter holds it, Escape lets go.` : this.name });
+        "aria-label": this.onPoint
+          ? `${this.name}. Arrow keys point at a place, Enter holds it, Escape lets go.`
+          : this.name,
+      });
       this.element = element("div", { class: "places" }, this.canvas);
       this.element.style.aspectRatio = `${this.picture.width} / ${this.picture.height}`;
       this.element.style.maxWidth = `${(HIGH * this.picture.width) / this.picture.height}vh`;
@@ -99,7 +113,10 @@
     outline(pen, place, [left, top, width, height]) {
       const [wide, high] = [width / this.width, height / this.height];
       const [x, y] = [left + (place % this.width) * wide, top + Math.floor(place / this.width) * high];
-      for (const [colour, line] of [["rgba(0, 0, 0, 0.75)", 4], ["#ffffff", 2]]) {
+      for (const [colour, line] of [
+        ["rgba(0, 0, 0, 0.75)", 4],
+        ["#ffffff", 2],
+      ]) {
         pen.strokeStyle = colour;
         pen.lineWidth = line;
         pen.strokeRect(x + 2, y + 2, wide - 4, high - 4);
@@ -124,8 +141,12 @@
 
     listen() {
       const on = (name, then) => this.canvas.addEventListener(name, then);
-      on("pointermove", (event) => { if (!this.pinned && event.pointerType !== "touch") this.point(this.under(event), false); });
-      on("pointerleave", () => { if (!this.pinned) this.point(-1, false); });
+      on("pointermove", (event) => {
+        if (!this.pinned && event.pointerType !== "touch") this.point(this.under(event), false);
+      });
+      on("pointerleave", () => {
+        if (!this.pinned) this.point(-1, false);
+      });
       on("click", (event) => {
         const place = this.under(event);
         const again = this.pinned && place === this.at;
@@ -139,7 +160,9 @@
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (step) {
         const middle = this.at < 0;
-        const [row, column] = middle ? [Math.floor(this.height / 2), Math.floor(this.width / 2)] : [Math.floor(this.at / this.width), this.at % this.width];
+        const [row, column] = middle
+          ? [Math.floor(this.height / 2), Math.floor(this.width / 2)]
+          : [Math.floor(this.at / this.width), this.at % this.width];
         const clamp = (value, most) => Math.min(most - 1, Math.max(0, value));
         const [down, across] = middle ? [0, 0] : step;
         this.point(clamp(row + down, this.height) * this.width + clamp(column + across, this.width), true);

@@ -6,9 +6,18 @@
 (() => {
   const { element, service, plural, percent, number, short } = Fieldmark;
   const KINDS = {
-    doubts: { name: "Doubtful labels", about: "References whose nearest neighbours say another label, the most doubtful first." },
-    copies: { name: "Near copies", about: "References that show the same picture; one of each is enough. Those under several labels come first." },
-    misleading: { name: "Misleading", about: "References that vote for photos of other labels and never for one of their own." },
+    doubts: {
+      name: "Doubtful labels",
+      about: "References whose nearest neighbours say another label, the most doubtful first.",
+    },
+    copies: {
+      name: "Near copies",
+      about: "References that show the same picture; one of each is enough. Those under several labels come first.",
+    },
+    misleading: {
+      name: "Misleading",
+      about: "References that vote for photos of other labels and never for one of their own.",
+    },
     thin: { name: "Thin labels", about: "Labels of few references: more photos would help them most." },
   };
   const PAGE = 24;
@@ -24,11 +33,27 @@
       this.about = element("p", { class: "faint" });
       this.found = element("div", { class: "stack", "aria-busy": "false" });
       this.rest = element("div", { class: "row" });
-      this.element = element("div", { class: "view review" },
-        element("div", { class: "masthead" }, element("h1", { tabindex: "-1" }, "Review"),
-          element("p", { class: "lead" }, "What is worth a person's look: teaching these helps most.")),
+      this.element = element(
+        "div",
+        { class: "view review" },
+        element(
+          "div",
+          { class: "masthead" },
+          element("h1", { tabindex: "-1" }, "Review"),
+          element("p", { class: "lead" }, "What is worth a person's look: teaching these helps most.")
+        ),
         Fieldmark.section("doubtful", "Doubtful answers", null, this.mine),
-        Fieldmark.section("findings", "Findings among the references", null, this.changed, this.tabs, this.about, this.found, this.rest));
+        Fieldmark.section(
+          "findings",
+          "Findings among the references",
+          null,
+          this.changed,
+          this.tabs,
+          this.about,
+          this.found,
+          this.rest
+        )
+      );
       Fieldmark.onDoubt(() => this.queue());
       this.queue();
     }
@@ -41,17 +66,50 @@
     queue() {
       const some = Fieldmark.doubtful;
       if (!some.length) {
-        this.mine.replaceChildren(element("p", { class: "faint" }, "None in this visit. Photos that are unknown, or that several labels fit, are kept here until the page is closed."));
+        this.mine.replaceChildren(
+          element(
+            "p",
+            { class: "faint" },
+            "None in this visit. Photos that are unknown, or that several labels fit, stay here until it ends."
+          )
+        );
         return;
       }
-      const settle = (one) => { Fieldmark.doubtful = Fieldmark.doubtful.filter((other) => other !== one); this.queue(); Fieldmark.ask.recount(); };
-      this.mine.replaceChildren(element("ul", { class: "tiles" }, some.map((one) => {
-        const guess = one.answer.label || (one.answer.candidates[0] || {}).label || "no guess";
-        const item = Fieldmark.tile({ photo: one.photos[0].place(), alt: `Ask again: ${one.photos[0].name}`, frame: "other", caption: short(guess, 60),
-          note: one.why, onSelect: () => Fieldmark.ask.reopen(one) });
-        item.append(element("button", { class: "button slight", type: "button", "aria-label": `Settled: ${one.photos[0].name}`, on: { click: () => settle(one) } }, "Settled"));
-        return item;
-      })));
+      const settle = (one) => {
+        Fieldmark.doubtful = Fieldmark.doubtful.filter((other) => other !== one);
+        this.queue();
+        Fieldmark.ask.recount();
+      };
+      this.mine.replaceChildren(
+        element(
+          "ul",
+          { class: "tiles" },
+          some.map((one) => {
+            const guess = one.answer.label || (one.answer.candidates[0] || {}).label || "no guess";
+            const item = Fieldmark.tile({
+              photo: one.photos[0].place(),
+              alt: `Ask again: ${one.photos[0].name}`,
+              frame: "other",
+              caption: short(guess, 60),
+              note: one.why,
+              onSelect: () => Fieldmark.ask.reopen(one),
+            });
+            item.append(
+              element(
+                "button",
+                {
+                  class: "button slight",
+                  type: "button",
+                  "aria-label": `Settled: ${one.photos[0].name}`,
+                  on: { click: () => settle(one) },
+                },
+                "Settled"
+              )
+            );
+            return item;
+          })
+        )
+      );
     }
 
     async look(kind, after = 0) {
@@ -59,7 +117,9 @@
       const asking = (this.asking = {});
       if (!after) {
         this.rest.replaceChildren();
-        this.found.replaceChildren(Fieldmark.busy("Looking through the references; that takes a moment the first time …"));
+        this.found.replaceChildren(
+          Fieldmark.busy("Looking through the references; that takes a moment the first time …")
+        );
         this.head(null);
       }
       this.found.setAttribute("aria-busy", "true");
@@ -67,9 +127,12 @@
         const told = await service.get("/review", { kind, after, limit: PAGE }, { seconds: 300 });
         if (asking !== this.asking) return;
         this.head(told);
-        if (!after) this.found.replaceChildren(...(told.found.length ? [] : [element("p", { class: "faint" }, "None.")]));
+        if (!after)
+          this.found.replaceChildren(...(told.found.length ? [] : [element("p", { class: "faint" }, "None.")]));
         this.found.append(...this.drawn(kind, told.found));
-        this.rest.replaceChildren(...(told.next === null ? [] : [press("Show more", () => this.look(kind, told.next))]));
+        this.rest.replaceChildren(
+          ...(told.next === null ? [] : [press("Show more", () => this.look(kind, told.next))])
+        );
       } catch (error) {
         if (asking === this.asking) this.found.replaceChildren(Fieldmark.said(error));
       } finally {
@@ -80,10 +143,25 @@
     head(told) {
       this.about.textContent = KINDS[this.kind].about;
       const part = told && told.looked_at < told.references;
-      if (part) this.about.textContent += ` Looked at: ${Fieldmark.count(told.looked_at)} of ${plural(told.references, "reference")}, drawn label by label.`;
-      this.tabs.replaceChildren(...Object.entries(KINDS).map(([kind, { name }]) =>
-        element("button", { class: "button", type: "button", "aria-pressed": String(kind === this.kind), on: { click: () => this.look(kind) } },
-          name, told && element("span", { class: "badge" }, Fieldmark.count(told[kind])))));
+      if (part)
+        this.about.textContent +=
+          ` Looked at: ${Fieldmark.count(told.looked_at)} of ${plural(told.references, "reference")}, ` +
+          "drawn label by label.";
+      this.tabs.replaceChildren(
+        ...Object.entries(KINDS).map(([kind, { name }]) =>
+          element(
+            "button",
+            {
+              class: "button",
+              type: "button",
+              "aria-pressed": String(kind === this.kind),
+              on: { click: () => this.look(kind) },
+            },
+            name,
+            told && element("span", { class: "badge" }, Fieldmark.count(told[kind]))
+          )
+        )
+      );
     }
 
     drawn(kind, found) {
@@ -96,33 +174,81 @@
 
     finding(one, title, text, ...actions) {
       const open = () => Fieldmark.openReference(one, { onChanged: (notice) => this.onChanged(notice) });
-      const photo = Fieldmark.tile({ photo: Fieldmark.referencePhoto(one.id), alt: `Reference of ${short(one.label)}`, frame: "bare", onSelect: open });
-      return element("article", { class: "finding card" }, element("ul", { class: "tiles" }, photo),
-        element("div", { class: "stack tight" }, element("h3", { title: one.label }, title), element("p", null, text),
-          element("p", { class: "small faint breaks" }, one.path), element("div", { class: "row" }, actions)));
+      const photo = Fieldmark.tile({
+        photo: Fieldmark.referencePhoto(one.id),
+        alt: `Reference of ${short(one.label)}`,
+        frame: "bare",
+        onSelect: open,
+      });
+      return element(
+        "article",
+        { class: "finding card" },
+        element("ul", { class: "tiles" }, photo),
+        element(
+          "div",
+          { class: "stack tight" },
+          element("h3", { title: one.label }, title),
+          element("p", null, text),
+          element("p", { class: "small faint breaks" }, one.path),
+          element("div", { class: "row" }, actions)
+        )
+      );
     }
 
     doubt(one) {
-      const text = `Its neighbours say ${short(one.elected, 60)}: ${percent(one.share, 0)} of the vote, ${percent(one.own_share, 0)} for its own label.`;
-      return this.finding(one, short(one.label, 60), text, this.edits() && press(`Rename to ${short(one.elected, 30)}`, () => this.rename(one)));
+      const text =
+        `Its neighbours say ${short(one.elected, 60)}: ${percent(one.share, 0)} of the vote, ` +
+        `${percent(one.own_share, 0)} for its own label.`;
+      return this.finding(
+        one,
+        short(one.label, 60),
+        text,
+        this.edits() && press(`Rename to ${short(one.elected, 30)}`, () => this.rename(one))
+      );
     }
 
     misleading(one) {
-      return this.finding(one, short(one.label, 60), `Votes for ${plural(one.misled, "photo")} of other labels, for none of its own.`);
+      return this.finding(
+        one,
+        short(one.label, 60),
+        `Votes for ${plural(one.misled, "photo")} of other labels, for none of its own.`
+      );
     }
 
     copies(members) {
       const labels = [...new Set(members.map((one) => one.label))];
       const title = labels.length === 1 ? short(labels[0], 60) : `Under ${labels.length} labels`;
-      const tiles = members.map((one) => ({ photo: Fieldmark.referencePhoto(one.id), alt: `Reference of ${short(one.label)}`, caption: short(one.label, 60), frame: "bare",
-        onSelect: () => Fieldmark.openReference(one, { onChanged: (notice) => this.onChanged(notice) }) }));
-      return element("article", { class: "card stack" }, element("h3", null, title),
-        element("p", { class: "small faint" }, `${plural(members.length, "reference")}, similarity ${number(members[0].similarity)}`), Fieldmark.tiles(tiles, title));
+      const tiles = members.map((one) => ({
+        photo: Fieldmark.referencePhoto(one.id),
+        alt: `Reference of ${short(one.label)}`,
+        caption: short(one.label, 60),
+        frame: "bare",
+        onSelect: () => Fieldmark.openReference(one, { onChanged: (notice) => this.onChanged(notice) }),
+      }));
+      return element(
+        "article",
+        { class: "card stack" },
+        element("h3", null, title),
+        element(
+          "p",
+          { class: "small faint" },
+          `${plural(members.length, "reference")}, similarity ${number(members[0].similarity)}`
+        ),
+        Fieldmark.tiles(tiles, title)
+      );
     }
 
     thin(one) {
-      const count = one.independent === one.references ? plural(one.references, "reference") : `${one.independent} independent of ${plural(one.references, "reference")}`;
-      return element("p", null, element("a", { href: Fieldmark.link("browse", one.label), title: one.label }, short(one.label, 60)), element("span", { class: "faint" }, ` ${count}`));
+      const count =
+        one.independent === one.references
+          ? plural(one.references, "reference")
+          : `${one.independent} independent of ${plural(one.references, "reference")}`;
+      return element(
+        "p",
+        null,
+        element("a", { href: Fieldmark.link("browse", one.label), title: one.label }, short(one.label, 60)),
+        element("span", { class: "faint" }, ` ${count}`)
+      );
     }
 
     edits() {
@@ -131,8 +257,19 @@
 
     async rename({ id, label, elected }) {
       try {
-        const told = await Fieldmark.withToken((token) => service.change(`/references/${encodeURIComponent(id)}?${new URLSearchParams({ label })}`, { to: elected }, { token }));
-        if (told) this.onChanged(Fieldmark.undoable(`The reference is one of ${short(elected, 60)} now.`, told.generation, () => this.look(this.kind)));
+        const told = await Fieldmark.withToken((token) =>
+          service.change(
+            `/references/${encodeURIComponent(id)}?${new URLSearchParams({ label })}`,
+            { to: elected },
+            { token }
+          )
+        );
+        if (told)
+          this.onChanged(
+            Fieldmark.undoable(`The reference is one of ${short(elected, 60)} now.`, told.generation, () =>
+              this.look(this.kind)
+            )
+          );
       } catch (error) {
         this.changed.replaceChildren(Fieldmark.said(error));
       }

@@ -8,8 +8,8 @@
        values: null and undefined are left out. options: {signal, seconds, token, onWait(seconds)}.
        A service that is too busy is asked again when it says; onWait is told.
    Fieldmark.service.onGeneration(f)                -> f(generation) when another one answers than before
-   Fieldmark.Refused                                -> what they throw: `message` is a sentence for people, `status` 0 where
-       nothing was reached. What was aborted by its signal throws as fetch does: `Fieldmark.gone(error)` tells.
+   Fieldmark.Refused                                -> what they throw: `message` is a sentence for people, `status` 0
+       where nothing was reached. What was aborted by its signal throws as fetch does: `Fieldmark.gone(error)` tells.
    Fieldmark.sentence(text)                         -> with a capital letter and a full stop. */
 
 (() => {
@@ -48,7 +48,10 @@
     if (signal && signal.aborted) stop();
     if (signal) signal.addEventListener("abort", stop);
     let late = false;
-    const timer = setTimeout(() => { late = true; stop(); }, 1000 * seconds);
+    const timer = setTimeout(() => {
+      late = true;
+      stop();
+    }, 1000 * seconds);
     try {
       const answer = await fetch(path, { ...init, signal: ours.signal });
       return { answer, told: await answer.json().catch(() => ({})) };
@@ -65,10 +68,11 @@
   const pause = (seconds, signal) =>
     new Promise((resolve, reject) => {
       const timer = setTimeout(resolve, 1000 * seconds);
-      if (signal) signal.addEventListener("abort", () => {
-        clearTimeout(timer);
-        reject(new DOMException("aborted", "AbortError"));
-      });
+      if (signal)
+        signal.addEventListener("abort", () => {
+          clearTimeout(timer);
+          reject(new DOMException("aborted", "AbortError"));
+        });
     });
 
   async function asked(path, init, options = {}) {
@@ -77,7 +81,10 @@
       noted(answer);
       if (answer.ok) return told;
       if (answer.status !== 503 || tries === TRIES)
-        throw new Fieldmark.Refused(Fieldmark.sentence(told.error || `the service answered ${answer.status}`), answer.status);
+        throw new Fieldmark.Refused(
+          Fieldmark.sentence(told.error || `the service answered ${answer.status}`),
+          answer.status
+        );
       const wait = Math.min(LONGEST, Math.max(1, Number(answer.headers.get("retry-after")) || 1));
       if (options.onWait) options.onWait(wait);
       await pause(wait, options.signal);
@@ -105,8 +112,10 @@
 
   Fieldmark.service = {
     get: (path, values, options) => asked(address(path, values), {}, options),
-    send: (path, values, options) => asked(path, { method: "POST", body: form(values), headers: headers(options) }, options),
-    change: (path, values, options) => asked(path, { method: "PATCH", body: form(values), headers: headers(options) }, options),
+    send: (path, values, options) =>
+      asked(path, { method: "POST", body: form(values), headers: headers(options) }, options),
+    change: (path, values, options) =>
+      asked(path, { method: "PATCH", body: form(values), headers: headers(options) }, options),
     remove: (path, values, options) =>
       asked(address(path, values), { method: "DELETE", headers: headers(options) }, options),
     onGeneration: (then) => heard.push(then),

@@ -1,9 +1,10 @@
 "use strict";
 /* "This is a ...": a photo becomes a reference, of a label that is known or new.
 
-   Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels)}: the form. photos() and box() are
-       what is taught; onTaught({label, told}) and onUndone() are called when the index has changed.
-   Fieldmark.labelField({id, label, suggestions(), onEnter})  -> {element, input}: a field that finds labels as one types.
+   Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels)}: the form. photos() and
+       box() are what is taught; onTaught({label, told}) and onUndone() are called when the index has changed.
+   Fieldmark.labelField({id, label, suggestions(), onEnter})  -> {element, input}: a field that finds labels as one
+       types.
    Fieldmark.undoable(text, generation, onUndone)  -> a notice of what was changed, with a button that takes it back. */
 
 (() => {
@@ -14,9 +15,24 @@
   class LabelField {
     constructor({ id, label, suggestions, onEnter }) {
       Object.assign(this, { id, suggestions, onEnter, at: -1, options: [] });
-      this.input = element("input", { class: "field", id, type: "text", role: "combobox", autocomplete: "off", spellcheck: "false",
-        "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": `${id}-list` });
-      this.list = element("ul", { class: "options", id: `${id}-list`, role: "listbox", "aria-label": "Labels", hidden: true });
+      this.input = element("input", {
+        class: "field",
+        id,
+        type: "text",
+        role: "combobox",
+        autocomplete: "off",
+        spellcheck: "false",
+        "aria-autocomplete": "list",
+        "aria-expanded": "false",
+        "aria-controls": `${id}-list`,
+      });
+      this.list = element("ul", {
+        class: "options",
+        id: `${id}-list`,
+        role: "listbox",
+        "aria-label": "Labels",
+        hidden: true,
+      });
       this.element = element("div", { class: "combo" }, element("label", { for: id }, label), this.input, this.list);
       this.input.addEventListener("input", () => this.wait());
       this.input.addEventListener("focus", () => this.wait());
@@ -34,7 +50,8 @@
       if (search.length > 200) return this.close();
       const first = search ? [] : this.suggestions();
       try {
-        const { labels } = search || !first.length ? await Fieldmark.service.get("/labels", { search, limit: FOUND }) : { labels: [] };
+        const { labels } =
+          search || !first.length ? await Fieldmark.service.get("/labels", { search, limit: FOUND }) : { labels: [] };
         if (search === this.input.value.trim() && document.activeElement === this.input)
           this.open(search ? labels : first.length ? first.map((name) => ({ label: name })) : labels);
       } catch {
@@ -47,9 +64,28 @@
       const fresh = typed && !found.some(({ label }) => label === typed);
       const labels = fresh ? [...found, { label: typed, fresh }] : found;
       this.options = labels.map(({ label, references, fresh: isNew }, place) =>
-        element("li", { id: `${this.id}-${place}`, role: "option", "aria-selected": "false", title: label,
-          on: { pointerdown: (event) => { event.preventDefault(); this.take(label); } } },
-        element("span", null, short(label, 60)), element("span", { class: "small faint" }, isNew ? "a new label" : references === undefined ? "" : plural(references, "photo"))));
+        element(
+          "li",
+          {
+            id: `${this.id}-${place}`,
+            role: "option",
+            "aria-selected": "false",
+            title: label,
+            on: {
+              pointerdown: (event) => {
+                event.preventDefault();
+                this.take(label);
+              },
+            },
+          },
+          element("span", null, short(label, 60)),
+          element(
+            "span",
+            { class: "small faint" },
+            isNew ? "a new label" : references === undefined ? "" : plural(references, "photo")
+          )
+        )
+      );
       this.labels = labels.map(({ label }) => label);
       this.list.replaceChildren(...this.options);
       this.mark(-1);
@@ -84,11 +120,14 @@
       const open = !this.list.hidden;
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (step && !open) this.find();
-      else if (step) this.mark((this.at + step + this.options.length + (this.at < 0 && step < 0 ? 1 : 0)) % this.options.length);
+      else if (step)
+        this.mark((this.at + step + this.options.length + (this.at < 0 && step < 0 ? 1 : 0)) % this.options.length);
       else if (event.key === "Escape" && open) this.close();
       else if (event.key === "Enter" && open && this.at >= 0) this.take(this.labels[this.at]);
-      else if (event.key === "Enter") { this.close(); this.onEnter(); }
-      else return;
+      else if (event.key === "Enter") {
+        this.close();
+        this.onEnter();
+      } else return;
       event.preventDefault();
     }
   }
@@ -101,7 +140,10 @@
       button.disabled = true;
       try {
         const told = await Fieldmark.withToken((token) => Fieldmark.service.send("/undo", { generation }, { token }));
-        if (!told) { button.disabled = false; return; }
+        if (!told) {
+          button.disabled = false;
+          return;
+        }
         place.replaceChildren(element("p", null, "Taken back: the index is as it was before."));
         onUndone();
       } catch (error) {
@@ -116,7 +158,9 @@
   const wrong = (label, most) => {
     const length = [...label].length;
     if (!length) return "Say first what it is.";
-    return length > most ? `The label has ${Fieldmark.count(length)} characters; it may have at most ${Fieldmark.count(most)}.` : null;
+    return length > most
+      ? `The label has ${Fieldmark.count(length)} characters; it may have at most ${Fieldmark.count(most)}.`
+      : null;
   };
 
   function outcome(label, told) {
@@ -128,12 +172,23 @@
 
   Fieldmark.teach = ({ info, photos, box, onTaught, onUndone }) => {
     if (!info.service.edit)
-      return { suggest() {}, element: element("p", { class: "small faint" },
-        "This service does not change its index. Started with --allow-edit and a token, it can be taught here.") };
+      return {
+        suggest() {},
+        element: element(
+          "p",
+          { class: "small faint" },
+          "This service does not change its index. Started with --allow-edit and a token, it can be taught here."
+        ),
+      };
     let suggested = [];
     const result = element("div", { class: "stack" });
     const button = element("button", { class: "button main", type: "submit" }, "Teach");
-    const field = Fieldmark.labelField({ id: "taught", label: "This is a", suggestions: () => suggested, onEnter: () => learn(false) });
+    const field = Fieldmark.labelField({
+      id: "taught",
+      label: "This is a",
+      suggestions: () => suggested,
+      onEnter: () => learn(false),
+    });
 
     async function learn(relabel) {
       const label = field.input.value.trim();
@@ -141,9 +196,16 @@
       if (problem) return refuse(new Fieldmark.Refused(problem));
       button.disabled = true;
       result.replaceChildren(Fieldmark.busy("Adding to the references …"));
-      const values = { photo: photos().map((one) => one.file), label, box: box() && box().join(","), relabel: relabel || null };
+      const values = {
+        photo: photos().map((one) => one.file),
+        label,
+        box: box() && box().join(","),
+        relabel: relabel || null,
+      };
       try {
-        const told = await Fieldmark.withToken((token) => Fieldmark.service.send("/references", values, { token, seconds: 120 }));
+        const told = await Fieldmark.withToken((token) =>
+          Fieldmark.service.send("/references", values, { token, seconds: 120 })
+        );
         result.replaceChildren();
         if (!told) return;
         field.input.value = "";
@@ -159,14 +221,24 @@
     /* What was refused stays typed; another label of the same photo can be insisted on. */
     function refuse(error, insist) {
       field.input.setAttribute("aria-invalid", "true");
-      const again = insist && element("button", { class: "button", type: "button", on: { click: () => learn(true) } }, "Change its label");
+      const again =
+        insist &&
+        element("button", { class: "button", type: "button", on: { click: () => learn(true) } }, "Change its label");
       result.replaceChildren(...[Fieldmark.said(error), again].filter(Boolean));
       field.input.focus();
       field.close();
     }
 
     const form = element("form", { class: "teach" }, field.element, button);
-    form.addEventListener("submit", (event) => { event.preventDefault(); learn(false); });
-    return { element: element("div", { class: "stack" }, form, result), suggest: (labels) => { suggested = labels; } };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      learn(false);
+    });
+    return {
+      element: element("div", { class: "stack" }, form, result),
+      suggest: (labels) => {
+        suggested = labels;
+      },
+    };
   };
 })();

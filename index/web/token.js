@@ -1,9 +1,9 @@
 "use strict";
-/* The token that a service asks for before it changes its index. It is asked for once and kept until the browser's tab is
-   closed, nowhere else.
+/* The token that a service asks for before it changes its index. It is asked for once and kept until the browser's tab
+   is closed, nowhere else.
 
-   Fieldmark.withToken(work)  -> what work(token) gives, a promise; a dialog asks for the token where there is none or it is
-       wrong. null where that was cancelled. */
+   Fieldmark.withToken(work)  -> what work(token) gives, a promise; a dialog asks for the token where there is none or
+       it is wrong. null where that was cancelled. */
 
 (() => {
   const { element } = Fieldmark;
@@ -24,15 +24,32 @@
 
   function asked(why) {
     return new Promise((resolve) => {
-      const field = element("input", { class: "field", type: "password", id: "token", autocomplete: "off", spellcheck: "false",
-        "aria-describedby": "token-why" });
-      const form = element("form", { class: "stack" },
+      const field = element("input", {
+        class: "field",
+        type: "password",
+        id: "token",
+        autocomplete: "off",
+        spellcheck: "false",
+        "aria-describedby": "token-why",
+      });
+      const form = element(
+        "form",
+        { class: "stack" },
         element("h2", null, "Token"),
-        element("p", { class: why ? "is-wrong" : "faint", id: "token-why", role: why ? "alert" : null },
-          why || "This service changes its index only for those who have its token. Whoever has started it knows the token."),
+        element(
+          "p",
+          { class: why ? "is-wrong" : "faint", id: "token-why", role: why ? "alert" : null },
+          why ||
+            "This service changes its index only for those who have its token. Whoever has started it knows the token."
+        ),
         element("label", { class: "stack tight", for: "token" }, "Token", field),
-        element("div", { class: "row" }, element("button", { class: "button main", type: "submit" }, "Go on"),
-          element("button", { class: "button", type: "button", on: { click: () => dialog.close() } }, "Cancel")));
+        element(
+          "div",
+          { class: "row" },
+          element("button", { class: "button main", type: "submit" }, "Go on"),
+          element("button", { class: "button", type: "button", on: { click: () => dialog.close() } }, "Cancel")
+        )
+      );
       const dialog = element("dialog", { class: "dialog", "aria-label": "Token" }, form);
       let given = null;
       form.addEventListener("submit", (event) => {
@@ -40,7 +57,10 @@
         given = field.value.trim() || null;
         dialog.close();
       });
-      dialog.addEventListener("close", () => { dialog.remove(); resolve(given); });
+      dialog.addEventListener("close", () => {
+        dialog.remove();
+        resolve(given);
+      });
       document.body.append(dialog);
       dialog.showModal();
       field.focus();

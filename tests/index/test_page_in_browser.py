@@ -37,7 +37,7 @@ SERIOUS = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - absent where there is no browser to test in
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -156,7 +156,7 @@ def teach(page, label):
 
 def violations(page):
     """What axe-core finds that would keep somebody out."""
-    import axe_playwright_python  # noqa: PLC0415 - likewise
+    import axe_playwright_python
 
     source = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
     page.evaluate(source)
