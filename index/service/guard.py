@@ -31,6 +31,9 @@ ALWAYS = {"/healthz", "/readyz", "/metrics"}
 LONGEST_TARGET = 4096
 """Bytes of a request's path, and of its query."""
 
+LONGEST_HEADERS, MOST_HEADERS = 16_384, 100
+"""Bytes of a request's headers, and how many there may be."""
+
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:\d{1,5})?", re.ASCII)
 
 SECURITY = {
@@ -112,6 +115,8 @@ class Guard:
         """
         if max(len(scope.get("raw_path") or b""), len(scope["query_string"])) > LONGEST_TARGET:
             raise HTTPException(414, f"the address is longer than {LONGEST_TARGET} bytes; make it shorter")
+        if len(scope["headers"]) > MOST_HEADERS or sum(len(a) + len(b) for a, b in scope["headers"]) > LONGEST_HEADERS:
+            raise HTTPException(431, f"the headers have more than {LONGEST_HEADERS} bytes; send fewer")
         headers = Headers(scope=scope)
         self._check_host(headers.getlist("host"))
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
