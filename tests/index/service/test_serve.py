@@ -97,6 +97,19 @@ def test_what_has_begun_is_finished(own):
         connected(client)
 
 
+def test_answers_are_not_held_back_for_the_next_packet(patient):
+    """Without TCP_NODELAY the second half of each waits 40 ms for the client to confirm the first."""
+    connection, times = connected(patient), []
+    for _ in range(15):
+        began = time.monotonic()
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        content = b""
+        while not content.endswith(b"}"):
+            content += connection.recv(65536)
+        times.append(time.monotonic() - began)
+    assert sorted(times)[5] < 0.03
+
+
 def test_the_head_of_a_request_must_come_in_time(patient):
     for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: "):
         connection = connected(patient)
