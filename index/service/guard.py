@@ -68,7 +68,7 @@ class Guard:
         self.service, self._app, self._limits, self._monitor = service, app, settings.limits, service.monitor
         self._hosts = {"localhost", *(host.lower() for host in settings.hosts)}
         self._token = hashlib.sha256(settings.token.encode()).digest() if settings.token else None
-        self._count, self._bytes = 0, 0
+        self._count, self._bytes = {True: 0, False: 0}, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -160,18 +160,19 @@ class Guard:
         if scope["path"] in ALWAYS:
             yield
             return
-        claim = _claim(scope, self._limits.body)
-        if self._count >= self._limits.waiting or self._bytes + claim > self._limits.waiting_megabytes * 1e6:
+        changes, claim = _changes(scope), _claim(scope, self._limits.body)
+        full = self._count[changes] >= self._limits.waiting  # those who ask cannot keep those out who may change
+        if full or self._bytes + claim > self._limits.waiting_megabytes * 1e6:
             raise HTTPException(503, "too many requests are waiting; try again in a second", BUSY)
-        self._count += 1
+        self._count[changes] += 1
         self._bytes += claim
-        self._monitor.under_way(self._count)
+        self._monitor.under_way(sum(self._count.values()))
         try:
             yield
         finally:
-            self._count -= 1
+            self._count[changes] -= 1
             self._bytes -= claim
-            self._monitor.under_way(self._count)
+            self._monitor.under_way(sum(self._count.values()))
 
     def _tell(self, scope: Scope, told: Told) -> None:
         """Tell of a request, when it is over: never its path, names or token."""

@@ -217,6 +217,15 @@ def test_a_full_queue_says_so_at_once(tmp_path):
     assert asked(guard)[0] == 200
 
 
+def test_those_who_ask_do_not_keep_those_out_who_may_change(tmp_path):
+    guard = Guard(reader, Stand(tmp_path, TOKEN, waiting=1))
+    shown = [(name.encode(), value.encode()) for name, value in SHOWN.items()]
+
+    guard._count[False] = 1
+    assert in_a_crowd(guard, 1)[0][0] == 503
+    assert asked(guard, path="/undo", headers=shown)[0] == 200
+
+
 def test_bodies_that_wait_are_bounded_together(tmp_path):
     guard = Guard(reader, Stand(tmp_path, megabytes=1, waiting_megabytes=2.5))
     assert sorted(status for status, _ in in_a_crowd(guard, 4)) == [200, 200, 503, 503]
