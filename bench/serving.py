@@ -19,13 +19,14 @@ SECRET = "a token for a measurement"
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen, str, int]]:
-    """``python -m index.serve`` on a free port: its process, host and port. The log goes nowhere."""
+def serving(folder: Path, *options: str, log: Path | None = None) -> Iterator[tuple[subprocess.Popen, str, int]]:
+    """``python -m index.serve`` on a free port: its process, host and port. Without a file the log goes nowhere."""
     words = [sys.executable, "-m", "index.serve", str(folder), "--port", "0", "--allow-edit", *options]
     environment = {**os.environ, TOKEN: SECRET}
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True
-    )
+    with (log or Path(os.devnull)).open("w") as file:
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=file, text=True, env=environment, start_new_session=True
+        )
     try:
         found = re.search(r"at http://([\d.]+):(\d+) ", process.stdout.readline())
         assert found, "the service has not started"
