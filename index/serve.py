@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,13 @@ from eval.command import run
 from eval.errors import InputError
 from index.search import Index
 from index.service.app import make_app
+from index.service.guard import Guard
 from index.service.monitor import LOGGING, SHARED
 from index.service.protocol import PatientConfig
 from index.service.settings import Limits, Settings, read_token
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
 
 
 def main(
@@ -86,8 +92,20 @@ def serve(settings: Settings) -> None:
             os.environ[SHARED] = shared
             _announce(settings, listener, opened)
             del opened
-            make = partial(make_app, settings)
+            make = partial(_worker, settings, os.getpid())
             Multiprocess(PatientConfig(app=make, factory=True, workers=settings.workers, **options), [listener]).run()
+
+
+def _worker(settings: Settings, parent: int) -> Guard:
+    """The application of a worker process, which ends when the process is gone that has started it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    return make_app(settings)
 
 
 def _listening(settings: Settings) -> socket.socket:
@@ -97,10 +115,11 @@ def _listening(settings: Settings) -> socket.socket:
         InputError: the address is not to be had.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle on
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         where = f"{settings.host}:{settings.port}"

@@ -31,6 +31,9 @@ ALWAYS = {"/healthz", "/readyz", "/metrics"}
 LONGEST_TARGET = 4096
 """Bytes of a request's path, and of its query."""
 
+LONGEST_HEADERS, MOST_HEADERS = 16_384, 100
+"""Bytes of a request's headers, and how many there may be."""
+
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:\d{1,5})?", re.ASCII)
 
 SECURITY = {
@@ -65,7 +68,7 @@ class Guard:
         self.service, self._app, self._limits, self._monitor = service, app, settings.limits, service.monitor
         self._hosts = {"localhost", *(host.lower() for host in settings.hosts)}
         self._token = hashlib.sha256(settings.token.encode()).digest() if settings.token else None
-        self._count, self._bytes = 0, 0
+        self._count, self._bytes = {True: 0, False: 0}, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -112,6 +115,8 @@ class Guard:
         """
         if max(len(scope.get("raw_path") or b""), len(scope["query_string"])) > LONGEST_TARGET:
             raise HTTPException(414, f"the address is longer than {LONGEST_TARGET} bytes; make it shorter")
+        if len(scope["headers"]) > MOST_HEADERS or sum(len(a) + len(b) for a, b in scope["headers"]) > LONGEST_HEADERS:
+            raise HTTPException(431, f"the headers have more than {LONGEST_HEADERS} bytes; send fewer")
         headers = Headers(scope=scope)
         self._check_host(headers.getlist("host"))
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
@@ -155,18 +160,19 @@ class Guard:
         if scope["path"] in ALWAYS:
             yield
             return
-        claim = _claim(scope, self._limits.body)
-        if self._count >= self._limits.waiting or self._bytes + claim > self._limits.waiting_megabytes * 1e6:
+        changes, claim = _changes(scope), _claim(scope, self._limits.body)
+        full = self._count[changes] >= self._limits.waiting  # those who ask cannot keep those out who may change
+        if full or self._bytes + claim > self._limits.waiting_megabytes * 1e6:
             raise HTTPException(503, "too many requests are waiting; try again in a second", BUSY)
-        self._count += 1
+        self._count[changes] += 1
         self._bytes += claim
-        self._monitor.under_way(self._count)
+        self._monitor.under_way(sum(self._count.values()))
         try:
             yield
         finally:
-            self._count -= 1
+            self._count[changes] -= 1
             self._bytes -= claim
-            self._monitor.under_way(self._count)
+            self._monitor.under_way(sum(self._count.values()))
 
     def _tell(self, scope: Scope, told: Told) -> None:
         """Tell of a request, when it is over: never its path, names or token."""

@@ -76,7 +76,8 @@ def parse_box(text: str | None) -> Box | None:
         left, top, right, bottom = map(float, text.strip("[]() ").split(","))
     except ValueError:
         raise HTTPException(422, f"box is {text[:100]!r}; it must be four numbers: left,top,right,bottom") from None
-    left, top, right, bottom = np.array([left, top, right, bottom], np.float32).tolist()  # as an index keeps it
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        left, top, right, bottom = np.array([left, top, right, bottom], np.float32).tolist()  # as an index keeps it
     if not has_area((left, top, right, bottom)):
         raise HTTPException(422, f"box is {text[:100]!r}; it must have left < right and top < bottom, in pixels")
     return left, top, right, bottom

@@ -4,9 +4,10 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -70,7 +71,13 @@ def program(folder, *options, environment=None):
     words = [sys.executable, "-m", "index.serve", str(folder), "--port", "0", *options]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(environment or {})}
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=variables
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=variables,
+        start_new_session=True,
     )
     try:
         line = process.stdout.readline()
@@ -79,6 +86,6 @@ def program(folder, *options, environment=None):
         with httpx.Client(base_url=found[1], timeout=30) as client:
             yield process, client
     finally:
-        if process.poll() is None:
-            process.kill()
+        with suppress(ProcessLookupError):  # its workers too
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

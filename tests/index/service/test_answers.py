@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from index import Index
+from index.remove import main as remove
 from tests.index.service.conftest import files, jpeg, serving
 
 
@@ -125,9 +126,15 @@ def test_photos_with_too_many_pixels_are_refused_before_they_are_decoded(built):
     assert "has 40 x 40 pixels, more than 0.001 million" in answer.json()["error"]
 
 
-def test_an_index_without_references_says_so(empty, tiny_embedder):
-    (empty / "embedder-0.onnx").unlink()
-    assert empty.exists()
+def test_an_index_without_references_says_so(own, photos):
+    for label in range(4):
+        remove(own, label=f"class-{label}")
+    with serving(own) as client:
+        answer = client.post("/search", files=files(photos / "class-1" / "05.png"))
+        assert (answer.status_code, answer.json()["error"]) == (409, "the index holds no references; add some")
+        assert client.get("/labels").json()["labels"] == []
+        assert client.get("/references").json()["references"] == []
+        assert client.get("/review").status_code == 409
 
 
 def test_explaining_is_left_to_its_room(client, built, photos, monkeypatch):
