@@ -1,7 +1,7 @@
 """The page, as a person uses it: in Debian's Chromium, over a service of its own.
 
-FIELDMARK_SCREENSHOTS names a folder for a picture of each step of the walk, and FIELDMARK_BIRDS an index of drawn birds to
-take the walk through (that of the demo makes the better pictures); else the pictures are of a tiny network's answers.
+FIELDMARK_SCREENSHOTS names a folder for a picture of each step of the walk, and FIELDMARK_BIRDS an index of drawn birds
+to take the walk through (that of the demo makes the better pictures); else they are of a tiny network's answers.
 """
 
 import base64
@@ -131,10 +131,11 @@ def drop(page, *files):
     page.evaluate(
         """(sent) => {
             const data = new DataTransfer();
-            for (const [name, text] of sent) data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+            const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+            for (const [name, text] of sent) data.items.add(new File([bytes(text)], name));
             const zone = document.querySelector(".zone:not([hidden])") || document.querySelector(".asking");
-            for (const kind of ["dragenter", "dragover", "drop"])
-                zone.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+            const of = { dataTransfer: data, bubbles: true, cancelable: true };
+            for (const kind of ["dragenter", "dragover", "drop"]) zone.dispatchEvent(new DragEvent(kind, of));
         }""",
         sent,
     )
@@ -311,7 +312,8 @@ def test_a_photo_is_pasted(site, birds, window):
             canvas.getContext("2d").fillRect(0, 0, 64, 64);
             const data = new DataTransfer();
             data.items.add(new File([await canvas.convertToBlob()], "pasted.png", { type: "image/png" }));
-            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+            const of = { clipboardData: data, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new ClipboardEvent("paste", of));
         }"""
     )
     settled(page)
@@ -329,16 +331,47 @@ def test_labels_are_found_as_one_types(site, birds, window):
     assert page.get_by_label("This is a").input_value() == KNOWN[1]
 
 
+def answering(page, **told):
+    """Let the service answer otherwise than it would."""
+
+    def answer(route):
+        given = route.fetch().json()
+        route.fulfill(json=given | {"answers": [one | told for one in given["answers"]]})
+
+    page.route("**/search", answer)
+
+
+SURE = {"known": True, "label": "a", "probability": 0.97, "level": "label", "taxon": "a", "taxon_probability": 0.97}
+GENUS = {"label": "a", "probability": 0.5, "level": "genus", "taxon": "Parus", "taxon_probability": 0.93}
+
+
+@pytest.mark.parametrize(
+    ("told", "named", "said"),
+    [
+        ({"label_set": ["a"], "coverage": 0.9}, "a", ["97\u202f% sure", "about 97 in 100", "this label alone"]),
+        ({"probability": 0.9999}, "a", ["over 99\u202f% sure", "more than 99 in 100"]),
+        (
+            GENUS | {"label_set": ["a", "b"], "coverage": 0.9},
+            "Parus",
+            ["THE GENUS IS", "93\u202f%", "most likely a", "b"],
+        ),
+        ({"probability": 0.4, "level": None, "taxon": None}, "a", ["NOT SURE", "40\u202f%"]),
+        ({"label_set": [], "coverage": 0.9}, "a", ["No label fits"]),
+        ({"quality": ["the photo is blurred"], "calibration_stale": True}, "a", ["The photo is blurred.", "index.calibrate"]),
+        ({"known": None, "probability": None, "level": None}, "a", ["MOST LIKE", "not calibrated"]),
+    ],
+)
+def test_what_an_answer_says(site, birds, window, told, named, said):
+    page = window(site)
+    answering(page, **(SURE | told))
+    drop(page, file(birds, NEW))
+    text = page.locator(".verdict").inner_text()
+    assert (name(page), [one for one in said if one not in text]) == (named, [])
+
+
 def test_doubtful_answers_wait_for_review(site, birds, window):
     page = window(site)
-    doubtful = {"known": False, "label": None, "candidates": [{"label": "perhaps", "share": 0.6}]}
-
-    def unknown(route):
-        told = route.fetch().json()
-        told["answers"] = [one | doubtful for one in told["answers"]]
-        route.fulfill(json=told)
-
-    page.route("**/search", unknown)
+    answering(page, known=False, label=None, candidates=[{"label": "perhaps", "share": 0.6}])
     drop(page, file(birds, NEW))
     assert name(page) == "Unknown"
     assert page.locator(".chip").all_inner_texts() == ["perhaps 60\u202f%"]
@@ -394,6 +427,18 @@ def test_no_camera_is_said(site, window):
     page.get_by_role("button", name="Take a photo").click()
     page.get_by_role("alert").wait_for()
     assert "camera" in page.get_by_role("alert").inner_text()
+
+
+def test_a_photo_is_taken_with_the_camera(site, browser):
+    fake = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with browser.browser_type.launch(executable_path=CHROMIUM, args=fake) as other:
+        page = other.new_page()
+        page.goto(site)
+        page.get_by_role("button", name="Take a photo").click()
+        page.get_by_role("button", name="Take the photo").click()
+        settled(page)
+        assert name(page)
+        assert page.locator("dialog").count() == 0
 
 
 def test_a_label_that_is_too_long_stays_typed(site, birds, window):
