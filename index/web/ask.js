@@ -152,11 +152,12 @@
     /* The photos that are asked about, and what can be done with them. */
     show() {
       const { photos, box } = this.state;
-      const press = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
+      const press = (text, label, then) =>
+        element("button", { class: "button", type: "button", "aria-label": label, on: { click: then } }, text);
       const actions = [
-        press("New photo", () => this.intake.choose(false)),
-        press("Take one", () => this.intake.take(false)),
-        press("Add another of it", () => this.intake.choose(true)),
+        press("New photo", null, () => this.intake.choose(false)),
+        press("Take one", null, () => this.intake.take(false)),
+        press("Add another", "Add another photo of the same subject", () => this.intake.choose(true)),
       ];
       const boxed =
         photos.length === 1 &&

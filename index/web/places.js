@@ -11,7 +11,7 @@
 
 (() => {
   const { element } = Fieldmark;
-  const DARK = 0.78; // how much of the photo is covered where a place adds nothing
+  const DARK = 0.72; // how much of the photo is covered where a place adds nothing
   const SOFT = 0.65; // below 1: what adds less is still to be seen
   const VEIL = [12, 16, 14];
   const HIGH = 62; // hundredths of the window that a photo may be high

@@ -167,7 +167,11 @@
     const name = short(label, 60);
     if (told.relabelled) return `${plural(told.relabelled, "reference")} became ${name}.`;
     if (!told.added) return `${plural(told.already_there, "photo")} had been a reference of ${name} already.`;
-    return `${plural(told.added, "photo")} added to the references of ${name}.`;
+    const itself = told.added === 1 ? "It is its" : "They are their";
+    return (
+      `${plural(told.added, "photo")} added to the references of ${name}. ` +
+      `${itself} own nearest now; another photo shows what was learnt.`
+    );
   }
 
   Fieldmark.teach = ({ info, photos, box, onTaught, onUndone }) => {
