@@ -62,8 +62,10 @@ from pathlib import Path
 from embedder.memory import give_back_freed_memory, keep_some_freed_memory
 keep_some_freed_memory()
 held = lambda: int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-blocks = [bytearray(16_000_000) for _ in range(20)]
-last = bytearray(100_000)
+blocks, kept = [], []
+for _ in range(20):
+    blocks.append(bytearray(b"x" * 16_000_000))
+    kept.append(bytearray(200_000))
 del blocks
 before = held()
 assert give_back_freed_memory()
@@ -75,4 +77,4 @@ print(before, held())
 def test_what_lies_between_is_given_back_when_it_is_asked_for() -> None:
     done = subprocess.run([sys.executable, "-c", TRIMMED], capture_output=True, check=True)
     before, after = map(int, done.stdout.split())
-    assert before - after > 200_000
+    assert before - after > 10_000
