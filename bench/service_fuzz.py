@@ -50,7 +50,7 @@ def main() -> None:
         mistakes = [line for line in log.read_text().splitlines() if '"error"' in line.partition('"message"')[0]]
         log.unlink()
         print(f"{options.requests} hostile requests: {dict(sorted(told.items(), key=str))}")
-        print(f"memory: {megabytes[0]:.0f} MB after the first tenth, {megabytes[-1]:.0f} MB after the last")
+        print(f"memory in MB, after each tenth: {[round(one) for one in megabytes]}")
         print(f"problems: {problems[:5] or 'none'}; mistakes in the log: {len(mistakes)} {mistakes[:2]}")
         print(
             f"ready at the end: {status} {ready}; anything written: {sorted(state(Path(place)) ^ before)[:5] or 'no'}"

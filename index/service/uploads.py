@@ -2,7 +2,8 @@
 
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,17 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from embedder.data.catalog import has_area
-from eval.images import BadImage, Box, open_image, photo_id, read_header
+from embedder.memory import give_back_freed_memory
+from eval.images import BadImage, Box, Header, open_image, photo_id, read_header
 from index.remarks import remarks
 from index.service.current import Snapshot
 from index.service.settings import Limits
 
 LOSSLESS = {"PNG", "BMP", "DIB", "TIFF", "GIF", "PPM", "QOI"}
 """Formats whose photos are kept to the pixel."""
+
+HUGE = 8_000_000
+"""Pixels of a photo whose memory is given back at once."""
 
 HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 """Categories of Unicode that a label has no use for: controls, halves of characters, breaks of lines."""
@@ -104,8 +109,23 @@ def is_plain(text: str) -> bool:
     return not any(unicodedata.category(one) in HIDDEN or one in TURNS for one in text)
 
 
-def checked(content: bytes, limits: Limits) -> str:
-    """The format of a photo that is not larger than it may be, told before it is decoded.
+@contextmanager
+def decoding(content: bytes, limits: Limits) -> Iterator[str]:
+    """Yield the format of a photo that is not larger than it may be, to decode it; its memory is then given back.
+
+    Raises:
+        BadImage: it is no photo, or too large.
+    """
+    header = checked(content, limits)
+    try:
+        yield header.format
+    finally:
+        if header.width * header.height > HUGE:
+            give_back_freed_memory()
+
+
+def checked(content: bytes, limits: Limits) -> Header:
+    """What a photo says of itself that is not larger than it may be, told before it is decoded.
 
     Raises:
         BadImage: it is no photo, or too large.
@@ -116,7 +136,7 @@ def checked(content: bytes, limits: Limits) -> str:
             None,
             f"has {header.width} x {header.height} pixels, more than {limits.megapixels:g} million; make it smaller",
         )
-    return header.format
+    return header
 
 
 def prepared(snapshot: Snapshot, upload: Upload, box: Box | None, limits: Limits, cores: int = 1) -> Prepared:
@@ -125,12 +145,14 @@ def prepared(snapshot: Snapshot, upload: Upload, box: Box | None, limits: Limits
     Raises:
         BadImage: it cannot be used.
     """
-    checked(upload.content, limits)
     index = snapshot.index
     view = index.embedder.preprocessing
-    image = open_image(upload.content, box, view.enough)
     floor = None if index.calibration is None else index.calibration.least_sharp
-    return Prepared(photo_id(upload.content, box), view(image, cores), tuple(remarks(None, image, view.size, floor)))
+    with decoding(upload.content, limits):
+        image = open_image(upload.content, box, view.enough)
+        pixels, quality = view(image, cores), tuple(remarks(None, image, view.size, floor))
+        del image
+    return Prepared(photo_id(upload.content, box), pixels, quality)
 
 
 def stripped(content: bytes, limits: Limits) -> tuple[bytes, str]:
@@ -139,9 +161,11 @@ def stripped(content: bytes, limits: Limits) -> tuple[bytes, str]:
     Raises:
         BadImage: it cannot be used.
     """
-    lossless = checked(content, limits) in LOSSLESS
-    image = open_image(content)
-    return (encoded(image, "PNG"), ".png") if lossless else (encoded(image, "JPEG", quality=95, subsampling=0), ".jpg")
+    with decoding(content, limits) as name:
+        image = open_image(content)
+        if name in LOSSLESS:
+            return encoded(image, "PNG"), ".png"
+        return encoded(image, "JPEG", quality=95, subsampling=0), ".jpg"
 
 
 def encoded(image: Image.Image, name: str, **options: int) -> bytes:
