@@ -25,6 +25,9 @@ photo in other strips, which moves a few pixels by a grey level."""
 DIGITS = 7
 """Of the shares, as JSON."""
 
+SHOWN, WIDER = 3, 1000
+"""References of an answer's label that explain it, and how many neighbours are looked at where it shows no rival."""
+
 Seen = Literal["photo", "thumbnail", "none"]
 """What an explanation has seen of a reference."""
 
@@ -166,6 +169,22 @@ def explain_each(
 def answered(answer: Answer) -> str:
     """The label that an answer gives, or comes nearest to giving."""
     return answer.label or answer.candidates[0].label
+
+
+def explain_answer(index: Index, photo: Photo, answer: Answer, box: Box | None = None) -> list[Explanation]:
+    """Explain an answer by the nearest references of its label, and by the best rival, though the answer shows none."""
+    rival, own = best_rival(answer), _of_its_label(answer)
+    if not (rival and own):
+        wider = index.query(photo, WIDER, box)
+        rival, own = best_rival(wider), _of_its_label(wider)
+    rows = [one.row for one in own[:SHOWN]]
+    return explain_each(index, photo, rows, rival=rival.row if rival else None, box=box)
+
+
+def _of_its_label(answer: Answer) -> list[Neighbour]:
+    """The neighbours of the answered label; the photo itself explains nothing, unless it is all that there is."""
+    own = [one for one in answer.neighbours if one.label == answered(answer)]
+    return [one for one in own if not one.same_photo] or own
 
 
 def best_rival(answer: Answer) -> Neighbour | None:

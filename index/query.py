@@ -22,6 +22,8 @@ from eval.rerank import METHODS, Method, Rerank, in_words
 from eval.stages import profiled, stage
 from index.answer import Answer, Neighbour
 from index.calibrate import describe
+from index.explain import explain_answer
+from index.explained import Card, draw
 from index.reranking import RerankedIndex
 from index.search import Index
 from index.taxonomy import LABEL, name_at
@@ -31,6 +33,9 @@ WIDEST = 6
 
 MOST_PHOTOS, MOST_REFERENCES = 50, 30
 """Photos in a picture, and references of each: more can be neither seen nor held in memory."""
+
+MOST_EXPLAINED = 12
+"""Photos that are explained."""
 
 LEAST = 0.005
 """The least share of the vote that people are told of: it would be 0 %."""
@@ -47,6 +52,7 @@ def main(
     rerank: Method = "none",
     json: bool = False,
     picture: Path | None = None,
+    explain: Path | None = None,
     box: tuple[float, float, float, float] | None = None,
     profile: bool = False,
 ) -> list[Answer | BadImage]:
@@ -64,6 +70,8 @@ def main(
             those that share their surroundings with the photo.
         json: print a list with one object a photo.
         picture: where to draw each photo beside its nearest references (.png, .jpg or .webp).
+        explain: where to draw why: what in each photo and in its nearest references makes them similar, and what
+            speaks for another label (.png, .jpg or .webp).
         box: left, top, right, bottom of the subject in a single photo, in pixels, such as '[10,20,200,180]'.
         profile: print where the time went.
 
@@ -71,11 +79,13 @@ def main(
         An answer for each photo, or why there is none.
     """
     queries = list(_expanded(photos))
-    _check(queries, k, picture)
+    for drawing in filter(None, (picture, explain)):
+        _check_picture(drawing, queries)
+    _check(queries, k, together=together, explain=explain)
     _check_box(box, queries)
     with profiled(profile):
         subjects = [_readable(queries)] if together else [[photo] for photo in queries]
-        answers = _answered(index, subjects, k, METHODS[rerank], json, picture, box)
+        answers = _answered(index, subjects, k, METHODS[rerank], json, picture, explain, box)
     if all(isinstance(result, BadImage) for result in answers):
         raise InputError(f"none of the photos could be answered ({len(answers)}); see what is wrong with each above")
     return answers
@@ -88,6 +98,7 @@ def _answered(
     by: Rerank | None,
     json: bool,
     picture: Path | None,
+    explain: Path | None,
     box: Box | None,
 ) -> list[Answer | BadImage]:
     """Answer subjects, each of one photo or several, and print and draw what is wanted."""
@@ -114,20 +125,29 @@ def _answered(
     if picture:
         with stage("draw"):
             _draw(opened, results, picture, box)
+    if explain:
+        with stage("explain"):
+            _explain(opened, results, explain, box)
     return answers
 
 
-def _check(queries: list[Path], k: int, picture: Path | None) -> None:
+def _check(queries: list[Path], k: int, *, together: bool, explain: Path | None) -> None:
     """Refuse what cannot be done before any of it is."""
     if not queries:
         raise InputError("there are no photos to answer; give one at least")
     if k < 1:
         raise InputError(f"k is {k}; it must be at least 1")
-    if picture and picture.suffix.lower() not in PICTURES:
+    if together and explain:
+        raise InputError("explain is of each photo by itself; leave out --together, or --explain")
+
+
+def _check_picture(picture: Path, queries: list[Path]) -> None:
+    """Refuse what no picture can be written to."""
+    if picture.suffix.lower() not in PICTURES:
         raise InputError(f"{picture} is no name for a picture; it must end in {', '.join(PICTURES)}")
-    if picture and picture.is_dir():
+    if picture.is_dir():
         raise InputError(f"{picture} is a folder; give the picture another name")
-    if picture and os.path.realpath(picture) in map(os.path.realpath, queries):
+    if os.path.realpath(picture) in map(os.path.realpath, queries):
         raise InputError(f"{picture} is one of the photos to answer; give the picture another name")
 
 
@@ -230,17 +250,34 @@ def _draw(index: Index, results: list[tuple[list[Path], Answer | BadImage]], pic
     """Write the contact sheet; the references come from the index, so that their photos need not be there."""
     rows = [_row(index, subject, result, box) for subject, result in results[:MOST_PHOTOS]]
     shown = max(1, *(len(row.tiles) for row in rows))
-    sheet = contact_sheet(rows, columns=ceil(shown / ceil(shown / WIDEST)))
-    name, side = PICTURES[picture.suffix.lower()]
-    sheet.thumbnail((side, side))
-    with replacing(picture) as beside:
-        sheet.save(beside, name)
-    print(f"drawn: {picture}", file=sys.stderr)
+    _save(contact_sheet(rows, columns=ceil(shown / ceil(shown / WIDEST))), picture)
     if len(results) > MOST_PHOTOS:
         print(f"left out of the picture: {len(results) - MOST_PHOTOS} of {len(results)} photos", file=sys.stderr)
     references = max((len(result.neighbours) for _, result in results if isinstance(result, Answer)), default=0)
     if references > MOST_REFERENCES:
         print(f"left out of the picture: all but {MOST_REFERENCES} references of each photo", file=sys.stderr)
+
+
+def _save(sheet: Image.Image, picture: Path) -> None:
+    """Write a picture, as large as its format takes."""
+    name, side = PICTURES[picture.suffix.lower()]
+    sheet.thumbnail((side, side))
+    with replacing(picture) as beside:
+        sheet.save(beside, name)
+    print(f"drawn: {picture}", file=sys.stderr)
+
+
+def _explain(index: Index, results: list[tuple[list[Path], Answer | BadImage]], picture: Path, box: Box | None) -> None:
+    """Write what makes photos and their nearest references similar."""
+    cards: list[Card] = []
+    answered = [(subject[0], result) for subject, result in results if isinstance(result, Answer)]
+    for photo, answer in answered[:MOST_EXPLAINED]:
+        row = _row(index, [photo], answer, box)
+        cards.append(Card(row.title, row.subtitle, explain_answer(index, photo, answer, box)))
+    if cards:
+        _save(draw(cards), picture)
+    if len(answered) > len(cards):
+        print(f"left out of the explanations: {len(answered) - len(cards)} of {len(answered)} photos", file=sys.stderr)
 
 
 def _picture(thumbnail: bytes) -> Image.Image:

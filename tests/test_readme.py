@@ -43,7 +43,8 @@ def test_the_commands_for_ones_own_photos_run(home: Path, run: str) -> None:
         assert done.returncode == 0, f"{line}\n{done.stderr}"
     assert "recall@1" in done.stdout
     assert ("was trained on" in done.stderr) == (run == "runs/mine")
-    assert (home / "evidence.png").exists() or run != "runs/mine"
+    for picture in ("evidence.png", "why.png"):
+        assert (home / picture).exists() or run != "runs/mine"
 
 
 def test_the_commands_for_more_of_the_same_kind_run(home: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_tutorial_runs(cifar10: Path) -> None:
     (cifar10 / "tutorial.py").write_text("\n".join(blocks))
     names = runpy.run_path(str(cifar10 / "tutorial.py"))
     assert names["answer"].label == names["test"].labels[0]
+    assert names["why"].similarity == pytest.approx(names["answer"].neighbours[0].similarity, abs=1e-5)
     assert names["evaluation"].means()["recall@1"] > 0.9
     for picture in ("look.png", "map.png", "runs/cifar10/curves.png"):
         assert Image.open(cifar10 / picture).width > 300

@@ -233,3 +233,11 @@ def test_a_damaged_list_of_training_photos_is_said_to_be_so(run_folder, tmp_path
     embedder = Embedder.open(tmp_path)
     with pytest.raises(InputError, match=r"trained_on.npy is damaged"):
         _ = embedder.trained_on
+
+
+def test_all_outputs_by_name(run_folder):
+    embedder = Embedder.open(run_folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    found = embedder.outputs(pixels)
+    assert {name: output.shape for name, output in found.items()} == {"vector": (3, 8), "features": (3, 6, 7, 7)}
+    np.testing.assert_allclose(found["vector"], embedder.vectors(pixels), atol=1e-6)

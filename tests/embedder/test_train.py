@@ -47,6 +47,8 @@ def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, phot
         "epochs": 2,
         "seed": 3,
     }
+    settings = ("pooling", "head", "norm", "attention")
+    assert [summary[name] for name in settings] == ["avg+max", "linear", "layer", "none"]
     trained_on = set(np.load(whole / "trained_on.npy"))
     assert trained_on == Embedder.open(whole).trained_on
     held_out = {"kind6", "kind7"}

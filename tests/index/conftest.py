@@ -66,18 +66,28 @@ def write_photo(path, label, seed, size=(40, 30)):
     Image.fromarray(np.clip(pattern[: size[1], : size[0]] + noise, 0, 255).astype(np.uint8)).save(path)
 
 
-def write_embedder(path, fingerprint):
-    """Write a network without any weights as an embedder."""
+@pytest.fixture(scope="session")
+def mean_embedder(tmp_path_factory):
+    """An embedder whose vector is the mean colour of a photo, less middle grey."""
+    path = tmp_path_factory.mktemp("mean") / "embedder.onnx"
+    write_embedder(path, "mean", pooled=True)
+    return path
+
+
+def write_embedder(path, fingerprint, pooled=False):
+    """Write a network without any weights as an embedder: the colours of its cells, or their mean."""
     cell = SIDE // CELLS
     nodes = [
         helper.make_node("Cast", ["images"], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["numbers"], ["channels"], perm=[0, 3, 1, 2]),
         helper.make_node("Sub", ["channels", "grey"], ["centred"]),
         helper.make_node("AveragePool", ["centred"], ["features"], kernel_shape=[cell, cell], strides=[cell, cell]),
-        helper.make_node("Flatten", ["features"], ["flat"]),
+        helper.make_node("ReduceMean", ["features", "places"], ["flat"], keepdims=0)
+        if pooled
+        else helper.make_node("Flatten", ["features"], ["flat"]),
         helper.make_node("LpNormalization", ["flat"], ["vector"], axis=1, p=2),
     ]
-    dimension = 3 * CELLS * CELLS
+    dimension = 3 if pooled else 3 * CELLS * CELLS
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -86,7 +96,10 @@ def write_embedder(path, fingerprint):
             helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["B", dimension]),
             helper.make_tensor_value_info("features", TensorProto.FLOAT, ["B", 3, CELLS, CELLS]),
         ],
-        [helper.make_tensor("grey", TensorProto.FLOAT, [], [127.4])],
+        [
+            helper.make_tensor("grey", TensorProto.FLOAT, [], [127.4]),
+            *([helper.make_tensor("places", TensorProto.INT64, [2], [2, 3])] if pooled else []),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     metadata = {

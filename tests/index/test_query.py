@@ -13,6 +13,7 @@ from eval.contact_sheet import contact_sheet
 from eval.errors import InputError
 from eval.images import open_image, thumbnail
 from index import Index, query
+from index.explained import draw
 from index.query import main
 
 HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
@@ -178,6 +179,7 @@ from index import build, query
 out = build.main(Path({str(tiny_embedder)!r}), {str(photos)!r}, out=Path({str(tmp_path / "a.index")!r}))
 query.main(out, Path({str(photos / "class-1")!r}), picture=Path({str(tmp_path / "a.png")!r}))
 query.main(out, Path({str(photos / "class-1")!r}), rerank="k-reciprocal")
+query.main(out, Path({str(photos / "class-1")!r}), explain=Path({str(tmp_path / "why.png")!r}))
 print(sorted({HEAVY!r} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -243,6 +245,48 @@ def test_a_picture_says_what_is_wrong_with_a_photo(built, photos, tmp_path, monk
     Image.open(photos / "class-1" / "05.png").resize((12, 9)).save(tmp_path / "tiny.png")
     main(built, tmp_path / "tiny.png", picture=tmp_path / "out.png")
     assert drawn[0].subtitle.endswith("tiny.png · too small")
+
+
+def test_photos_are_explained_as_a_picture(built, photos, tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(query, "draw", lambda cards: drawn.extend(cards) or draw(cards))
+    (tmp_path / "text.jpg").write_text("no photo")
+    asked = [photos / "class-1" / "05.png", tmp_path / "text.jpg", photos / "class-2" / "06.png"]
+    answers = main(built, *asked, k=1, explain=tmp_path / "why.webp")
+    assert f"drawn: {tmp_path / 'why.webp'}\n" in capsys.readouterr().err
+    with Image.open(tmp_path / "why.webp") as picture:
+        assert picture.format == "WEBP"
+    assert [card.title for card in drawn] == [answers[0].label, answers[2].label]
+    for card, path in zip(drawn, asked[::2], strict=True):
+        assert card.subtitle.endswith("/".join(path.parts[-2:]))
+        assert {one.label for one in card.explanations} == {card.title} != {card.explanations[0].rival.label}
+        assert "/".join(path.parts[-2:]) not in [
+            Index.open(built).table["path"][one.row].as_py() for one in card.explanations
+        ]
+
+
+def test_an_explanation_is_of_the_box(built, photos, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(query, "draw", lambda cards: drawn.extend(cards) or draw(cards))
+    box = (4, 6, 30, 28)
+    main(built, photos / "class-1" / "05.png", box=box, explain=tmp_path / "why.png")
+    assert {one.query.image.size for one in drawn[0].explanations} == {(26, 22)}
+
+
+def test_no_more_photos_are_explained_than_can_be_looked_at(built, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(query, "MOST_EXPLAINED", 2)
+    main(built, photos / "class-1", explain=tmp_path / "why.png")
+    assert "left out of the explanations: 3 of 5 photos\n" in capsys.readouterr().err
+
+
+def test_what_cannot_be_explained_is_refused_before_any_work(photos, tmp_path):
+    nowhere, photo = tmp_path / "nothing.index", photos / "class-1" / "05.png"
+    with pytest.raises(InputError, match=r"why\.pdf is no name for a picture"):
+        main(nowhere, photo, explain=tmp_path / "why.pdf")
+    with pytest.raises(InputError, match="explain is of each photo by itself; leave out --together, or --explain"):
+        main(nowhere, photo, photo, together=True, explain=tmp_path / "why.png")
+    with pytest.raises(InputError, match="is one of the photos to answer"):
+        main(nowhere, photo, explain=photo)
 
 
 def test_how_many_are_shown_does_not_change_the_answer(built, photos):

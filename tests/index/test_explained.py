@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.lettering import EMPTY
+from index import explained as room
+from index.explain import Explanation, Side
+from index.explained import Card, draw, marked
+
+
+def side(shares, size=(64, 64)):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    return Side(Image.fromarray(pixels), (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0), shares, None)
+
+
+def explanation(label="wren", size=(64, 64), **changes):
+    pairs = np.random.default_rng(1).random((5, 5, 5, 5)) / 625
+    both = {"query": side(pairs.sum((2, 3)), size), "reference": side(pairs.sum((0, 1)), size)}
+    plain = {"generation": 1, "row": 0, "id": "0", "label": label, "similarity": float(pairs.sum()), "exact": True}
+    return Explanation(**{**plain, "reference_seen": "photo", **both, "pairs": pairs, **changes})
+
+
+def with_rival(**changes):
+    return explanation(rival=explanation("robin"), difference=np.linspace(-1, 1, 25).reshape(5, 5), **changes)
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What is written, and the marks that are drawn."""
+    written, marks = [], []
+    drawn, mark = room.draw_lines, room._mark
+    monkeypatch.setattr(room, "draw_lines", lambda card, some, at: (written.extend(some), drawn(card, some, at)))
+    monkeypatch.setattr(room, "_mark", lambda picture, one, *more: (marks.append(one), mark(picture, one, *more)))
+    return lambda: ([line[0] for line in written], marks)
+
+
+def test_the_strongest_pairs_are_marked_and_none_beside_another() -> None:
+    pairs = np.full((5, 6, 5, 6), -1.0)
+    pairs[1, 1, 3, 3] = 1.0
+    pairs[2, 1, 0, 0] = 0.9  # beside it in the photo
+    pairs[4, 4, 4, 4] = 0.8  # beside it in the reference
+    pairs[4, 5, 0, 5] = 0.7
+    pairs[4, 0, 1, 0] = 0.1  # too weak
+    assert marked(pairs) == [((1, 1), (3, 3)), ((4, 5), (0, 5))]
+
+
+def test_no_more_than_three_pairs_are_marked_and_none_that_add_nothing() -> None:
+    even = marked(np.ones((7, 7, 7, 7)))
+    assert len(even) == 3
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        for photo in (0, 1):
+            assert np.abs(np.subtract(even[one][photo], even[other][photo])).max() > 1
+    assert marked(np.full((3, 3, 3, 3), -0.1)) == []
+
+
+def test_marks_leave_the_pairs_as_they_are() -> None:
+    found = explanation()
+    before = found.pairs.copy()
+    draw([Card("a", "b", [found])])
+    np.testing.assert_array_equal(found.pairs, before)
+
+
+def test_captions(lines) -> None:
+    one = with_rival()
+    other = explanation("wren", exact=False, reference_seen="thumbnail", similarity=-0.25)
+    draw([Card("Wren", "90% of the vote", [one, other])])
+    written, marks = lines()
+    assert {"Wren", "90% of the vote", "wren", "robin", f"similarity {one.similarity:.3f}, exact"} <= {*written}
+    assert "similarity -0.250, approximate, by thumbnail" in written
+    assert "what speaks for the answer, and for this rival" in written
+    assert any(line.startswith("approximate: ") for line in written)
+    places = marked(one.pairs)
+    assert sorted(marks) == sorted(2 * 2 * "123"[: len(places)] + 2 * "abc"[: len(places)] + "1")
+
+
+def test_all_that_is_exact_is_called_so(lines) -> None:
+    draw([Card("Wren", "", [explanation()])])
+    written, _ = lines()
+    assert "exact: all places together add up to the similarity" in " ".join(written)
+    assert not any(line.startswith("approximate") for line in written)
+    assert "what speaks for the answer, and for this rival" not in written
+
+
+def test_pairs_stand_two_abreast_and_cards_below_one_another() -> None:
+    sizes = [draw([Card("a", "b", [explanation()] * count)]).size for count in (1, 2, 3, 4)]
+    assert sizes[0][0] < sizes[1][0] == sizes[2][0] == sizes[3][0]
+    assert sizes[0][1] == sizes[1][1] < sizes[2][1] == sizes[3][1]
+    assert draw([Card("a", "b", [with_rival()])]).width == sizes[1][0]
+    assert draw([Card("a", "b", [explanation()])] * 2).height > sizes[0][1]
+
+
+def test_wide_photos_need_less_height() -> None:
+    one = explanation(size=(64, 32))
+    assert draw([Card("a", "b", [one] * 6)]).height < draw([Card("a", "b", [explanation()] * 6)]).height
+    mixed = draw([Card("a", "b", [explanation(reference=side(np.ones((5, 5)), (64, 32)))])])
+    empty = (np.asarray(mixed) == np.asarray(Image.new("RGB", (1, 1), EMPTY))).all(2).sum()
+    assert empty == pytest.approx(room.PHOTO**2 / 2, rel=0.05)
+
+
+def test_a_reference_that_is_not_at_hand_is_a_plain_panel() -> None:
+    sheet = draw([Card("a", "b", [explanation(reference=None, pairs=None, reference_seen="none")])])
+    plain = (np.asarray(sheet) == np.asarray(Image.new("RGB", (1, 1), EMPTY))).all(2).sum()
+    assert plain == pytest.approx(room.PHOTO**2, rel=0.05)
+
+
+def test_marks_at_the_edge_stay_inside() -> None:
+    shown = []
+    for at in ((30, 30), (0, 60), (60, -5)):
+        picture = Image.new("RGB", (60, 60), "black")
+        room._mark(picture, "1", at, room.FOR, room.font_of(None, 13))
+        shown.append(int((np.asarray(picture) > 0).any(2).sum()))
+    assert shown[0] == shown[1] == shown[2] > 300
+
+
+def test_labels_of_other_alphabets_and_a_card_without_an_explanation() -> None:
+    found = replace(with_rival(), label="Зимородок")
+    assert draw([Card("Зимородок", "", []), Card("Łabędź", "", [found])]).size == draw([Card("a", "", [found])]).size
