@@ -20,6 +20,7 @@
     }
 
     async show() {
+      if (Fieldmark.ask.info && Fieldmark.ask.info.map === false) return this.body.replaceChildren(this.none());
       if (!this.drawn) this.body.replaceChildren(Fieldmark.busy("Reading the map …"));
       try {
         const told = await service.get("/map", {}, { seconds: 120 });

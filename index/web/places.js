@@ -5,15 +5,18 @@
        picture: {draw(pen, width, height), width, height}; height and width: of the grid of places; region: [left, top,
        right, bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a
        place of the grid is pointed at, row by row; -1 for none.
-       .element; .light(values, most): what each place adds; what adds the most, or the largest value, is lit; null for
-       none; .ring(place): a place is ringed.
+       .element
+       .light(values, most, light): what each place adds; what adds most, by default the largest value, is lit whole; null
+       for none; light: "for" (default) or "against"
+       .ring(place): a place is ringed
    Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels. */
 
 (() => {
   const { element } = Fieldmark;
-  const DARK = 0.72; // how much of the photo is covered where a place adds nothing
-  const SOFT = 0.65; // below 1: what adds less is still to be seen
-  const VEIL = [12, 16, 14];
+  const DARK = 0.62; // how much of the photo is covered where a place adds nothing
+  const TINT = 0.3; // and where one adds most
+  const NIGHT = [9, 14, 26]; // the colours are those of index/light.py, which every colour vision tells apart
+  const LIGHT = { for: [255, 171, 25], against: [70, 150, 255] };
   const HIGH = 62; // hundredths of the window that a photo may be high
   const SMOOTH = 24; // pixels of the veil a place
 
@@ -42,15 +45,19 @@
     );
   }
 
-  /* The veil over the photo: thin where a place adds much. */
-  function veil(values, width, height, most) {
+  /* What lies over the photo: night where a place adds nothing, and evenly more of the light the more it adds. */
+  function veil(values, width, height, most, light) {
     const canvas = element("canvas", { width: width * SMOOTH, height: height * SMOOTH });
     const pen = canvas.getContext("2d");
     const image = pen.createImageData(canvas.width, canvas.height);
     for (let y = 0, at = 0; y < canvas.height; y++)
       for (let x = 0; x < canvas.width; x++, at += 4) {
-        const share = between(values, width, height, (x + 0.5) / SMOOTH - 0.5, (y + 0.5) / SMOOTH - 0.5) / most;
-        image.data.set([...VEIL, 255 * DARK * (1 - Math.min(1, Math.max(0, share)) ** SOFT)], at);
+        const value = between(values, width, height, (x + 0.5) / SMOOTH - 0.5, (y + 0.5) / SMOOTH - 0.5);
+        const share = Math.min(1, Math.max(0, value / most));
+        const [dark, lit] = [DARK * (1 - share), TINT * share];
+        for (let channel = 0; channel < 3; channel++)
+          image.data[at + channel] = (NIGHT[channel] * dark + light[channel] * lit) / (dark + lit);
+        image.data[at + 3] = 255 * (dark + lit);
       }
     pen.putImageData(image, 0, 0);
     return canvas;
@@ -74,8 +81,9 @@
       if (this.onPoint) this.listen();
     }
 
-    light(values, most = null) {
-      this.veil = values && veil(values, this.width, this.height, most ?? Math.max(...values, 1e-12));
+    light(values, most = null, light = "for") {
+      const greatest = () => most ?? Math.max(...values, 1e-12);
+      this.veil = values && veil(values, this.width, this.height, greatest(), LIGHT[light]);
       this.draw();
     }
 
@@ -100,7 +108,7 @@
       const [x, y] = [pixel(left * width), pixel(top * height)];
       const inside = [x, y, pixel(right * width) - x, pixel(bottom * height) - y];
       if (this.veil) {
-        pen.fillStyle = `rgba(${VEIL.join(",")}, ${DARK})`;
+        pen.fillStyle = `rgba(${NIGHT.join(",")}, ${DARK})`;
         pen.beginPath();
         pen.rect(0, 0, width, height);
         pen.rect(...inside);

@@ -29,7 +29,7 @@
       width,
       region,
     });
-    mine.light(positive(shares), most);
+    mine.light(positive(shares), most, other ? "against" : "for");
     const speaks = number(sum(positive(shares)));
     const facts = `Similarity ${number(told.similarity)}; the lit places speak for it with ${speaks}.`;
     const link = Fieldmark.link("why", told.id, told.label);
