@@ -59,6 +59,7 @@ def facts(opened: Index, journal: int = 10) -> dict[str, Any]:
         "label_changes": len(manifest.label_changes),
         "images_root": manifest.images_root,
         "unreadable_photos": len(manifest.left_out),
+        "map": manifest.map is not None,
         "calibration": None if calibration is None else manifest.calibration,
         "calibration_changed": None if calibration is None else calibration.changed(manifest),
         "journal": entries[-journal:] if journal > 0 else [],

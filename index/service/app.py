@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.responses import JSONResponse
 
-from index.service import answers, changes, references, review, state
+from index.service import answers, changes, maps, references, review, state
 from index.service.guard import Guard
 from index.service.pages import pages
 from index.service.running import Service, noted
@@ -48,7 +48,7 @@ def make_app(settings: Settings) -> Guard:
         telemetry={"auto_configure": False},
     )
     app.state.service = service
-    for room in (answers, references, changes, review, state):
+    for room in (answers, references, changes, review, maps, state):
         app.include_router(room.router, dependencies=[Depends(noted)])
     app.include_router(pages())
     app.add_exception_handler(HTTPException, _refused)

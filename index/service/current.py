@@ -22,6 +22,7 @@ from eval.errors import InputError
 from eval.files import MANIFEST
 from index.info import references_of_each
 from index.manifest import Manifest
+from index.map import read_map
 from index.search import Index
 
 LOG = logging.getLogger("fieldmark.service")
@@ -41,6 +42,7 @@ class Snapshot:
     Attributes:
         index: opened at this generation, its network too.
         generation: its number.
+        places: of each row in the plane ``[N, 2]``, as far as there is a map; None where there is none.
         review: what is worth a person's look, in the making or made; None while nobody has asked.
 
     Args:
@@ -50,6 +52,7 @@ class Snapshot:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.generation = index.generation
+        self.places = read_map(index)
         self.review: Future[dict[str, Any]] | None = None
         if index.count:  # what the first answer would make is made before it
             index.judge(index.vectors(np.flatnonzero(index.kept)[:1])[0])

@@ -116,6 +116,16 @@ class Relabelled(Generation):
     relabelled: int
 
 
+class Map(Generation):
+    """The references that are on the map: where each lies, the place of its label among ``labels``, and its id."""
+
+    count: int
+    labels: list[str]
+    points: list[tuple[float, float]]
+    codes: list[int]
+    ids: list[str]
+
+
 class Ready(Generation):
     """Whether the service answers, and what is wrong though it does."""
 

@@ -110,3 +110,14 @@ def test_names_are_repeated_without_folders_and_turns(client):
     for given, shown in names.items():
         answer = client.post("/search", files=[("photo", (given, jpeg()))])
         assert answer.json()["answers"][0]["query"] == shown
+
+
+def test_uploads_never_touch_a_disk(client, monkeypatch):
+    """However large they are; starlette would write what is above a megabyte to a file."""
+    large = jpeg(size=(1500, 1500), quality=100) + b"\0" * 3_000_000
+
+    def written(self):
+        raise AssertionError("an upload is written to a file")
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", written)
+    assert client.post("/search", files=[("photo", ("a.jpg", large))]).status_code == 200
