@@ -211,7 +211,7 @@
         together: photos.length > 1 ? "true" : null,
         box: box && photos.length === 1 ? box.join(",") : null,
       };
-      const onWait = (seconds) => this.wait(`The service is busy and is asked again in ${plural(seconds, "second")} …`);
+      const onWait = (seconds) => this.wait(`The service is busy; next try in ${plural(seconds, "second")} …`);
       try {
         const told = await service.send("/search", values, { signal: asking.signal, onWait });
         if (asking === this.asking) this.answered(told);

@@ -6,8 +6,8 @@
        right, bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a
        place of the grid is pointed at, row by row; -1 for none.
        .element
-       .light(values, most, light): what each place adds; what adds most, by default the largest value, is lit whole; null
-       for none; light: "for" (default) or "against"
+       .light(values, most, light): what each place adds; what adds most, by default the largest value, is lit whole;
+       null for none; light: "for" (default) or "against"
        .ring(place): a place is ringed
    Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels. */
 

@@ -353,11 +353,15 @@ GENUS = {"label": "a", "probability": 0.5, "level": "genus", "taxon": "Parus", "
         (
             GENUS | {"label_set": ["a", "b"], "coverage": 0.9},
             "Parus",
-            ["THE GENUS IS", "93\u202f%", "most likely a", "b"],
+            ["THE GENUS IS", "93\u202f%", "most likely a"],
         ),
         ({"probability": 0.4, "level": None, "taxon": None}, "a", ["NOT SURE", "40\u202f%"]),
         ({"label_set": [], "coverage": 0.9}, "a", ["No label fits"]),
-        ({"quality": ["the photo is blurred"], "calibration_stale": True}, "a", ["The photo is blurred.", "index.calibrate"]),
+        (
+            {"quality": ["the photo is blurred"], "calibration_stale": True},
+            "a",
+            ["The photo is blurred.", "index.calibrate"],
+        ),
         ({"known": None, "probability": None, "level": None}, "a", ["MOST LIKE", "not calibrated"]),
     ],
 )
