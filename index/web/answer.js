@@ -137,7 +137,7 @@
       "div",
       { class: `verdict ${answer.known === false ? "unknown" : ""}` },
       element("p", { class: "kicker" }, kicker),
-      element("h2", { class: "name", title: name }, short(name, 120)),
+      element("h2", { class: "name", title: name }, Fieldmark.breakable(short(name, 120))),
       figure && element("p", { class: "sure" }, element("strong", null, figure), ` ${unit}`, meter),
       element("p", { class: "small faint" }, lead),
       guesses(answer),

@@ -38,7 +38,7 @@
       "dialog",
       { class: "dialog large", "aria-label": `Reference of ${short(label)}` },
       photo,
-      element("h2", { title: label }, short(label, 120)),
+      element("h2", { title: label }, Fieldmark.breakable(short(label, 120))),
       element("p", { class: "small faint breaks" }, path || "Added without a file."),
       trouble,
       element(
@@ -167,7 +167,7 @@
     }
 
     references() {
-      this.heading.textContent = short(this.label, 120);
+      this.heading.replaceChildren(...Fieldmark.breakable(short(this.label, 120)));
       this.heading.title = this.label;
       this.list.setAttribute("aria-label", `References of ${short(this.label)}`);
       const onChanged = (notice) => {

@@ -8,6 +8,7 @@
    Fieldmark.said(error)          -> an element with what went wrong, for a place with role="alert".
    Fieldmark.busy(text)           -> an element that says what is waited for.
    Fieldmark.short(text, most)    -> a text that fits, the rest as "…".
+   Fieldmark.breakable(text)      -> its parts as children of an element: a line may end after "_", "-", "/" and ".".
    Fieldmark.link(view, ...values)  -> the address of a view: "#/browse/House%20Sparrow". */
 
 (() => {
@@ -51,6 +52,9 @@
     const whole = [...String(text)];
     return whole.length > most ? `${whole.slice(0, most - 1).join("")}…` : String(text);
   };
+
+  Fieldmark.breakable = (text) =>
+    text.split(/(?<=[_/.-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 
   Fieldmark.link = (view, ...values) => `#/${[view, ...values.map(encodeURIComponent)].join("/")}`;
 })();

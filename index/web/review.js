@@ -21,6 +21,7 @@
     thin: { name: "Thin labels", about: "Labels of few references: more photos would help them most." },
   };
   const PAGE = 24;
+  const EXAMPLES = 6;
 
   const press = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
 
@@ -116,6 +117,7 @@
       this.kind = kind;
       const asking = (this.asking = {});
       if (!after) {
+        this.known = new Map();
         this.rest.replaceChildren();
         this.found.replaceChildren(
           Fieldmark.busy("Looking through the references; that takes a moment the first time …")
@@ -172,6 +174,25 @@
       return [...groups.values()].map((members) => this.copies(members));
     }
 
+    /* A few references of the label that is suggested, to be compared with. */
+    examples(label) {
+      const place = element("ul", { class: "tiles examples", "aria-label": `References of ${short(label)}` });
+      if (!this.known.has(label)) this.known.set(label, service.get("/references", { label, limit: EXAMPLES }));
+      const drawn = ({ references }) =>
+        references.map((one) =>
+          Fieldmark.tile({
+            photo: Fieldmark.referencePhoto(one.id),
+            alt: `Reference of ${short(label)}`,
+            onSelect: () => Fieldmark.openReference(one, { onChanged: (notice) => this.onChanged(notice) }),
+          })
+        );
+      this.known.get(label).then(
+        (told) => place.replaceChildren(...drawn(told)),
+        () => place.remove() // the finding says enough without them
+      );
+      return place;
+    }
+
     finding(one, title, text, ...actions) {
       const open = () => Fieldmark.openReference(one, { onChanged: (notice) => this.onChanged(notice) });
       const photo = Fieldmark.tile({
@@ -190,7 +211,7 @@
           element("h3", { title: one.label }, title),
           element("p", null, text),
           element("p", { class: "small faint breaks" }, one.path),
-          element("div", { class: "row" }, actions)
+          actions
         )
       );
     }
@@ -203,6 +224,7 @@
         one,
         short(one.label, 60),
         text,
+        this.examples(one.elected),
         this.edits() && press(`Rename to ${short(one.elected, 30)}`, () => this.rename(one))
       );
     }

@@ -111,7 +111,7 @@
         ),
         element("p", { class: "small faint" }, told.exact ? EXACT : APPROXIMATE[told.reference_seen])
       );
-      this.heading.textContent = `Why ${short(told.label, 80)}?`;
+      this.heading.replaceChildren(...Fieldmark.breakable(`Why ${short(told.label, 80)}?`));
       this.label = told.label;
       const grids = [told.query, told.reference].filter(Boolean);
       const names = ["Your photo", `Reference: ${short(this.label, 60)}`];

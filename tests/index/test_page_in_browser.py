@@ -241,7 +241,11 @@ def test_what_is_taught_is_recognised_in_another_photo(site, birds, window):
 def test_every_view_can_be_used_by_everybody_and_on_a_phone(site, birds, window):
     page = window(site, viewport={"width": 360, "height": 740}, color_scheme="dark")
     drop(page, file(birds, NEW))
+    page.goto(f"{site}/#/map")
+    page.get_by_text("This index has no map yet").wait_for()
+    assert violations(page) == []
     page.route("**/map", lambda route: route.fulfill(json=MAP))
+    page.evaluate("Fieldmark.ask.info.map = true")
     for view in ("", "browse", f"browse/{KNOWN[0]}", "review", "map"):
         page.goto(f"{site}/#/{view}")
         page.wait_for_load_state("networkidle")
@@ -386,6 +390,21 @@ def test_doubtful_answers_wait_for_review(site, birds, window):
     page.get_by_role("link", name="Review").click()
     page.get_by_role("button", name="Settled").click()
     page.get_by_text("None in this visit").wait_for()
+
+
+def test_a_label_that_its_neighbours_doubt_is_changed_and_changed_back(site, window):
+    page = window(f"{site}/#/review")
+    first = page.locator(".finding").first
+    before, button = first.locator("h3").inner_text(), first.get_by_role("button", name="Rename to")
+    after = button.inner_text().removeprefix("Rename to ")
+    assert first.locator(".examples button").count() > 0
+    button.click()
+    page.get_by_label("Token", exact=True).last.fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.get_by_text(f"The reference is one of {after} now.").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Taken back").wait_for()
+    expect(page.locator(".finding h3").first).to_have_text(before)
 
 
 PDF = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer<<>>\n%%EOF\n"
