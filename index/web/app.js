@@ -143,6 +143,6 @@
     event.preventDefault();
     main.focus();
   });
-  route();
-  inform();
+  main.replaceChildren(Fieldmark.busy("Opening the index …"));
+  inform().then(route); // what may be asked of the service is known before a view is shown
 })();
