@@ -200,17 +200,13 @@ class Load:
             if place not in vectors:
                 (vectors[place],) = index.embedder.embed([self.asked[place][1]])
             wrong += not alike(told["answers"][0], index.judge(vectors[place], 5).to_json())
-        tenth = max(1, len(self.megabytes) // 10)
-        early, late = (
-            sorted(some)[len(some) // 2] for some in (self.megabytes[tenth : 2 * tenth], self.megabytes[-tenth:])
-        )
         print(
             f"{len(self.answers)} answers by {len(generations)} generations: {wrong} wrong, {unknown} by generations "
             f"that were not kept"
         )
-        print(
-            f"memory: {early:.0f} MB in the second tenth, {late:.0f} MB in the last, {max(self.megabytes):.0f} at most"
-        )
+        tenth = max(1, len(self.megabytes) // 10)
+        tenths = [self.megabytes[start : start + tenth] for start in range(0, len(self.megabytes), tenth)]
+        print(f"memory in MB, the most in each tenth: {[round(max(some)) for some in tenths]}")
 
 
 def alike(got: dict[str, Any], expected: dict[str, Any]) -> bool:

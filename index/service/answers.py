@@ -85,6 +85,8 @@ async def explain(
         explained = await service.decode(explanation, snapshot.index, upload.content, *rows, place)
     except BadImage as error:
         raise HTTPException(415, _told(upload, error)) from None
+    except InputError as error:
+        raise HTTPException(422, str(error)) from None
     return JSONResponse({"generation": snapshot.generation, **explained})
 
 

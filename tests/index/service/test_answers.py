@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from eval.errors import InputError
 from index import Index
 from index.remove import main as remove
 from tests.index.service.conftest import files, jpeg, serving
@@ -155,6 +156,16 @@ def test_explaining_is_left_to_its_room(client, built, photos, monkeypatch):
     assert "under this label" in client.post("/explain", files=files(photo), data=wrong).json()["error"]
     bad = client.post("/explain", files=[("photo", ("a.svg", b"<svg/>"))], data={"reference": ids[3]})
     assert (bad.status_code, bad.json()["error"][:6]) == (415, "a.svg:")
+
+
+def test_what_cannot_be_explained_is_told(client, built, photos, monkeypatch):
+    def explain(*_, **__):
+        raise InputError("the embedder has no feature map")
+
+    monkeypatch.setitem(sys.modules, "index.explain", SimpleNamespace(explain=explain))
+    name = Index.open(built).table["id"][0].as_py()
+    answer = client.post("/explain", files=files(photos / "class-1" / "05.png"), data={"reference": name})
+    assert (answer.status_code, answer.json()["error"]) == (422, "the embedder has no feature map")
 
 
 def test_where_there_is_no_such_room_that_is_told(client, built, photos, monkeypatch):

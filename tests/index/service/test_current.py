@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_a_commit_is_taken_up_and_who_has_begun_keeps_his(own, current):
     until(lambda: current.take().generation == 2)
     assert (before.index.count, current.take().index.count) == (20, 15)
     assert before.index.judge(before.index.vectors(np.array([5]))[0]).neighbours[0].label == "class-1"
+
+
+def test_a_generation_is_gone_when_nobody_uses_it(own, current):
+    first = weakref.ref(current.take())
+    first().index.judge(first().index.vectors(np.array([5]))[0])
+    remove(own, label="class-1")
+    current.newest()
+    until(lambda: first() is None)
 
 
 def test_the_newest_is_to_be_had_at_once(own, current):
