@@ -68,11 +68,12 @@ class PlaceShares:
         if self._tail.directions is not None and made.shape[2] == len(self._tail.directions):
             made = made @ self._tail.directions
         vector = seen["vector"][0].astype(np.float64)
-        if made.shape[2] != len(vector):
+        known = made.shape[2] == len(vector)
+        if not known:
             made = made.mean(2, keepdims=True) * vector
         total = made.sum((0, 1))
         off = float(np.linalg.norm(total / _length(total) - vector))
-        exact = self._tail.exact and "closer" not in views[1:] and off <= EXACT
+        exact = known and self._tail.exact and "closer" not in views[1:] and off <= EXACT
         left, top, side = seen["region"][0].tolist() if "region" in seen else WHOLE
         return Shares(fitted(made, vector), exact, (left, top, side), seen["parts"][0] if "parts" in seen else None)
 

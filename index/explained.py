@@ -24,8 +24,8 @@ from eval.lettering import (
     typeface_for,
     wrap,
 )
-from index.explain import Explanation, Side
-from index.light import AGAINST, FOR, Colour, Values, frame, lit, middle, scale_of
+from index.explain import Explanation, Side, Values
+from index.light import AGAINST, FOR, Colour, frame, lit, middle, scale_of
 
 PHOTO, COLUMN, SEAM, GAP = 272, 300, 4, 26
 """Pixels: of a photo in a pair, of the column at the left, between the photos of a pair, and between pairs."""

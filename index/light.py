@@ -1,12 +1,10 @@
 """A photo lit up where something is found in it, and dark elsewhere."""
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from index.explain import Side
+from index.explain import Side, Values
 
-Values = NDArray[np.float64]
 Colour = tuple[int, int, int]
 
 FOR, AGAINST, NIGHT = (255, 171, 25), (70, 150, 255), (9, 14, 26)

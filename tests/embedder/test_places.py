@@ -20,7 +20,7 @@ from embedder.places import EXACT, PlaceShares, _of_parts, fitted
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from embedder.smaller import halved, projected, quantised
-from embedder.tail import _greatest
+from embedder.tail import _Graph, _greatest
 
 SIDE, CELLS, CHANNELS = 48, 6, 10
 
@@ -190,6 +190,19 @@ def test_a_part_adds_to_the_places_where_it_is() -> None:
     assert added[~nowhere].any(axis=1).all()
 
 
+def test_weights_of_8_bits_are_widened_channel_by_channel() -> None:
+    values, scale, zero = (
+        np.array([[1, -2], [3, 4]], np.int8),
+        np.array([0.5, 2], np.float32),
+        np.array([0, 1], np.int8),
+    )
+    weights = [onnx.numpy_helper.from_array(one, name) for one, name in ((values, "w"), (scale, "s"), (zero, "z"))]
+    for axis, expected in ((0, [[0.5, -1], [4, 6]]), (1, [[0.5, -6], [1.5, 6]])):
+        node = onnx.helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wide"], axis=axis)
+        graph = _Graph(onnx.helper.make_graph([node], "graph", [], [], weights))
+        np.testing.assert_array_equal(graph.constant("wide"), expected)
+
+
 def test_a_network_of_another_kind_is_explained_by_where_its_features_agree(tmp_path) -> None:
     from tests.index.conftest import write_embedder
 
@@ -201,6 +214,22 @@ def test_a_network_of_another_kind_is_explained_by_where_its_features_agree(tmp_
     assert not shares.exact
     np.testing.assert_allclose(shares.vector, embedder.vectors(pixels[None])[0], atol=1e-6)
     assert np.unravel_index((shares.shares @ shares.vector).argmax(), (4, 4)) == (0, 0)
+
+
+def test_a_head_that_is_not_understood_is_never_called_exact(exported, tmp_path) -> None:
+    """Whatever is made of it points where the vector does."""
+    plain = exported("avg", "linear", "layer")
+    model = onnx.load(plain.path)
+    for node in model.graph.node:
+        if node.op_type == "Gemm":
+            node.op_type, taken = "MatMul", [*node.input]
+            node.input[:] = [taken[0], "turned"]
+            across = onnx.helper.make_node("Transpose", [taken[1]], ["turned"], perm=[1, 0])
+            model.graph.initializer.remove(next(one for one in model.graph.initializer if one.name == taken[2]))
+            del node.attribute[:]
+    model.graph.node.insert(0, across)
+    write(model, plain.preprocessing, plain.views, 7, {}, tmp_path / "embedder.onnx")
+    check(Embedder.open(tmp_path), exact=False)
 
 
 def test_another_file_at_the_same_path_is_read_anew(exported, tmp_path) -> None:
