@@ -234,6 +234,7 @@ def test_what_is_taught_is_recognised_in_another_photo(site, birds, window):
     page.goto(f"{site}/#/browse/{NEW}")
     page.get_by_role("heading", name=NEW).wait_for()
     page.locator(".browse .tile button").click()
+    assert violations(page) == []
     page.get_by_role("button", name="Remove").click()
     page.get_by_text("is gone").wait_for()
 
@@ -419,6 +420,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence_and_kept(site, birds, window,
     page = window(site, refused=True)
     drop(page, (called, content))
     assert called in page.get_by_role("alert").inner_text()
+    assert violations(page) == []
     assert page.locator(".subject .absent, .subject img").count() == 1
     assert page.title() != "1"
     drop(page, file(birds, KNOWN[0]))
