@@ -8,6 +8,7 @@ import stat
 import struct
 import warnings
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -109,6 +110,28 @@ def in_cut(points: NDArray[np.float64], box: Box | None, scale: int) -> NDArray[
     """Where points of a photo [..., 2] lie in what ``open_scaled`` has made of it or of its box."""
     corner = (0.0, 0.0) if box is None else np.floor(np.maximum(box[:2], 0) / scale)
     return points / scale - corner
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a photo say of it: the name of its format, and its pixels across and down as stored."""
+
+    format: str
+    width: int
+    height: int
+
+
+def read_header(content: bytes) -> Header:
+    """What a photo says of itself before it is decoded.
+
+    Raises:
+        BadImage: it is no photo, or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            return Header(str(image.format), *image.size)
+    except Exception as error:  # as for ``open_image``
+        raise BadImage(None, _reason(error, content)) from None
 
 
 def read_file(path: Path) -> bytes:

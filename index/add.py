@@ -12,7 +12,7 @@ from index.calibrate import calibrated_if_possible
 from index.changes import added, relabelled, removed
 from index.commit import Writer, staging, writing
 from index.duplicates import Meeting, OnConflict, meet
-from index.journal import Change, announce
+from index.journal import Change, Tell, announce
 from index.manifest import Manifest
 from index.renewal import written
 from index.search import Index
@@ -67,6 +67,7 @@ def add(
     relabel: bool,
     dry_run: bool,
     recalibrate: bool = False,
+    tell: Tell = announce,
 ) -> Change:
     """Add the photos of a source, embedding them before anybody else is kept from writing.
 
@@ -78,6 +79,7 @@ def add(
         relabel: give the reference the new label instead.
         dry_run: only say what would be done.
         recalibrate: calibrate the index anew in the same step.
+        tell: is told what has been done.
 
     Raises:
         InputError: a photo is there under another label, or the index has been given another embedder meanwhile.
@@ -91,7 +93,7 @@ def add(
     meeting = met(opened)
     if dry_run or not (meeting.new or meeting.relabelled):
         counted = change.counting(**_counts(source, meeting, meeting.new))
-        announce(opened.folder, counted, opened.generation, dry_run, source.unopened)
+        tell(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
     with (
         staging(opened.folder) as new_files,
@@ -115,7 +117,7 @@ def add(
                 writer.commit(after, counted, new_files)
                 generation = writer.generation
     report_left_out(left_out)
-    announce(opened.folder, counted, generation)
+    tell(opened.folder, counted, generation)
     return counted
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from index.calibrate import calibrated_if_possible
 from index.collection import moved
 from index.commit import Writer, staging, writing
-from index.journal import Change, announce
+from index.journal import Change, Tell, announce
 from index.manifest import Manifest, Segment
 from index.search import Index
 from index.segment import SegmentWriter, joined
@@ -78,7 +78,11 @@ def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:
 
 
 def change_index(
-    folder: Path, make: Callable[[Index], tuple[Manifest, Change]], dry_run: bool = False, recalibrate: bool = False
+    folder: Path,
+    make: Callable[[Index], tuple[Manifest, Change]],
+    dry_run: bool = False,
+    recalibrate: bool = False,
+    tell: Tell = announce,
 ) -> Change:
     """Make one change to an index and commit it, with all other writers kept out.
 
@@ -87,11 +91,12 @@ def change_index(
         make: what the next generation is, given the index as it is now, and what the journal is told.
         dry_run: only say what would be done.
         recalibrate: calibrate it anew in the same step.
+        tell: is told what has been done.
     """
     if dry_run:
         opened = Index.open(folder)
         change = make(opened)[1]
-        announce(folder, change, opened.generation, dry_run)
+        tell(folder, change, opened.generation, dry_run)
         return change
     Index.open(folder)  # where there is none, nothing is made
     with staging(folder) as new_files, writing(folder) as writer:
@@ -103,5 +108,5 @@ def change_index(
                 after = calibrated_if_possible(after, folder, new_files, writer.generation)
             writer.commit(after, change, new_files)
             generation = writer.generation
-    announce(folder, change, generation)
+    tell(folder, change, generation)
     return change

@@ -5,6 +5,9 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from eval.command import run
 from eval.errors import counted
 from index.calibrate import describe
@@ -25,16 +28,23 @@ def main(index: Path, *, json: bool = False, journal: int = 10) -> dict[str, Any
         What is printed.
     """
     opened = Index.open(index)
+    told = facts(opened, journal)
+    print(dumps(told) if json else _text(opened, told))
+    return told
+
+
+def facts(opened: Index, journal: int = 10) -> dict[str, Any]:
+    """Everything that an index says of itself, with its last changes."""
     manifest, calibration = opened.manifest, opened.calibration
     sizes: dict[str, int] = {}
     for name, file in manifest.files.items():
         kind = name.partition("-")[0]
         sizes[kind] = sizes.get(kind, 0) + file.size
-    names, counts = _classes(opened)
-    entries = read_journal(index, manifest.journal)
-    told = {
+    counts = references_of_each(opened).tolist()
+    entries = read_journal(opened.folder, manifest.journal)
+    return {
         "references": manifest.count,
-        "classes": len(names),
+        "classes": len(counts),
         "fewest_of_a_class": min(counts, default=0),
         "most_of_a_class": max(counts, default=0),
         "generation": manifest.generation,
@@ -49,20 +59,17 @@ def main(index: Path, *, json: bool = False, journal: int = 10) -> dict[str, Any
         "label_changes": len(manifest.label_changes),
         "images_root": manifest.images_root,
         "unreadable_photos": len(manifest.left_out),
+        "map": manifest.map is not None,
         "calibration": None if calibration is None else manifest.calibration,
         "calibration_changed": None if calibration is None else calibration.changed(manifest),
         "journal": entries[-journal:] if journal > 0 else [],
     }
-    print(dumps(told) if json else _text(opened, told))
-    return told
 
 
-def _classes(index: Index) -> tuple[list[str], list[int]]:
-    """The labels of an index, and how many references each has."""
-    counts: dict[str, int] = {}
-    for label in index.labels[index.kept]:
-        counts[label] = counts.get(label, 0) + 1
-    return list(counts), list(counts.values())
+def references_of_each(index: Index) -> NDArray[np.int64]:
+    """How many references each of an index's ``classes`` has."""
+    labels, codes = index.classes
+    return np.bincount(codes[codes >= 0], minlength=len(labels))
 
 
 def _text(index: Index, told: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from eval.errors import InputError
 from eval.files import flush
@@ -44,6 +44,15 @@ class Change:
     def counting(self, **counts: int) -> "Change":
         """The same change with its numbers; those that are 0 say nothing."""
         return replace(self, counts={name: count for name, count in counts.items() if count})
+
+
+class Tell(Protocol):
+    """Whoever is told of a change; see ``announce``."""
+
+    def __call__(
+        self, folder: Path, change: Change, generation: int, dry_run: bool = False, unopened: bool = False
+    ) -> None:
+        """Be told what it does or would do."""
 
 
 def announce(folder: Path, change: Change, generation: int, dry_run: bool = False, unopened: bool = False) -> None:

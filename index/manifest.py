@@ -117,6 +117,7 @@ class Manifest:
         calibration: what turns similarities into probabilities; None while uncalibrated.
         changes: how many references have come, gone or been relabelled since it was made.
         images_root: the folder that paths are relative to.
+        map: file with a place in the plane for each row that it was made of; None where there is none.
         left_out: photos that could not be read, each as ``{"path": ..., "reason": ...}``.
         made_from: what the index was built from, to know whether building it again would change anything.
         files: how to tell that each file is whole, by name.
@@ -139,6 +140,7 @@ class Manifest:
     calibration: dict[str, Any] | None = None
     changes: int = 0
     images_root: str
+    map: str | None = None
     left_out: list[dict[str, str]] = field(default_factory=list)
     made_from: dict[str, Any]
     files: dict[str, File] = field(default_factory=dict)
@@ -158,6 +160,8 @@ class Manifest:
             yield self.calibration["file"]
         if self.search.file:
             yield self.search.file
+        if self.map:
+            yield self.map
         for segment in self.segments:
             yield from segment.files
 

@@ -90,7 +90,7 @@ def main(
         early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if model else ([], [])
         with writing(index) as writer:
             now = Index.open(index)
-            _check_same_rows(opened, now)
+            check_same_rows(opened, now)
             manifest, rows, left_out = plan.remade(opened, now, early, references, writer, new_files)
             after = Index(Store.of(manifest, index, new_files))
             found = _compared(now, after, model, photos, rows)
@@ -201,7 +201,7 @@ def _is_tidy(index: Index) -> bool:
     return len(manifest.segments) == 1 and not manifest.deleted and not manifest.label_changes
 
 
-def _check_same_rows(opened: Index, now: Index) -> None:
+def check_same_rows(opened: Index, now: Index) -> None:
     """Refuse an index whose rows were numbered anew while photos were embedded."""
     count = opened.manifest.rows
     same = now.fingerprint == opened.fingerprint and now.manifest.rows >= count
@@ -228,7 +228,7 @@ def _renewed(
     differing = early[now.labels[places[early]] != was[places[early]]]
     labels = {str(place): now.label(rows[place]) for place in differing.tolist()}
     segment = references.finish(writer.generation)
-    return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0)
+    return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0, map=None)
 
 
 def _with_embedder(manifest: Manifest, model: Embedder, new_files: Path) -> Manifest:

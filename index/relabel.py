@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from eval.command import run
 from eval.errors import InputError, close_names
 from index.changes import change_index, relabelled, removed
@@ -40,24 +43,36 @@ def main(
     """
     if not to:
         raise InputError("the new label is empty; give one: --to LABEL")
-    wanted = asked(label=label, id=id, path=path)
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
-        rows = [row for row in select(opened, label=label, id=id, path=path).tolist() if opened.label(row) != to]
-        ids = [opened.table["id"][row].as_py() for row in rows]
-        kept: dict[str, int] = {}
-        for row, name in zip(rows, ids, strict=True):
-            kept.setdefault(name, row)
-        there = {name for name, labels in opened.known(ids).items() if to in labels}
-        changed = {row: to for name, row in kept.items() if name not in there}
-        gone = [row for row in rows if row not in changed]
-        if changed:
+        rows = select(opened, label=label, id=id, path=path)
+        if any(opened.label(row) != to for row in rows.tolist()):
             _tell_if_new(opened, to)
-        after = relabelled(removed(opened.manifest, gone), changed)
-        change = Change("relabel", details={"of": wanted, "to": to})
-        return after, change.counting(relabelled=len(changed), removed=len(gone))
+        return renamed(opened, rows, to, asked(label=label, id=id, path=path))
 
     return change_index(index, with_label, dry_run, recalibrate)
+
+
+def renamed(opened: Index, chosen: NDArray[np.int64], to: str, wanted: dict[str, str]) -> tuple[Manifest, Change]:
+    """The generation in which some references have another label.
+
+    Args:
+        opened: the index as it is.
+        chosen: rows of references.
+        to: the new label.
+        wanted: what the journal is told of which they are.
+    """
+    rows = [row for row in chosen.tolist() if opened.label(row) != to]
+    ids = [opened.table["id"][row].as_py() for row in rows]
+    kept: dict[str, int] = {}
+    for row, name in zip(rows, ids, strict=True):
+        kept.setdefault(name, row)
+    there = {name for name, labels in opened.known(ids).items() if to in labels}
+    changed = {row: to for name, row in kept.items() if name not in there}
+    gone = [row for row in rows if row not in changed]
+    after = relabelled(removed(opened.manifest, gone), changed)
+    change = Change("relabel", details={"of": wanted, "to": to})
+    return after, change.counting(relabelled=len(changed), removed=len(gone))
 
 
 def _tell_if_new(index: Index, label: str) -> None:

@@ -45,7 +45,7 @@ class RerankedIndex(Index):
         """
         answer = super()._judged(neighbours, asked)
         found = self._evidence(asked.unit, asked.k, asked.own_ids)
-        shown = self._neighbours(found.rows[0], found.similarities[0] * asked.length, asked.own_ids)
+        shown = self.neighbours(found.rows[0], found.similarities[0] * asked.length, asked.own_ids)
         return replace(answer, neighbours=shown[: asked.k], rerank=to_json(self.rerank))
 
     def _evidence(self, unit: NDArray[np.float32], k: int, own_ids: Collection[str | None]) -> Neighbours:

@@ -76,7 +76,7 @@ def main(
     made_from = {"index": str(real_path(index)), "generation": opened.generation, "created": opened.manifest.created}
     made = out is not None and already_made(out, KIND, made_from | options, overwrite, names=FILES)
     found = find(references_of(opened), k=k, near=near, thin=thin, sample=sample, seed=seed)
-    counts, tables = _counts(opened, found), _tables(opened, found)
+    counts, tables = counts_of(opened, found), tables_of(opened, found)
     print(dumps(counts | tables) if json else _text(opened, found, show, out))
     if made:
         print(f"{out} is made already", file=sys.stderr)
@@ -86,7 +86,7 @@ def main(
     return found
 
 
-def _counts(index: Index, found: Findings) -> dict[str, Any]:
+def counts_of(index: Index, found: Findings) -> dict[str, Any]:
     """What must be known before any finding is read."""
     return {
         "references": index.count,
@@ -98,7 +98,7 @@ def _counts(index: Index, found: Findings) -> dict[str, Any]:
     }
 
 
-def _tables(index: Index, found: Findings) -> dict[str, list[dict[str, Any]]]:
+def tables_of(index: Index, found: Findings) -> dict[str, list[dict[str, Any]]]:
     """All findings, by kind; of near copies a line each."""
 
     def named(row: int) -> tuple[Any, ...]:

@@ -223,7 +223,7 @@ class Index:
         found = self.search(units, self._wanted(k) + max(map(self._most_rows, own_ids), default=0))
         each = zip(units, lengths[:, 0].tolist(), own_ids, strict=True)
         asked = [Asked(*one, k) for one in each]
-        near = map(self._neighbours, found.rows, found.similarities * lengths, own_ids)
+        near = map(self.neighbours, found.rows, found.similarities * lengths, own_ids)
         return list(map(self._judged, near, asked))
 
     def _judged(self, neighbours: list[Neighbour], asked: Asked) -> Answer:
@@ -277,17 +277,17 @@ class Index:
             return None
         scores, joined = split_scores(self._scores)
         groups = with_joined(group_codes(self.table, self.manifest.shared_ids), *joined)
-        return Judge(self.calibration, scores, *self._classes, groups, self.taxa, self._read)
+        return Judge(self.calibration, scores, *self.classes, groups, self.taxa, self._read)
 
     @cached_property
-    def _classes(self) -> tuple[list[str], NDArray[np.int64]]:
+    def classes(self) -> tuple[list[str], NDArray[np.int64]]:
         """All labels, and the place of each row's among them."""
         return class_codes(self.labels, self.kept)
 
     @cached_property
     def taxa(self) -> Taxonomy:
         """The genus, family and order of each label, as far as the references say."""
-        return taxonomy(self.table, *self._classes)
+        return taxonomy(self.table, *self.classes)
 
     def search(self, queries: EmbeddingSet | NDArray[np.float32], k: int = 10, *, exact: bool = False) -> Neighbours:
         """Find the k nearest references of each query; ties go to the lower row.
@@ -328,7 +328,7 @@ class Index:
         """The vectors ``[C, D]`` of some rows; deleted rows have theirs."""
         return self._read(rows)
 
-    def _neighbours(
+    def neighbours(
         self, rows: NDArray[np.int64], similarities: NDArray[np.floating], own_ids: Collection[str | None]
     ) -> list[Neighbour]:
         """References as they stand in an answer, nearest first."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from embedder.batches import Embedded, embed_catalog
 from embedder.data.catalog import TYPES, Catalog, label_codes, read_catalog
 from embedder.data.splits import Part, Protocol, part
-from embedder.prefetch import prefetched
+from embedder.prefetch import Progress, prefetched
 from embedder.preprocess import LEAST
 from embedder.runtime import Embedder
 from eval.cores import available_cores
@@ -107,8 +107,17 @@ def catalog_source(
     catalog: Catalog,
     on_conflict: OnConflict,
     on_bad_image: OnBadImage,
+    progress: Progress | None = None,
 ) -> Source:
     """The photos of a catalog.
+
+    Args:
+        place: what they must fit.
+        embedder: gives what makes their vectors.
+        catalog: the photos.
+        on_conflict: what to do with a photo that stands under several labels.
+        on_bad_image: leave unreadable photos out, or stop at the first.
+        progress: is told how many photos are done; by default a bar on standard error.
 
     Raises:
         InputError: as for ``photos_source``.
@@ -119,7 +128,7 @@ def catalog_source(
     moved = _mover(catalog.root, place)
 
     def references(rows: Sequence[int]) -> Iterator[Embedded]:
-        for batch in embed_catalog(embedder(), catalog.select(rows), on_bad_image, on_photo=thumbnail):
+        for batch in embed_catalog(embedder(), catalog.select(rows), on_bad_image, thumbnail, progress):
             left_out = [{**photo, "path": moved(photo["path"])} for photo in batch.left_out]
             table = _moved(batch.embeddings.table, moved)
             embeddings = EmbeddingSet(batch.embeddings.vectors, table, batch.embeddings.fingerprint)

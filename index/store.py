@@ -20,7 +20,7 @@ from index.segment import MappedReferences, MappedSegment, MappedVectors
 from index.vectors import Proposals, Vectors
 
 OURS = re.compile(
-    r"(vectors|references|thumbnails|calibration|search)-\d{6,}\.(faiss|feather|bin)|(embedder|trained_on)-\w+\.(onnx|npy)"
+    r"(vectors|references|thumbnails|calibration|search|map)-\d{6,}\.(faiss|feather|bin|npy)|(embedder|trained_on)-\w+\.(onnx|npy)"
     r"|\.?manifest(-\d{6,})?\.json(\.\d+(-[0-9a-f]{8})?\.part)?|index\.lock|journal\.jsonl"
 )
 """Names that a commit gives to files: no others are ever removed."""

@@ -22,19 +22,20 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
     Returns:
         What was done.
     """
-
-    def before_last(opened: Index) -> tuple[Manifest, Change]:
-        before = kept_before(index, opened.generation)
-        if before is None:
-            raise InputError(f"{index} is at generation {opened.generation} and keeps no generation before it")
-        for name, file in before.files.items():
-            file.check(index / name, limit=math.inf)
-        generation = opened.generation
-        undone = {"generation": generation, "command": command_of(index, opened.manifest.journal, generation)}
-        change = Change("undo", {"references": before.count}, {TAKEN_BACK: undone})
-        return taken_back(opened.manifest, before), change
-
     return change_index(index, before_last, dry_run)
+
+
+def before_last(opened: Index) -> tuple[Manifest, Change]:
+    """What the generation before the last change was, as the next one."""
+    folder, generation = opened.folder, opened.generation
+    before = kept_before(folder, generation)
+    if before is None:
+        raise InputError(f"{folder} is at generation {generation} and keeps no generation before it")
+    for name, file in before.files.items():
+        file.check(folder / name, limit=math.inf)
+    undone = {"generation": generation, "command": command_of(folder, opened.manifest.journal, generation)}
+    change = Change("undo", {"references": before.count}, {TAKEN_BACK: undone})
+    return taken_back(opened.manifest, before), change
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """What the README tells people to type works as it stands."""
 
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +78,44 @@ def test_the_commands_that_change_an_index_run(home: Path) -> None:
         "references 23",
         None,
     ]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README asks with curl, which is not here")
+@pytest.mark.parametrize("port", [8000, 8001])
+def test_the_commands_that_serve_an_index_run(home: Path, port: int) -> None:
+    """After the commands above, whose index they serve; on ports that are free."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (block,) = (text for text in blocks if f"--port {port}" in text)
+    answers: list[dict[str, Any]] = []
+    service: subprocess.Popen[str] | None = None
+    address = ""
+    try:
+        for line in block.splitlines():
+            if "index.serve" in line:
+                words = [sys.executable, *shlex.split(line.replace(f"--port {port}", "--port 0"))[1:]]
+                service = subprocess.Popen(
+                    words, cwd=home, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+                assert service.stdout
+                address = re.findall(r"http://[\d.]+:\d+", service.stdout.readline())[0]
+                continue
+            asked = line.replace(f"http://127.0.0.1:{port}", address).replace("python ", f"{sys.executable} ")
+            asked = asked.replace("GENERATION", str(answers[-1]["generation"]) if answers else "")
+            done = subprocess.run(["bash", "-c", asked], cwd=home, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            if line.startswith("curl"):
+                answers.append(json.loads(done.stdout))
+    finally:
+        if service:
+            service.terminate()
+            service.communicate()
+    assert service
+    assert service.returncode == 0
+    if port == 8000:
+        assert len(answers[0]["answers"][0]["neighbours"]) == 5
+    else:
+        assert (answers[0]["added"], answers[1]["generation"]) == (1, answers[0]["generation"] + 1)
+        assert len([*(home / "mine.taught").iterdir()]) == 1
 
 
 def test_the_library_runs_without_torch(home: Path) -> None:

@@ -54,3 +54,27 @@ def test_nothing_is_touched_elsewhere(libc: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(platform, "libc_ver", lambda: (libc, ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda *_: pytest.fail("called into the C library"))
     assert memory.keep_freed_memory() is False
+
+
+TRIMMED = """
+import re
+from pathlib import Path
+from embedder.memory import give_back_freed_memory, keep_some_freed_memory
+keep_some_freed_memory()
+held = lambda: int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+blocks, kept = [], []
+for _ in range(20):
+    blocks.append(bytearray(b"x" * 16_000_000))
+    kept.append(bytearray(200_000))
+del blocks
+before = held()
+assert give_back_freed_memory()
+print(before, held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_what_lies_between_is_given_back_when_it_is_asked_for() -> None:
+    done = subprocess.run([sys.executable, "-c", TRIMMED], capture_output=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before - after > 10_000

@@ -1,0 +1,172 @@
+"""The routes that answer photos: search and explain."""
+
+import asyncio
+import importlib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from eval.errors import InputError
+from eval.images import BadImage
+from index.among import rows_with
+from index.answer import Answer
+from index.search import Index
+from index.service.batching import Question
+from index.service.current import Snapshot
+from index.service.running import Service, service_of, taken
+from index.service.schemas import Answers, problems
+from index.service.uploads import Prepared, Upload, checked, parse_box, uploads
+
+router = APIRouter(tags=["answers"])
+
+Current = Annotated[Snapshot, Depends(taken)]
+Running = Annotated[Service, Depends(service_of)]
+Box = Annotated[str | None, Form(description="left,top,right,bottom of the subject in pixels of the upright photo")]
+
+
+@router.post("/search", response_model=Answers, responses=problems(404, 408, 409, 415, 422))
+async def search(
+    snapshot: Current,
+    service: Running,
+    photo: Annotated[list[UploadFile], File(description="one photo or several")],
+    k: Annotated[int, Form(ge=1, description="references to show for each photo")] = 10,
+    label: Annotated[list[str], Form(description="look among references of these labels alone")] = [],  # noqa: B006
+    together: Annotated[bool, Form(description="the photos show one subject: answer them as one")] = False,
+    box: Box = None,
+) -> JSONResponse:
+    """Answer photos with the class of the nearest references, and show these."""
+    limits = service.settings.limits
+    if k > limits.neighbours:
+        raise HTTPException(422, f"k is {k}; it may be at most {limits.neighbours}")
+    labels = tuple(sorted({one for one in label if one}))
+    _check_can_answer(snapshot, labels)
+    place = parse_box(box)
+    if place and len(photo) > 1:
+        raise HTTPException(422, f"box is of one photo, and there are {len(photo)}; ask about them one by one")
+    came = await uploads(photo, limits)
+    made = await asyncio.gather(*(_prepared(service, snapshot, one, place) for one in came))
+    pairs = list(zip(came, made, strict=True))
+    good = [(upload, one) for upload, one in pairs if isinstance(one, Prepared)]
+    bad = [(upload, one) for upload, one in pairs if isinstance(one, BadImage)]
+    if not good:
+        raise HTTPException(415, _told(*bad[0]))
+    subjects = [good] if together else [[one] for one in good]
+    questions = [_question(snapshot, subject, k, labels) for subject in subjects]
+    answers = iter(await _asked(service, questions))
+    failed = [{"query": upload.name, "error": error.reason} for upload, error in bad]
+    if together:
+        told = [next(answers).to_json(), *failed]
+    else:
+        lost = iter(failed)
+        told = [next(answers).to_json() if isinstance(one, Prepared) else next(lost) for one in made]
+    index = snapshot.index
+    return JSONResponse({"generation": index.generation, "fingerprint": index.fingerprint, "answers": told})
+
+
+@router.post("/explain", responses=problems(404, 408, 415, 422, 501))
+async def explain(
+    snapshot: Current,
+    service: Running,
+    photo: Annotated[UploadFile, File()],
+    reference: Annotated[str, Form(description="the id of the reference that the photo is compared with")],
+    label: Annotated[str | None, Form(description="of the reference, where its photo has several")] = None,
+    rival: Annotated[str | None, Form(description="the id of another reference that it might be instead")] = None,
+    box: Box = None,
+) -> JSONResponse:
+    """Show what of a photo and of a reference makes them similar, and what speaks for a rival."""
+    place = parse_box(box)
+    rows = [row_of(snapshot, reference, label), row_of(snapshot, rival) if rival else None]
+    (upload,) = await uploads([photo], service.settings.limits)
+    try:
+        await service.decode(checked, upload.content, service.settings.limits)
+        explained = await service.decode(explanation, snapshot.index, upload.content, *rows, place)
+    except BadImage as error:
+        raise HTTPException(415, _told(upload, error)) from None
+    except InputError as error:
+        raise HTTPException(422, str(error)) from None
+    return JSONResponse({"generation": snapshot.generation, **explained})
+
+
+def explanation(index: Index, photo: bytes, row: int, rival: int | None, box: Any) -> dict[str, Any]:
+    """What ``index.explain`` says, as JSON values.
+
+    Raises:
+        HTTPException: this version has no such room.
+    """
+    try:
+        explain = importlib.import_module("index.explain").explain
+    except ModuleNotFoundError:
+        raise HTTPException(501, "this version of Fieldmark cannot explain an answer; update it") from None
+    explained: dict[str, Any] = explain(index, photo, row, rival=rival, box=box).to_json()
+    return explained
+
+
+def row_of(snapshot: Snapshot, name: str, label: str | None = None) -> int:
+    """The reference that an id names, and a label where its photo has several.
+
+    Raises:
+        HTTPException: there is none.
+    """
+    rows = snapshot.rows_of(name, label or None)
+    if not rows:
+        raise HTTPException(404, "no reference has this id" + (" under this label" if label else ""))
+    return rows[0]
+
+
+def _check_can_answer(snapshot: Snapshot, labels: Sequence[str]) -> None:
+    """Refuse what no photo can be answered for.
+
+    Raises:
+        HTTPException: there are no references, or none of these labels.
+    """
+    if snapshot.index.count == 0:
+        raise HTTPException(409, "the index holds no references; add some")
+    try:
+        rows_with(snapshot.index, labels)
+    except InputError as error:
+        raise HTTPException(404, str(error)) from None
+
+
+async def _prepared(service: Service, snapshot: Snapshot, upload: Upload, box: Any) -> Prepared | BadImage:
+    """A photo as the network sees it, or what is wrong with it."""
+    try:
+        return await service.prepare(snapshot, upload, box)
+    except BadImage as error:
+        return error
+
+
+def _question(
+    snapshot: Snapshot, subject: Sequence[tuple[Upload, Prepared]], k: int, labels: tuple[str, ...]
+) -> Question:
+    """What is asked about the photos of one subject."""
+    names = [upload.name for upload, _ in subject]
+    made = [one for _, one in subject]
+    return Question(
+        snapshot,
+        pixels=[one.pixels for one in made],
+        own_ids=frozenset(one.id for one in made),
+        k=k,
+        labels=labels,
+        name=None if None in names else ", ".join(map(str, names)),
+        quality=tuple(remark for one in made for remark in one.quality),
+    )
+
+
+async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer]:
+    """The answers to questions.
+
+    Raises:
+        HTTPException: there can be none.
+    """
+    try:
+        return await asyncio.gather(*map(service.batcher.ask, questions))
+    except InputError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def _told(upload: Upload, error: BadImage) -> str:
+    """What is wrong with a photo, in a sentence."""
+    return f"{upload.name or 'the photo'}: {error.reason}"

@@ -1,0 +1,344 @@
+"use strict";
+/* The view that photos are asked in: the photo at the left, what it is at the right, the references beneath.
+
+   Fieldmark.ask  -> {element, title, start(info), again(), reopen(asked), photos(), box(), answer(), told()}
+       start: what the service says of itself is known. again: ask once more, about the same photos. told(): the whole
+       of what was answered. reopen: photos that were asked about before, {photos, box}.
+   Fieldmark.doubtful  -> the doubtful answers of this visit, [{photos, box, answer, why, at}], the newest first;
+       Fieldmark.onDoubt(f) calls f when there are others. */
+
+(() => {
+  const { element, plural, service } = Fieldmark;
+  const SHOWN = 10;
+  const MORE = 50;
+  const QUEUE = 60;
+  const waiting = [];
+
+  Fieldmark.doubtful = [];
+  Fieldmark.onDoubt = (then) => waiting.push(then);
+
+  class Ask {
+    constructor() {
+      Object.assign(this, { title: "What is this?", state: { photos: [], box: null, told: null, k: SHOWN } });
+      this.intake = Fieldmark.intake({
+        onPhotos: (files, more) => this.take(files, more),
+        onProblem: (sentence) => this.problem(new Fieldmark.Refused(sentence)),
+      });
+      this.heading = element("h1", { tabindex: "-1" }, "What is this?");
+      this.lead = element("p", { class: "lead" });
+      this.kinds = element("div", { class: "stack" });
+      this.trouble = element("div");
+      this.hero = element("div", { class: "masthead" }, this.heading, this.lead);
+      this.subject = element("div", { class: "stack" });
+      this.verdict = element("div", { class: "card answer", "aria-busy": "false", tabindex: "-1" });
+      this.voice = element("p", { class: "only-read", role: "status" });
+      this.taught = element("div");
+      this.evidence = element("div");
+      this.asked = element(
+        "div",
+        { class: "asking", hidden: true },
+        element("div", { class: "pair" }, this.subject, element("div", { class: "stack" }, this.taught, this.verdict)),
+        this.evidence
+      );
+      this.element = element(
+        "div",
+        { class: "view ask" },
+        this.hero,
+        this.trouble,
+        this.intake.zone,
+        this.asked,
+        this.kinds,
+        this.voice
+      );
+    }
+
+    start(info) {
+      this.info = info;
+      const said = this.verdict.querySelector(".verdict");
+      if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info));
+      this.lead.textContent = info.references
+        ? `Drop a photo. It is named by the nearest of ${plural(info.references, "reference photo")} ` +
+          `of ${plural(info.classes, "label")}, and you see why.`
+        : "This index holds no references yet. Drop a photo and teach it.";
+      if (!this.teach) {
+        this.teach = Fieldmark.teach({
+          info,
+          photos: () => this.state.photos,
+          box: () => this.state.box,
+          onTaught: (notice) => {
+            this.taught.replaceChildren(notice);
+            this.again();
+          },
+          onUndone: () => this.again(),
+        });
+        this.sample();
+      }
+    }
+
+    /* A glance at what the index knows, before anything is asked. */
+    async sample() {
+      try {
+        const { labels } = await service.get("/labels", { limit: 14 });
+        const firsts = await Promise.all(labels.map(({ label }) => service.get("/references", { label, limit: 1 })));
+        const tiles = firsts
+          .flatMap(({ references }) => references)
+          .map(({ id, label }) => ({
+            photo: Fieldmark.referencePhoto(id),
+            alt: `References of ${Fieldmark.short(label)}`,
+            caption: Fieldmark.short(label, 60),
+            frame: "bare",
+            onSelect: () => {
+              location.hash = Fieldmark.link("browse", label);
+            },
+          }));
+        if (!tiles.length) return;
+        const all = element("a", { href: Fieldmark.link("browse") }, `All ${plural(this.info.classes, "label")}`);
+        this.kinds.replaceChildren(
+          element(
+            "div",
+            { class: "row spread" },
+            element("h2", null, labels.length < this.info.classes ? "It knows, among others" : "It knows"),
+            all
+          ),
+          Fieldmark.tiles(tiles, "Some of the labels")
+        );
+      } catch {
+        this.kinds.replaceChildren(); // it is only a glance
+      }
+    }
+
+    problem(error) {
+      location.hash = "#/";
+      this.trouble.replaceChildren(Fieldmark.said(error));
+      this.trouble.scrollIntoView({ block: "nearest" });
+    }
+
+    take(files, more) {
+      const all = more ? [...this.state.photos.map((one) => one.file), ...files] : files;
+      const { photos, megabytes } = this.info ? this.info.service : { photos: Infinity, megabytes: Infinity };
+      const size = all.reduce((sum, file) => sum + file.size, 0) / 1e6;
+      if (all.length > photos)
+        return this.problem(
+          new Fieldmark.Refused(`Those are ${all.length} photos; at most ${photos} are asked about at once.`)
+        );
+      if (size > megabytes)
+        return this.problem(
+          new Fieldmark.Refused(
+            `${all.length > 1 ? "Those photos have" : "That photo has"} ${Fieldmark.number(size, 0)} MB; ` +
+              `the service takes ${megabytes} MB at most.`
+          )
+        );
+      this.reopen({
+        photos: more
+          ? [...this.state.photos, ...files.map((file) => new Fieldmark.Taken(file))]
+          : files.map((file) => new Fieldmark.Taken(file)),
+        box: null,
+      });
+    }
+
+    reopen({ photos, box }) {
+      this.state = { photos, box, told: null, k: SHOWN };
+      for (const place of [this.trouble, this.taught, this.evidence]) place.replaceChildren();
+      location.hash = "#/";
+      this.hero.classList.add("only-read");
+      this.kinds.hidden = this.intake.zone.hidden = true;
+      this.asked.hidden = false;
+      this.show();
+      this.again();
+      scrollTo({ top: 0, behavior: "instant" });
+      this.verdict.focus({ preventScroll: true });
+    }
+
+    /* The photos that are asked about, and what can be done with them. */
+    show() {
+      const { photos, box } = this.state;
+      const press = (text, label, then) =>
+        element("button", { class: "button", type: "button", "aria-label": label, on: { click: then } }, text);
+      const actions = [
+        press("New photo", null, () => this.intake.choose(false)),
+        press("Take one", null, () => this.intake.take(false)),
+        press("Add another", "Add another photo of the same subject", () => this.intake.choose(true)),
+      ];
+      const boxed =
+        photos.length === 1 &&
+        Fieldmark.boxed(photos[0], {
+          box,
+          actions,
+          onBox: (to) => {
+            this.state.box = to;
+            this.again();
+          },
+        });
+      const several = () => [
+        element(
+          "ul",
+          { class: "tiles mine", "aria-label": "Your photos of one subject" },
+          photos.map((one) => this.tile(one))
+        ),
+        element("p", { class: "small faint" }, "These count together, as photos of one subject."),
+        element("div", { class: "row" }, actions),
+      ];
+      this.subject.replaceChildren(...(boxed ? [boxed] : several()));
+    }
+
+    tile(photo) {
+      const out = () => this.reopen({ photos: this.state.photos.filter((one) => one !== photo), box: null });
+      const item = element(
+        "li",
+        { class: "tile" },
+        Fieldmark.photo(photo.place(), photo.name),
+        element(
+          "button",
+          { class: "button", type: "button", "aria-label": `Leave out ${photo.name}`, on: { click: out } },
+          "Leave out"
+        )
+      );
+      photo.ready.then((shown) => {
+        if (!shown) item.firstChild.replaceWith(Fieldmark.photo(photo.place(), photo.name));
+      });
+      return item;
+    }
+
+    async again() {
+      const { photos, box, k } = this.state;
+      if (!photos.length) return;
+      if (this.asking) this.asking.abort();
+      const asking = (this.asking = new AbortController());
+      this.wait("Looking for the nearest references …");
+      const values = {
+        photo: photos.map((one) => one.file),
+        k: Math.min(k, this.info ? this.info.service.neighbours : k),
+        together: photos.length > 1 ? "true" : null,
+        box: box && photos.length === 1 ? box.join(",") : null,
+      };
+      const onWait = (seconds) => this.wait(`The service is busy; next try in ${plural(seconds, "second")} …`);
+      try {
+        const told = await service.send("/search", values, { signal: asking.signal, onWait });
+        if (asking === this.asking) this.answered(told);
+      } catch (error) {
+        if (!Fieldmark.gone(error) && asking === this.asking) this.failed(error);
+      }
+    }
+
+    wait(text) {
+      this.verdict.setAttribute("aria-busy", "true");
+      if (!this.state.told) this.verdict.replaceChildren(Fieldmark.busy(text));
+      else this.verdict.classList.add("stale");
+    }
+
+    settled(...children) {
+      this.verdict.setAttribute("aria-busy", "false");
+      this.verdict.classList.remove("stale");
+      this.verdict.replaceChildren(...children.filter(Boolean));
+    }
+
+    failed(error) {
+      this.state.told = null;
+      this.evidence.replaceChildren();
+      const again = element(
+        "button",
+        { class: "button", type: "button", on: { click: () => this.again() } },
+        "Ask again"
+      );
+      this.settled(
+        element("h2", null, "No answer"),
+        Fieldmark.said(error),
+        element(
+          "div",
+          { class: "row" },
+          again,
+          element(
+            "span",
+            { class: "small faint" },
+            "Your photo is kept on this page.",
+            error.status === 415 && " JPEG, PNG, WebP and TIFF can be read."
+          )
+        ),
+        error.status === 409 && this.lesson()
+      );
+    }
+
+    answered(told) {
+      const [answer] = told.answers;
+      const lost = told.answers.filter((one) => one.error);
+      this.state.told = told;
+      if (answer.error) return this.failed(new Fieldmark.Refused(Fieldmark.sentence(answer.error)));
+      const told_lost = lost.map((one) =>
+        element("p", { class: "notice warns" }, Fieldmark.sentence(`${one.query || "a photo"}: ${one.error}`))
+      );
+      this.teach.suggest(
+        [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
+      );
+      this.settled(Fieldmark.verdict(answer, this.info), ...told_lost, this.lesson());
+      const more =
+        answer.neighbours.length >= this.state.k &&
+        this.state.k < MORE &&
+        element(
+          "button",
+          {
+            class: "button",
+            type: "button",
+            on: {
+              click: () => {
+                this.state.k = MORE;
+                this.again();
+              },
+            },
+          },
+          "Show more references"
+        );
+      this.evidence.replaceChildren(
+        Fieldmark.section(
+          "evidence",
+          "The nearest references",
+          "Choose one to see what makes it like your photo.",
+          Fieldmark.references(answer, {
+            onSelect: (one) => {
+              location.hash = Fieldmark.link("why", one.id, one.label);
+            },
+          }),
+          element("div", { class: "row" }, more || null)
+        )
+      );
+      this.voice.textContent = Fieldmark.asText(answer);
+      this.remember(answer);
+      document.dispatchEvent(new CustomEvent("fieldmark-answered"));
+    }
+
+    lesson() {
+      return element(
+        "section",
+        { class: "lesson", "aria-labelledby": "lesson" },
+        element("h3", { id: "lesson" }, "Wrong, or new? Teach it."),
+        this.teach.element
+      );
+    }
+
+    remember(answer) {
+      const { photos, box } = this.state;
+      const why = Fieldmark.doubt(answer, this.info);
+      const others = Fieldmark.doubtful.filter((one) => one.photos[0] !== photos[0]);
+      Fieldmark.doubtful = why ? [{ photos, box, answer, why, at: new Date() }, ...others].slice(0, QUEUE) : others;
+      this.recount();
+    }
+
+    recount() {
+      for (const then of waiting) then();
+    }
+
+    photos() {
+      return this.state.photos;
+    }
+    box() {
+      return this.state.photos.length === 1 ? this.state.box : null;
+    }
+    told() {
+      return this.state.told;
+    }
+    answer() {
+      return this.state.told && this.state.told.answers[0];
+    }
+  }
+
+  Fieldmark.ask = new Ask();
+})();

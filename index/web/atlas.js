@@ -1,0 +1,84 @@
+"use strict";
+/* The map of the embedding space, as index.map has stored it in the index.
+
+   Fieldmark.atlas  -> {element, title, show()} */
+
+(() => {
+  const { element, service, plural, short } = Fieldmark;
+
+  class Atlas {
+    constructor() {
+      this.title = "Map";
+      this.lead = element("p", { class: "lead" }, "References that the embedder takes for alike lie close together.");
+      this.body = element("div");
+      this.element = element(
+        "div",
+        { class: "view atlas" },
+        element("div", { class: "masthead" }, element("h1", { tabindex: "-1" }, "Map"), this.lead),
+        this.body
+      );
+    }
+
+    async show() {
+      if (Fieldmark.ask.info && Fieldmark.ask.info.map === false) return this.body.replaceChildren(this.none());
+      if (!this.drawn) this.body.replaceChildren(Fieldmark.busy("Reading the map …"));
+      try {
+        const told = await service.get("/map", {}, { seconds: 120 });
+        if (told.generation !== this.drawn) this.draw(told);
+      } catch (error) {
+        this.drawn = null;
+        this.body.replaceChildren(error.status === 404 ? this.none() : Fieldmark.said(error));
+      }
+    }
+
+    none() {
+      return element(
+        "div",
+        { class: "notice" },
+        element("p", null, "This index has no map yet. This command makes one, with the name of the index:"),
+        element("p", null, element("code", null, "python -m index.map birds.index"))
+      );
+    }
+
+    draw({ generation, labels, codes, ids, points }) {
+      this.drawn = generation;
+      const named = (at) => labels[codes[at]] ?? "no label";
+      const map = Fieldmark.map({
+        label: `Map of ${plural(ids.length, "reference")}`,
+        names: labels,
+        codes,
+        x: Float32Array.from(points, ([x]) => x ?? NaN),
+        y: Float32Array.from(points, ([, y]) => y ?? NaN),
+        about: (at) => ({
+          title: short(named(at), 80),
+          photo: Fieldmark.referencePhoto(ids[at]),
+          alt: `Reference of ${short(named(at))}`,
+        }),
+        onPin: (at) => this.pinned(at, ids, named),
+      });
+      this.pin = element("div", { class: "row", role: "status" });
+      this.body.replaceChildren(map.element, this.pin);
+    }
+
+    pinned(at, ids, named) {
+      if (at < 0) return this.pin.replaceChildren();
+      const open = element(
+        "button",
+        {
+          class: "button",
+          type: "button",
+          on: { click: () => Fieldmark.openReference({ id: ids[at], label: named(at) }) },
+        },
+        "Open this reference"
+      );
+      const all = element(
+        "a",
+        { href: Fieldmark.link("browse", named(at)) },
+        `All references of ${short(named(at), 60)}`
+      );
+      this.pin.replaceChildren(open, all);
+    }
+  }
+
+  Fieldmark.atlas = new Atlas();
+})();

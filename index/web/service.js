@@ -1,0 +1,123 @@
+"use strict";
+/* What the page asks of the service.
+
+   Fieldmark.service.get(path, values, options)     -> what is answered, as JSON values
+   Fieldmark.service.send(path, values, options)    -> the same of a POST: values are fields of a form, lists several
+   Fieldmark.service.change(path, values, options)  -> the same of a PATCH
+   Fieldmark.service.remove(path, values, options)  -> the same of a DELETE, whose values are in its address
+       values: null and undefined are left out. options: {signal, seconds, token, onWait(seconds)}.
+       A service that is too busy is asked again when it says; onWait is told.
+   Fieldmark.service.onGeneration(f)                -> f(generation) when another one answers than before
+   Fieldmark.Refused                                -> what they throw: `message` is a sentence for people, `status` 0
+       where nothing was reached. What was aborted by its signal throws as fetch does: `Fieldmark.gone(error)` tells.
+   Fieldmark.sentence(text)                         -> with a capital letter and a full stop. */
+
+(() => {
+  const TRIES = 6;
+  const LONGEST = 10; // seconds between two tries
+
+  Fieldmark.Refused = class extends Error {
+    constructor(message, status = 0) {
+      super(message);
+      this.status = status;
+    }
+  };
+
+  Fieldmark.gone = (error) => error.name === "AbortError";
+
+  Fieldmark.sentence = (text) => {
+    const whole = /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+    return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+  };
+
+  const heard = [];
+  let generation = null;
+
+  function noted(answer) {
+    const now = answer.headers.get("fieldmark-generation");
+    if (now === null || now === generation) return;
+    const before = generation;
+    generation = now;
+    if (before !== null) for (const then of heard) then(Number(now));
+  }
+
+  /* One request: its answer, or why there is none. */
+  async function reached(path, init, { signal, seconds = 60 }) {
+    const ours = new AbortController();
+    const stop = () => ours.abort();
+    if (signal && signal.aborted) stop();
+    if (signal) signal.addEventListener("abort", stop);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      stop();
+    }, 1000 * seconds);
+    try {
+      const answer = await fetch(path, { ...init, signal: ours.signal });
+      return { answer, told: await answer.json().catch(() => ({})) };
+    } catch (error) {
+      if (late) throw new Fieldmark.Refused(`The service has not answered within ${seconds} seconds. Try again.`);
+      if (Fieldmark.gone(error)) throw error;
+      throw new Fieldmark.Refused("The service cannot be reached. See whether it is still running, and try again.");
+    } finally {
+      clearTimeout(timer);
+      if (signal) signal.removeEventListener("abort", stop);
+    }
+  }
+
+  const pause = (seconds, signal) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, 1000 * seconds);
+      if (signal)
+        signal.addEventListener("abort", () => {
+          clearTimeout(timer);
+          reject(new DOMException("aborted", "AbortError"));
+        });
+    });
+
+  async function asked(path, init, options = {}) {
+    for (let tries = 1; ; tries++) {
+      const { answer, told } = await reached(path, init, options);
+      noted(answer);
+      if (answer.ok) return told;
+      if (answer.status !== 503 || tries === TRIES)
+        throw new Fieldmark.Refused(
+          Fieldmark.sentence(told.error || `the service answered ${answer.status}`),
+          answer.status
+        );
+      const wait = Math.min(LONGEST, Math.max(1, Number(answer.headers.get("retry-after")) || 1));
+      if (options.onWait) options.onWait(wait);
+      await pause(wait, options.signal);
+    }
+  }
+
+  function* pairs(values) {
+    for (const [name, value] of Object.entries(values || {}))
+      for (const one of Array.isArray(value) ? value : [value])
+        if (one !== null && one !== undefined) yield [name, one];
+  }
+
+  function address(path, values) {
+    const query = new URLSearchParams([...pairs(values)]).toString();
+    return query ? `${path}?${query}` : path;
+  }
+
+  function form(values) {
+    const made = new FormData();
+    for (const [name, value] of pairs(values)) made.append(name, value);
+    return made;
+  }
+
+  const headers = (options) => (options && options.token ? { authorization: `Bearer ${options.token}` } : {});
+
+  Fieldmark.service = {
+    get: (path, values, options) => asked(address(path, values), {}, options),
+    send: (path, values, options) =>
+      asked(path, { method: "POST", body: form(values), headers: headers(options) }, options),
+    change: (path, values, options) =>
+      asked(path, { method: "PATCH", body: form(values), headers: headers(options) }, options),
+    remove: (path, values, options) =>
+      asked(address(path, values), { method: "DELETE", headers: headers(options) }, options),
+    onGeneration: (then) => heard.push(then),
+  };
+})();

@@ -1,0 +1,318 @@
+"""The command: listening, stopping, worker processes; over real sockets."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from eval.errors import InputError
+from index.remove import main as remove
+from index.serve import main
+from index.service.settings import TOKEN as VARIABLE
+from tests.index.service.conftest import ROOT, SHOWN, TOKEN, files, jpeg, program
+
+HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
+
+
+@pytest.fixture(scope="module")
+def patient(built):
+    """A service whose limits of time are short."""
+    options = ["--limits.header_seconds", "0.5", "--limits.body_seconds", "1", "--limits.connections", "40"]
+    with program(built, *options) as (_, client):
+        yield client
+
+
+def connected(client):
+    connection = socket.create_connection((client.base_url.host, client.base_url.port))
+    connection.settimeout(10)
+    return connection
+
+
+def until_closed(connection):
+    """What comes until the other side closes, and after how many seconds that is."""
+    began, content = time.monotonic(), b""
+    try:
+        while more := connection.recv(65536):
+            content += more
+    except ConnectionResetError:
+        pass
+    return content, time.monotonic() - began
+
+
+def test_it_answers_and_ends_with_status_0_when_told_to(built, photos):
+    with program(built) as (process, client):
+        assert client.get("/readyz").json()["generation"] == 1
+        answer = client.post("/search", files=files(photos / "class-1" / "05.png"))
+        assert answer.json()["answers"][0]["neighbours"][0]["path"] == "class-1/05.png"
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 0
+        lines = [json.loads(line) for line in log.splitlines()]
+    assert [(one["route"], one["status"]) for one in lines if one["message"] == "answered"] == [
+        ("/readyz", 200),
+        ("/search", 200),
+    ]
+
+
+def test_ctrl_c_ends_it(built):
+    with program(built) as (process, client):
+        client.get("/healthz")
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert log.splitlines()[-1] == "interrupted"
+        assert "Traceback" not in log
+
+
+def test_what_has_begun_is_finished(own):
+    """A photo that is half sent when the service is told to stop is taught and answered."""
+    with program(own, "--allow-edit", environment={VARIABLE: TOKEN}) as (process, client):
+        request = client.build_request(
+            "POST",
+            "/references",
+            files=[("photo", ("a.jpg", jpeg(size=(900, 900))))],
+            data={"label": "x"},
+            headers=SHOWN,
+        )
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        body = request.read()
+        connection = connected(client)
+        connection.sendall(f"POST /references HTTP/1.1\r\n{head}\r\n".encode() + body[:500])
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(body[500:])
+        content, _ = until_closed(connection)
+        assert b"200 OK" in content
+        assert b'"added":1' in content
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    with pytest.raises(OSError, match=r"refused"):
+        connected(client)
+
+
+def test_answers_are_not_held_back_for_the_next_packet(patient):
+    """Without TCP_NODELAY the second half of each waits 40 ms for the client to confirm the first."""
+    connection, times = connected(patient), []
+    for _ in range(15):
+        began = time.monotonic()
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        content = b""
+        while not content.endswith(b"}"):
+            content += connection.recv(65536)
+        times.append(time.monotonic() - began)
+    assert sorted(times)[5] < 0.03
+
+
+def test_the_head_of_a_request_must_come_in_time(patient):
+    for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: "):
+        connection = connected(patient)
+        connection.sendall(said)
+        content, seconds = until_closed(connection)
+        assert content == b""
+        assert 0.3 < seconds < 3
+
+
+def test_drops_do_not_keep_a_connection_open(patient):
+    connection, began = connected(patient), time.monotonic()
+    with pytest.raises(OSError, match=r"reset|Broken"):
+        for _ in range(100):
+            connection.sendall(b"X")
+            time.sleep(0.05)
+    assert time.monotonic() - began < 3
+
+
+def test_nor_do_they_after_an_answer(patient):
+    connection = connected(patient)
+    connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+    assert b" 403 " in connection.recv(65536)
+    began = time.monotonic()
+    with pytest.raises(OSError, match=r"reset|Broken"):
+        for _ in range(100):
+            connection.sendall(b"X")
+            time.sleep(0.05)
+    assert time.monotonic() - began < 3
+
+
+def test_a_body_must_come_in_time(patient):
+    connection = connected(patient)
+    head = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    connection.sendall(head + b"Content-Length: 100000\r\n\r\n--x\r\n")
+    content = b""
+    for _ in range(60):
+        connection.sendall(b"X")
+        time.sleep(0.05)
+        connection.setblocking(False)
+        try:
+            content += connection.recv(65536)
+        except BlockingIOError:
+            continue
+        finally:
+            connection.settimeout(10)
+        break
+    assert b" 408 " in content
+    assert b"did not come within 1 seconds" in content
+
+
+def test_a_slow_request_may_follow_an_answer_only_in_time(patient):
+    connection = connected(patient)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b" 200 " in connection.recv(65536)
+    connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+    content, seconds = until_closed(connection)
+    assert content == b""
+    assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused(patient, request_text):
+    connection = connected(patient)
+    try:
+        connection.sendall(request_text)
+        content, _ = until_closed(connection)
+    except (BrokenPipeError, ConnectionResetError):
+        content = b" 400 "
+    assert re.match(rb"HTTP/1.1 4\d\d | 400 ", content), content
+    assert patient.get("/healthz").status_code == 200
+
+
+def test_a_body_that_is_too_large_is_told_so(built):
+    with program(built, "--limits.megabytes", "0.1") as (_, client):
+        answer = client.post("/search", files=[("photo", ("a.jpg", b"x" * 3_000_000))])
+        assert answer.status_code == 413
+
+        def chunks():
+            for _ in range(300):
+                yield b"x" * 10_000
+
+        head = {"content-type": "multipart/form-data; boundary=x"}
+        assert client.post("/search", content=chunks(), headers=head).status_code == 413
+        assert client.get("/healthz").status_code == 200
+
+
+def test_several_processes_serve_one_index(own, photos):
+    options = ["--workers", "2", "--allow-edit"]
+    with program(own, *options, environment={VARIABLE: TOKEN}) as (process, client):
+
+        def asked(generation):
+            """Whether every process has come to a generation."""
+            seen = set()
+            for _ in range(40):
+                with connected(client) as connection:
+                    connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    content, _ = until_closed(connection)
+                    seen.add(json.loads(content.partition(b"\r\n\r\n")[2])["generation"])
+            return seen == {generation}
+
+        end = time.monotonic() + 30
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < end
+        taught = client.post("/references", files=[("photo", ("a.jpg", jpeg()))], data={"label": "x"}, headers=SHOWN)
+        assert taught.json()["generation"] == 2
+        while not asked(2):
+            assert time.monotonic() < end
+        statuses = []
+
+        def search():
+            answer = client.post("/search", files=files(photos / "class-1" / "05.png"))
+            statuses.append(answer.status_code)
+
+        threads = [threading.Thread(target=search) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert statuses == [200] * 12
+        numbers = client.get("/metrics").text
+        assert 'fieldmark_requests_total{method="POST",route="/search",status="200"} 12.0' in numbers
+        assert re.search(r"^fieldmark_generation 2.0", numbers, re.MULTILINE)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def test_processes_do_not_outlive_the_one_that_has_started_them(own):
+    with program(own, "--workers", "2") as (process, client):
+        while client.get("/readyz").status_code != 200:
+            pass
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 20
+        with pytest.raises(OSError, match=r"refused"):
+            while time.monotonic() < end:
+                connected(client).close()
+                time.sleep(0.1)
+
+
+def test_a_new_generation_is_taken_up_without_a_failed_request(own, photos):
+    statuses, generations, stop = [], set(), threading.Event()
+    with program(own) as (_, client):
+
+        def ask():
+            while not stop.is_set():
+                answer = client.post("/search", files=files(photos / "class-1" / "05.png"))
+                statuses.append(answer.status_code)
+                generations.add(answer.json()["generation"])
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        for label in range(2, 4):
+            remove(own, label=f"class-{label}")
+            time.sleep(0.5)
+        stop.set()
+        thread.join()
+    assert {*statuses} == {200}
+    assert 3 in generations
+
+
+def test_mistakes_are_told_in_a_sentence(built, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(InputError, match=r"--allow-edit needs a token"):
+        main(built, allow_edit=True)
+    with pytest.raises(InputError, match=r"without --allow-edit"):
+        main(built, token_file=tmp_path / "token")
+    with pytest.raises(InputError, match=r"port is 70000"):
+        main(built, port=70_000)
+    with pytest.raises(InputError, match=r"workers is 0"):
+        main(built, workers=0)
+    with pytest.raises(InputError, match=r"does not exist"):
+        main(tmp_path / "none.index", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match=r"choose another --port"):
+        main(built, port=taken.getsockname()[1])
+
+
+def test_serving_needs_no_torch(built, photos):
+    script = f"""
+import sys
+from pathlib import Path
+from starlette.testclient import TestClient
+from index import serve
+from index.service.app import make_app
+from index.service.settings import Settings
+with TestClient(make_app(Settings(Path({str(built)!r}), token="x" * 20)), base_url="http://localhost") as client:
+    photo = [("photo", ("a.png", Path({str(photos / "class-1" / "05.png")!r}).read_bytes()))]
+    assert client.post("/search", files=photo).status_code == 200
+    assert client.get("/review").status_code == 200
+    assert client.get("/info").status_code == 200
+print(sorted({HEAVY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,61 @@
+"""What a service says of itself, and what is worth a person's look."""
+
+import re
+
+from index import Index
+from index.review import main as review
+from tests.index.service.conftest import files, serving
+
+
+def test_what_an_index_holds_is_told_without_what_is_private(client, built, photos):
+    told = client.get("/info").json()
+    assert (told["references"], told["classes"], told["generation"], told["dimension"]) == (20, 4, 1, 48)
+    assert told["embedder"]["fingerprint"] == "tiny"
+    assert told["service"]["edit"] is False
+    assert told["journal"][0]["command"] == "build"
+    assert str(photos) not in str(told)
+    assert "by" not in told["journal"][0]
+
+
+def test_health(client):
+    assert client.get("/healthz").json() == {"alive": True}
+    assert client.get("/readyz").json() == {"ready": True, "generation": 1, "problem": None}
+
+
+def test_numbers_count_what_is_asked(built, photos):
+    with serving(built) as client:
+        for _ in range(3):
+            client.post("/search", files=files(photos / "class-1" / "05.png"))
+        client.post("/search")
+        client.get("/thumbnails/one")
+        client.get("/thumbnails/two")
+        client.get("/anything")
+        client.request("INVENTED", "/labels")
+        text = client.get("/metrics").text
+    value = dict(re.findall(r"^(fieldmark_\S+) (\S+)$", text, re.MULTILINE))
+    counted = 'fieldmark_requests_total{method="%s",route="%s",status="%d"}'
+    assert value[counted % ("POST", "/search", 200)] == "3.0"
+    assert value[counted % ("POST", "/search", 422)] == "1.0"
+    assert value[counted % ("GET", "/thumbnails/{id}", 404)] == "2.0"
+    assert value[counted % ("GET", "/{file}", 404)] == "1.0"
+    assert any('method="other"' in name for name in value)
+    assert value["fieldmark_batch_photos_count"] == "3.0"
+    assert (value["fieldmark_generation"], value["fieldmark_references"]) == ("1.0", "20.0")
+    assert "anything" not in text
+
+
+def test_findings_are_those_of_the_review(client, built, capsys):
+    found = review(built)
+    told = client.get("/review").json()
+    assert told["doubts"] == len(found.doubts)
+    assert (told["references"], told["looked_at"], told["generation"]) == (20, len(found.looked_at), 1)
+    thin = client.get("/review?kind=thin&limit=2").json()
+    assert (thin["kind"], thin["thin"], len(thin["found"])) == ("thin", len(found.thin), min(2, len(found.thin)))
+    pages, after = [], 0
+    while after is not None:
+        page = client.get(f"/review?kind=misleading&limit=1&after={after}").json()
+        pages += page["found"]
+        after = page["next"]
+    assert [one["row"] for one in pages] == [one.row for one in found.misleading]
+    assert {one["label"] for one in pages} <= {*Index.open(built).labels}
+    assert client.get("/review?kind=other").status_code == 422
