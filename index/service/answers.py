@@ -1,8 +1,8 @@
 """The routes that answer photos: search and explain."""
 
 import asyncio
-import importlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
@@ -13,7 +13,7 @@ from eval.errors import InputError
 from eval.images import BadImage
 from index.among import rows_with
 from index.answer import Answer
-from index.search import Index
+from index.explain import explain as explain_photo
 from index.service.batching import Question
 from index.service.current import Snapshot
 from index.service.running import Service, service_of, taken
@@ -66,7 +66,7 @@ async def search(
     return JSONResponse({"generation": index.generation, "fingerprint": index.fingerprint, "answers": told})
 
 
-@router.post("/explain", responses=problems(404, 408, 415, 422, 501))
+@router.post("/explain", responses=problems(404, 408, 415, 422))
 async def explain(
     snapshot: Current,
     service: Running,
@@ -78,30 +78,17 @@ async def explain(
 ) -> JSONResponse:
     """Show what of a photo and of a reference makes them similar, and what speaks for a rival."""
     place = parse_box(box)
-    rows = [row_of(snapshot, reference, label), row_of(snapshot, rival) if rival else None]
+    row, other = row_of(snapshot, reference, label), row_of(snapshot, rival) if rival else None
     (upload,) = await uploads([photo], service.settings.limits)
     try:
         await service.decode(checked, upload.content, service.settings.limits)
-        explained = await service.decode(explanation, snapshot.index, upload.content, *rows, place)
+        work = partial(explain_photo, snapshot.index, upload.content, row, rival=other, box=place)
+        explained = await service.decode(work)
     except BadImage as error:
         raise HTTPException(415, _told(upload, error)) from None
     except InputError as error:
         raise HTTPException(422, str(error)) from None
-    return JSONResponse({"generation": snapshot.generation, **explained})
-
-
-def explanation(index: Index, photo: bytes, row: int, rival: int | None, box: Any) -> dict[str, Any]:
-    """What ``index.explain`` says, as JSON values.
-
-    Raises:
-        HTTPException: this version has no such room.
-    """
-    try:
-        explain = importlib.import_module("index.explain").explain
-    except ModuleNotFoundError:
-        raise HTTPException(501, "this version of Fieldmark cannot explain an answer; update it") from None
-    explained: dict[str, Any] = explain(index, photo, row, rival=rival, box=box).to_json()
-    return explained
+    return JSONResponse(explained.to_json())
 
 
 def row_of(snapshot: Snapshot, name: str, label: str | None = None) -> int:

@@ -1,16 +1,17 @@
 """Photos are answered as ``index.query`` answers them."""
 
 import io
-import sys
+import json
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from eval.errors import InputError
-from index import Index
+from index.explain import explain
 from index.remove import main as remove
+from index.search import Index
+from index.service import answers
 from tests.index.service.conftest import files, jpeg, serving
 
 
@@ -138,19 +139,14 @@ def test_an_index_without_references_says_so(own, photos):
         assert client.get("/review").status_code == 409
 
 
-def test_explaining_is_left_to_its_room(client, built, photos, monkeypatch):
-    index, asked = Index.open(built), []
-
-    def explain(index, photo, row, rival=None, box=None):
-        asked.append((index.generation, photo, row, rival, box))
-        return SimpleNamespace(to_json=lambda: {"similarity": 0.5})
-
-    monkeypatch.setitem(sys.modules, "index.explain", SimpleNamespace(explain=explain))
+def test_an_explanation_is_that_of_its_room(client, built, photos):
+    index = Index.open(built)
     ids = index.table["id"].to_pylist()
     photo = photos / "class-1" / "05.png"
     form = {"reference": ids[3], "rival": ids[7], "box": "1,2,30,20"}
-    assert client.post("/explain", files=files(photo), data=form).json() == {"generation": 1, "similarity": 0.5}
-    assert asked == [(1, photo.read_bytes(), 3, 7, (1.0, 2.0, 30.0, 20.0))]
+    given = client.post("/explain", files=files(photo), data=form).json()
+    made = explain(index, photo.read_bytes(), 3, rival=7, box=(1.0, 2.0, 30.0, 20.0)).to_json()
+    assert given == json.loads(json.dumps(made))
     assert client.post("/explain", files=files(photo), data={"reference": "0"}).status_code == 404
     wrong = {"reference": ids[3], "label": "another"}
     assert "under this label" in client.post("/explain", files=files(photo), data=wrong).json()["error"]
@@ -159,18 +155,10 @@ def test_explaining_is_left_to_its_room(client, built, photos, monkeypatch):
 
 
 def test_what_cannot_be_explained_is_told(client, built, photos, monkeypatch):
-    def explain(*_, **__):
+    def refuse(*_, **__):
         raise InputError("the embedder has no feature map")
 
-    monkeypatch.setitem(sys.modules, "index.explain", SimpleNamespace(explain=explain))
+    monkeypatch.setattr(answers, "explain_photo", refuse)
     name = Index.open(built).table["id"][0].as_py()
     answer = client.post("/explain", files=files(photos / "class-1" / "05.png"), data={"reference": name})
     assert (answer.status_code, answer.json()["error"]) == (422, "the embedder has no feature map")
-
-
-def test_where_there_is_no_such_room_that_is_told(client, built, photos, monkeypatch):
-    monkeypatch.setitem(sys.modules, "index.explain", None)
-    name = Index.open(built).table["id"][0].as_py()
-    answer = client.post("/explain", files=files(photos / "class-1" / "05.png"), data={"reference": name})
-    assert answer.status_code == 501
-    assert "cannot explain" in answer.json()["error"]
