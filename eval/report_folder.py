@@ -1,0 +1,121 @@
+"""A report on disk: the page, and its figures for papers."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.embeddings import TABLE
+from eval.figures import FIGURES, draw
+from eval.files import MANIFEST, already_made, new_folder, write_json
+from eval.folders import read_manifest
+from eval.pictures import Pictures, sheets
+from eval.projection import project
+from eval.report import Measured, content, shown_photos
+from eval.report_page import encoded, packed, sheets_content, write_page
+
+KIND, PAGE = "report", "report.html"
+FILES = {MANIFEST, PAGE, *FIGURES}
+"""What a folder of a report holds."""
+
+SMALL_PHOTOS = 12_000_000
+"""Bytes of all small photos of a page; in base64 a third more."""
+
+SIDE = 224
+"""The longer side of a photo that is shown as evidence."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A report that is to be made.
+
+    Attributes:
+        out: its folder.
+        folders: where the queries, and the references if they are others, are read from.
+        made_from: digests of what the folders say of themselves and of their photos, and the options.
+    """
+
+    out: Path
+    folders: Sequence[Path]
+    made_from: dict[str, Any]
+
+    @classmethod
+    def of(cls, out: Path, folders: Sequence[Path], overwrite: bool, **options: Any) -> "Wanted | None":
+        """What is to be made; none where it is there already.
+
+        Raises:
+            InputError: a folder is no folder of vectors, or there is something else at ``out``.
+        """
+        for folder in folders:
+            read_manifest(folder, "embeddings", "index")
+        origin = {"folders": [_digest(folder) for folder in folders], **options}
+        if already_made(out, KIND, origin, overwrite, names=FILES):
+            print(f"{out} is made already", file=sys.stderr)
+            return None
+        return cls(out, folders, origin)
+
+    def make(self, measured: Measured) -> Path:
+        """Make it, all or nothing, and say so.
+
+        Returns:
+            The page.
+        """
+        with new_folder(self.out) as folder:
+            write_report(folder, measured, self.folders)
+            write_json(folder / MANIFEST, {"kind": KIND, "made_from": self.made_from})
+        print(f"written: {self.out / PAGE}", file=sys.stderr)
+        return self.out / PAGE
+
+
+def write_report(folder: Path, measured: Measured, folders: Sequence[Path]) -> None:
+    """Write the page and its figures into a folder.
+
+    Args:
+        folder: where they go.
+        measured: what they are about.
+        folders: where its photos are known.
+    """
+    said = content(measured, folders[0].resolve().name)
+    places = project(_vectors(measured), progress=True)
+    pictures = Pictures.of(folders, measured.sets)
+    small = sheets(pictures, measured.mapped, SMALL_PHOTOS, progress=True)
+    shown = shown_photos(said)
+    large = pictures.jpegs(shown, SIDE)
+    points = said["points"]
+    packs = {name: packed(points[name]) for name in ("codes", "beside", "similarities")}
+    packs |= {"x": packed(places[:, 0]), "y": packed(places[:, 1])}
+    numbers = None if len(measured.mapped) == points["of"] else measured.mapped.tolist()
+    draw(said, places, folder)
+    page = {
+        **said,
+        "points": {**points, **packs, "columns": points["beside"].shape[1], "numbers": numbers},
+        "pictures": encoded(large),
+        "sheets": sheets_content(small),
+        "missing": small.missing,
+        "asked": small.asked,
+    }
+    write_page(folder / PAGE, f"{said['name']}: Fieldmark report", page, "report.js")
+
+
+def _vectors(measured: Measured) -> Any:
+    """The vectors of the photos on the map."""
+    if len(measured.sets) == 1 and len(measured.mapped) == len(measured.queries):
+        return measured.queries.vectors
+    first = len(measured.queries)
+    inside, after = measured.mapped[measured.mapped < first], measured.mapped[measured.mapped >= first] - first
+    parts = [measured.queries.vectors[inside]]
+    if measured.references is not None:
+        parts.append(measured.references.vectors[after])
+    return np.concatenate(parts)
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over what a folder says of itself, and the table of its photos."""
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes())
+    if (folder / TABLE).exists():
+        digest.update((folder / TABLE).read_bytes())
+    return digest.hexdigest()
