@@ -14,7 +14,7 @@ DPI = 200
 ACCENT, RIGHT, WRONG, INK = "#2c5aa0", "#0f7b5f", "#c4481c", "#1d2422"
 """The colours of ``eval/web/style.css`` on white."""
 
-_LOOK = {
+_LOOK: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -58,7 +58,7 @@ def _laid_out(
 
         state = np.random.RandomState(seed)  # umap takes no other kind
         graph, *_ = fuzzy_simplicial_set(vectors, rows.shape[1], state, "cosine", knn_indices=rows, knn_dists=distances)
-        a, b = find_ab_params(spread=1.0, min_dist=0.1)
+        a, b = find_ab_params(spread=1.0, min_dist=0.3)
         points, _ = simplicial_set_embedding(
             vectors,
             graph,

@@ -93,7 +93,7 @@ def main(
         _write_classes(evaluation, per_class)
     print((_json if json else _table)(by, counts, intervals, evaluation, more, warnings))
     if wanted:
-        wanted.make(Measured(source, targets, evaluation, intervals, counts, warnings, by and in_words(by)))
+        wanted.make(Measured(source, targets, evaluation, intervals, counts, warnings, in_words(by) if by else None))
     return evaluation
 
 

@@ -22,11 +22,14 @@ from eval.rows import taken
 from eval.separation import FALSE_ACCEPTS, Separation, separation
 
 HEADLINE = ("recall@1", "map@r", "r_precision")
-PAIRS, MISTAKES = 12, 3
+PAIRS, MISTAKES = 12, 2
 """Pairs of classes that are shown, and mistakes of each."""
 
 WORST, BEST = 12, 6
 """Queries that are shown, at most one a class."""
+
+NEAREST = 6
+"""Neighbours that are shown of each."""
 
 HUBS, COPIES = 12, 12
 
@@ -190,15 +193,19 @@ def _by_class(measured: Measured) -> dict[str, Any]:
 
 
 def _confusion(measured: Measured, pair: Confusion) -> dict[str, Any]:
-    """A pair of classes, with the mistakes that look most alike."""
-    mistakes = [[one.query, measured.first + one.reference, one.similarity] for one in pair.mistakes[:MISTAKES]]
+    """A pair of classes, with the mistakes that look most alike, each pair of photos once."""
+    shown: dict[tuple[int, int], list[Any]] = {}
+    for one in pair.mistakes:
+        query, reference = one.query, measured.first + one.reference
+        if (reference, query) not in shown and len(shown) < MISTAKES:
+            shown[query, reference] = [query, reference, one.similarity]
     return {
         "first": pair.first,
         "second": pair.second,
         "forth": pair.forth,
         "back": pair.back,
         "queries": pair.queries,
-        "mistakes": mistakes,
+        "mistakes": [*shown.values()],
     }
 
 
@@ -208,7 +215,7 @@ def _chosen(evaluation: Evaluation, most: int, *, worst: bool) -> list[int]:
     similarities = evaluation.nearest.similarities[evaluation.rows, 0]
     order = np.lexsort((-similarities, scores if worst else -scores))
     seen: set[int] = set()
-    chosen = []
+    chosen: list[int] = []
     for place in order:
         if len(chosen) == most or (scores[place] == 1 if worst else scores[place] == 0):
             break
@@ -222,7 +229,7 @@ def _query(measured: Measured, place: int) -> dict[str, Any]:
     """A query with its nearest references: number, similarity, whether it is of the query's class."""
     evaluation = measured.evaluation
     row, code = int(evaluation.rows[place]), evaluation.codes[place]
-    found, similarities = evaluation.nearest.rows[row], evaluation.nearest.similarities[row]
+    found, similarities = (of[row, :NEAREST] for of in (evaluation.nearest.rows, evaluation.nearest.similarities))
     near = [
         [measured.first + int(one), float(similarity), bool(measured.reference_codes[one] == code)]
         for one, similarity in zip(found, similarities, strict=True)

@@ -46,9 +46,7 @@ class Separation:
     curve: list[tuple[float, float]]
 
 
-def separation(
-    queries: EmbeddingSet, references: EmbeddingSet | None, evaluation: Evaluation
-) -> Separation | None:
+def separation(queries: EmbeddingSet, references: EmbeddingSet | None, evaluation: Evaluation) -> Separation | None:
     """Measure it; none where all is of one class."""
     (codes, target_codes), _ = common_codes(queries, queries if references is None else references)
     asked = codes[codes >= 0]

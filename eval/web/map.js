@@ -73,7 +73,7 @@
       [this.ground, this.grey] = [channels(Fieldmark.paint("surface")), channels(Fieldmark.paint("line"))];
       [this.ink, this.halo] = [Fieldmark.paint("ink"), Fieldmark.paint("surface")];
       this.list();
-      this.draw();
+      if (this.width) this.paint(); // at once: a page that is being printed does not wait
     }
 
     resize() {
@@ -91,7 +91,7 @@
     }
 
     fit() {
-      const scale = Math.min(this.width, this.height) * 0.92;
+      const scale = Math.min(this.width / this.wide, this.height / this.high) * 0.9;
       this.least = scale * 0.7;
       this.view = { scale, left: (this.width - scale) / 2, top: (this.height - scale) / 2 };
       this.draw();
@@ -153,7 +153,7 @@
       const [red, green, blue] = this.ground;
       new Uint32Array(image.data.buffer).fill((255 << 24) | (blue << 16) | (green << 8) | red);
       const seen = [...this.within(0, 0, this.width, this.height)];
-      const size = Math.min(4.2, Math.max(1.3, Math.sqrt((0.05 * this.width * this.height) / (seen.length + 1) / Math.PI)));
+      const size = Math.min(4.2, Math.max(1.3, Math.sqrt((0.14 * this.width * this.height) / (seen.length + 1) / Math.PI)));
       const [small, large] = [disc(size * ratio), disc((size + 0.8) * ratio)];
       const dot = (i, mask, colour, strength) => {
         const [x, y] = this.at(i);
@@ -184,7 +184,7 @@
     }
 
     captions(pen) {
-      pen.font = "600 11.5px system-ui, sans-serif";
+      pen.font = "500 11px system-ui, sans-serif";
       pen.textAlign = "center";
       pen.textBaseline = "middle";
       pen.lineJoin = "round";
@@ -192,7 +192,7 @@
       for (const { code, x, y } of this.middles) {
         if (this.highlighted >= 0 && code !== this.highlighted) continue;
         const [atX, atY] = [x * this.view.scale + this.view.left, y * this.view.scale + this.view.top];
-        if (atX < 0 || atY < 0 || atX > this.width || atY > this.height || taken.length >= 60) continue;
+        if (atX < 0 || atY < 0 || atX > this.width || atY > this.height || taken.length >= 45) continue;
         const name = String(this.names[code]).slice(0, 28);
         const wide = pen.measureText(name).width / 2 + 5;
         if (taken.some((one) => Math.abs(one.x - atX) < one.wide + wide && Math.abs(one.y - atY) < 18)) continue;
@@ -232,8 +232,8 @@
       if (this.told !== i) {
         this.told = i;
         const { title, note, photo, alt } = this.about(i);
-        this.tip.replaceChildren(...[photo && Fieldmark.photo(photo, alt || title), element("span", { class: "name" }, title),
-          note && element("span", { class: "faint small" }, note)].filter(Boolean));
+        this.tip.replaceChildren(...[photo && Fieldmark.photo(photo, alt || title), element("span", { class: "name" }, Fieldmark.breakable(title)),
+          note && element("span", { class: "faint small" }, Fieldmark.breakable(note))].filter(Boolean));
         if (this.keyed || i === this.pinned) this.voice.textContent = [title, note].filter(Boolean).join(", ");
       }
       this.tip.classList.toggle("pinned", i === this.pinned);

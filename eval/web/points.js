@@ -1,7 +1,8 @@
 "use strict";
 /* What the map (map.js) is drawn and searched with; no page needs to call it.
 
-   Fieldmark.points.gridded(x, y)   -> {px, py, first, order}: points in [0, 1] and the cells of a grid that they lie in:
+   Fieldmark.points.gridded(x, y)   -> {px, py, first, order, wide, high}: points in [0, 1], of which they take
+       wide x high in the middle, and the cells of a grid that they lie in:
        those of cell c are order[first[c]] to order[first[c + 1] - 1]; points that are NaN lie nowhere.
    Fieldmark.points.disc(radius)    -> a disc with a smooth edge, for `stamp`.
    Fieldmark.points.stamp(image, disc, x, y, [r, g, b], strength)  -> the disc painted over the pixels of an ImageData.
@@ -29,7 +30,7 @@
     const next = first.slice();
     const order = new Int32Array(there.length);
     for (const i of there) order[next[cell(i)]++] = i;
-    return { px, py, first, order };
+    return { px, py, first, order, wide: Math.max((right - left) / size, 0.01), high: Math.max((bottom - top) / size, 0.01) };
   }
 
   /* A disc with a smooth edge: how much of each pixel it covers. */

@@ -9,6 +9,18 @@
     "MAP@R": "how well the nearest are in order: right ones first count most",
     "R-precision": "of as many nearest as the class has photos are of the class",
   };
+  const FACTS = {
+    "left out": "left out: no label, or no other of their class",
+    "unlabelled references": "references without a label, not searched in",
+    "same photo": "queries that are themselves among the references",
+    "similar vector": "queries with a near copy, by the vector",
+    "similar picture": "queries with a near copy, by the picture",
+    "copies among references": "references that have a copy among the others",
+    "repeated rows": "rows that are there twice",
+    "trained on": "queries that the embedder was trained on",
+    "class trained on": "queries of classes that it was trained on",
+    "unreadable photos": "photos that could not be read",
+  };
   const itself = data.photos.length === 1;
   const references = itself ? "photo" : "reference";
 
@@ -19,6 +31,7 @@
   const nameOf = (n) => data.shown[n].name;
   const labelOf = (n) => className(data.shown[n].code);
   const photo = (n) => (large.has(n) ? { src: large.get(n) } : { absent: nameOf(n) });
+  const short = (n) => nameOf(n).split("/").pop();
   const alike = (similarity) => `similarity ${number(similarity)}`;
 
   const points = data.points;
@@ -37,7 +50,7 @@
       : `${plural(data.photos[0], "query", "queries")} of ${plural(data.classes, "class", "classes")}, searching ${plural(data.photos[1], "reference")}`;
     return element("header", { class: "masthead" },
       element("p", { class: "kicker" }, "How good is this embedder?"),
-      element("h1", null, data.name),
+      element("h1", null, Fieldmark.breakable(data.name)),
       element("p", { class: "lead" }, sides),
       element("p", { class: "small faint" }, `embedder ${data.fingerprint.slice(0, 12)}, ${plural(data.dimension, "dimension")}`, data.rerank && `; ${data.rerank}`));
   }
@@ -46,7 +59,7 @@
     const notice = data.warnings.length
       ? Fieldmark.notice("warns", "Before you believe the numbers", data.warnings)
       : Fieldmark.notice("good", "Nothing was found that flatters the numbers", ["Looked for: copies among the photos, photos and classes that were trained on, too few classes."]);
-    const facts = data.counts.map(([name, value]) => [name, value === null ? "unknown" : typeof value === "number" ? count(value) : value]);
+    const facts = data.counts.map(([name, value]) => [FACTS[name] || name, value === null ? "unknown" : typeof value === "number" ? count(value) : value]);
     return section("honesty", "What to know first", null, notice, Fieldmark.facts(facts));
   }
 
@@ -55,7 +68,7 @@
     const cards = data.metrics.filter((one) => one.headline).sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
     const rows = data.metrics.map((one) => [one.name, one.mean, one.low, one.high, one.macro]);
     const heads = ["mean", "low", "high", "over classes"].map((title) => ({ title, kind: "number", digits: 4 }));
-    return section("numbers", "The numbers", "Means over all queries, with 95 % intervals over other classes like these.",
+    return section("numbers", "The numbers", "Means over all queries, with 95\u202f% intervals over other classes like these.",
       element("div", { class: "cards" }, cards.map((one) =>
         element("div", { class: "card headline" },
           element("h3", { class: "name" }, one.name),
@@ -72,7 +85,7 @@
     const parts = [];
     if (ks.length > 1)
       parts.push(Fieldmark.curves({
-        title: "recall@k", lead: `How often at least one of the k nearest is of the right class, with 95 % intervals.`,
+        title: "recall@k", lead: "How often at least one of the k nearest is of the right class. The band is the 95\u202f% interval.", height: 280,
         x: { label: "k nearest", from: ks[0], to: ks[ks.length - 1], log: true, ticks: ks },
         y: { label: "recall", from: Math.floor(data.recall[0][2] * 10) / 10, to: 1, format: (value) => percent(value, 0) },
         series: [{ name: "recall", points: data.recall.map(([k, mean]) => [k, mean]), low: data.recall.map((one) => one[2]), high: data.recall.map((one) => one[3]), dots: true }],
@@ -85,7 +98,7 @@
         ? "There are too few classes for a threshold of unknown."
         : `Above the threshold at most ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`;
       parts.push(Fieldmark.histogram({
-        title: "Similarity to the nearest", lead: `Where the two overlap, photos of other classes look as near as those of the own class. ${promise}`,
+        title: "Similarity to the nearest", lead: `Where the two overlap, photos of other classes look as near as those of the own class. ${promise}`, height: 280,
         x: { label: "similarity (cosine)", from: s.edges[0], to: s.edges[s.edges.length - 1] },
         y: { label: "share of queries", from: 0, to: most * 1.08 || 1, format: (value) => percent(value, most < 0.1 ? 1 : 0) },
         edges: s.edges, rules: rule,
@@ -93,14 +106,14 @@
       }));
       const at = s.threshold === null ? [] : [{ x: s.unknown_accepted, y: s.known_accepted, label: "at the threshold" }];
       parts.push(Fieldmark.curves({
-        title: "Known or unknown", lead: `How many photos of known classes are accepted while as many of unknown ones slip in. Area under the curve ${number(s.auroc)}; where 95 % of the known are accepted, ${percent(s["fpr@95"])} of the unknown are too.`,
+        title: "Known or unknown", lead: `How many photos of known classes are accepted while as many of unknown ones slip in. Area under the curve ${number(s.auroc)}; where 95\u202f% of the known are accepted, ${percent(s["fpr@95"])} of the unknown are too.`, height: 280,
         x: { label: "unknown accepted", from: 0, to: 1, format: (value) => percent(value, 0) },
         y: { label: "known accepted", from: 0, to: 1, format: (value) => percent(value, 0) },
         series: [{ name: "known accepted", points: s.curve }], rules: at, diagonal: true,
       }));
     }
     const cards = parts.map((part) => element("div", { class: "card" }, part));
-    return cards.length && section("curves", "Curves", null, element("div", { class: "two" }, cards));
+    return cards.length && section("curves", "Curves", null, element("div", { class: "three" }, cards));
   }
 
   function classes() {
@@ -118,13 +131,13 @@
     if (!data.confusions.length) return null;
     const mistake = ([query, reference, similarity]) =>
       Fieldmark.tiles([
-        { photo: photo(query), alt: nameOf(query), caption: labelOf(query), note: nameOf(query), frame: "other" },
+        { photo: photo(query), alt: nameOf(query), caption: labelOf(query), note: short(query), frame: "other" },
         { photo: photo(reference), alt: nameOf(reference), caption: labelOf(reference), note: alike(similarity), frame: "wrong" },
       ], `${labelOf(query)} taken for ${labelOf(reference)}`);
     const card = (pair) => {
       const several = pair.forth + pair.back;
       return element("article", { class: "card stack pair" },
-        element("h3", null, pair.first, element("span", { class: "faint" }, " and "), pair.second),
+        element("h3", null, Fieldmark.breakable(pair.first), element("span", { class: "faint" }, " and "), Fieldmark.breakable(pair.second)),
         element("p", { class: "small faint" }, `${plural(several, "query", "queries")} of ${count(pair.queries)} (${percent(several / pair.queries)}) taken for the other: ${pair.forth} of the first, ${pair.back} of the second`),
         element("div", { class: "mistakes" }, pair.mistakes.map(mistake)));
     };
@@ -135,7 +148,7 @@
   function evidence(query) {
     const n = query.query;
     return element("div", { class: "card" }, Fieldmark.evidence({
-      photo: photo(n), alt: `query, ${nameOf(n)}`, title: labelOf(n), subtitle: `${nameOf(n)}; MAP@R ${percent(query.score)}`,
+      photo: photo(n), alt: `query, ${nameOf(n)}`, title: labelOf(n), subtitle: `${short(n)}, MAP@R ${percent(query.score)}`,
       label: "nearest, in order", tiles: query.near.map((one, rank) => tile(one, rank + 1)),
     }));
   }
@@ -160,12 +173,12 @@
     const found = data.copies;
     const pair = ([query, reference, similarity, differ]) =>
       element("div", { class: "card stack" }, Fieldmark.tiles([query, reference].map((n) => ({
-        photo: photo(n), alt: nameOf(n), caption: labelOf(n), note: nameOf(n), frame: differ ? "wrong" : "other",
+        photo: photo(n), alt: nameOf(n), caption: labelOf(n), note: short(n), frame: differ ? "wrong" : "other",
       })), "near copies"), element("p", { class: "small faint" }, alike(similarity), differ && ", under two labels"));
     const lead = found.count
       ? `${plural(found.count, "pair")} of photos look the same or have a cosine of 0.995 or more, ${count(found.differ)} of them under two labels. Each makes its query too easy.`
       : "No two photos look the same, or have a cosine of 0.995 or more.";
-    return section("copies", "Near copies", lead, found.pairs.length > 0 && element("div", { class: "cards" }, found.pairs.map(pair)));
+    return section("copies", "Near copies", lead, found.pairs.length > 0 && element("div", { class: "cards pairs" }, found.pairs.map(pair)));
   }
 
   /* The map, and what is nearest to a photo on it. */

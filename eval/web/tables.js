@@ -11,7 +11,7 @@
 (() => {
   const { element, plural } = Fieldmark;
   const shown = {
-    text: (value) => value ?? "–",
+    text: (value) => (value === null || value === undefined ? "–" : Fieldmark.breakable(value)),
     count: (value) => Fieldmark.count(value),
     number: (value, column) => Fieldmark.number(value, column.digits ?? 3),
     node: (value, column) => (value === null ? "" : column.node(value)),
