@@ -8,7 +8,7 @@
    number(value, digits = 3)              -> "0.843"; count(1234) -> "1,234"; percent(0.843, digits = 1) -> "84.3 %";
        plural(2, "photo") -> "2 photos", plural(2, "class", "classes"); what is null or NaN is "–".
    breakable(name)                        -> a name that may break into lines after _ / and -.
-   content(id)                            -> the JSON value in <script type="application/json" id="...">.
+   content(id)                            -> the JSON value in the element of that id.
    typed(base64, "Float32")               -> the typed array that was packed, little-endian.
    blob(base64, type)                     -> an address of those bytes for `src` and `url()`.
    section(id, title, lead, ...children)  -> a section of the page with its heading; lead may be null.

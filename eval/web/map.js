@@ -99,7 +99,7 @@
 
     zoom(factor, x = this.width / 2, y = this.height / 2) {
       const { scale, left, top } = this.view;
-      const to = Math.min(Math.max(scale * factor, this.least), this.least * 4000);
+      const to = Math.min(Math.max(scale * factor, this.least), this.least * 600);
       this.view = { scale: to, left: x - ((x - left) * to) / scale, top: y - ((y - top) * to) / scale };
       this.draw();
       return to !== scale;
@@ -318,7 +318,7 @@
       else if (event.key === "-") this.zoom(1 / 1.4);
       else if (event.key === "0") this.fit();
       else if (event.key === "Enter" || event.key === " ") this.pin(this.nearest(this.width / 2, this.height / 2, 60));
-      else if (event.key === "Escape") this.pin(-1);
+      else if (event.key === "Escape") { this.pin(-1); this.hover(-1); return; }
       else return;
       event.preventDefault();
       this.keyed = true;
