@@ -19,8 +19,8 @@ from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
 from eval.metrics import title
-from eval.report import Measured
-from eval.report_folder import Wanted
+from eval.report import NEAREST, Measured
+from eval.report_folder import FILES, KIND, Wanted, write_report
 from eval.rerank import METHODS, Method, Rerank, in_words, to_json
 from eval.rows import taken
 
@@ -76,15 +76,14 @@ def main(
     if per_class:
         _check_table(per_class)
     folders = [queries] if references is None else [queries, references]
-    wanted = Wanted.of(report, folders, overwrite, k=ks, families=families, rerank=rerank) if report else None
+    options: dict[str, Any] = {"kind": KIND, "files": FILES, "k": ks, "families": families, "rerank": rerank}
+    wanted = Wanted.of(report, folders, overwrite, **options) if report else None
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(source, targets, ks, device, by)
+    evaluation = evaluate(source, targets, ks, device, by, kept=NEAREST if wanted else 2)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals(_families(source, evaluation, families) if families is not None else None)
     rough = _one_class(source, targets) or roughness(intervals, FAMILIES if families else CLASSES)
-    warnings = [*leaks.warnings(), *rough, *_beyond(ks, source, targets)]
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warnings = _said([*leaks.warnings(), *rough, *_beyond(ks, source, targets)])
     counts = _counts(evaluation, leaks, source.unreadable + (targets.unreadable if targets else 0))
     if families is not None:
         counts[f"families ({families})"] = next(iter(intervals.values())).classes
@@ -93,7 +92,8 @@ def main(
         _write_classes(evaluation, per_class)
     print((_json if json else _table)(by, counts, intervals, evaluation, more, warnings))
     if wanted:
-        wanted.make(Measured(source, targets, evaluation, intervals, counts, warnings, in_words(by) if by else None))
+        with wanted.folder() as folder:
+            write_report(folder, Measured(source, targets, evaluation, intervals, counts, warnings, by), folders)
     return evaluation
 
 
@@ -142,6 +142,13 @@ def roughness(intervals: Mapping[str, Interval], resampled: tuple[str, str] = CL
     alike = round(first.effective_classes)
     uneven = f" that tell as much as {alike} of equal size" if FEW_CLASSES <= first.classes != alike else ""
     return [f"only {counted(first.classes, *resampled)}{uneven}: take the intervals as hints"]
+
+
+def _said(warnings: list[str]) -> list[str]:
+    """The warnings, when they have been said."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return warnings
 
 
 def _one_class(queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:

@@ -18,6 +18,7 @@ from eval.embeddings import EmbeddingSet, common_codes
 from eval.evaluation import Evaluation
 from eval.leaks import near_copies
 from eval.metrics import title
+from eval.rerank import Rerank, in_words
 from eval.rows import taken
 from eval.separation import FALSE_ACCEPTS, Separation, separation
 
@@ -29,7 +30,7 @@ WORST, BEST = 12, 6
 """Queries that are shown, at most one a class."""
 
 NEAREST = 6
-"""Neighbours that are shown of each."""
+"""Neighbours that are shown of each, where there are so many."""
 
 HUBS, COPIES = 12, 12
 
@@ -53,7 +54,7 @@ class Measured:
         intervals: of its means.
         counts: what must be known before any number is read.
         warnings: what flatters it, a sentence each.
-        by: how the neighbours were put into another order, in words; none where they were not.
+        by: what put the neighbours into another order; none where they were not.
     """
 
     queries: EmbeddingSet
@@ -62,7 +63,7 @@ class Measured:
     intervals: dict[str, Interval]
     counts: dict[str, Any]
     warnings: list[str]
-    by: str | None = None
+    by: Rerank | None = None
 
     @cached_property
     def sets(self) -> list[EmbeddingSet]:
@@ -114,7 +115,7 @@ def content(measured: Measured, name: str) -> dict[str, Any]:
         "photos": [len(one) for one in measured.sets],
         "classes": len(np.unique(evaluation.codes)),
         "dimension": measured.queries.vectors.shape[1],
-        "rerank": measured.by,
+        "rerank": in_words(measured.by) if measured.by else None,
         "warnings": measured.warnings,
         "counts": [[key.replace("_", " "), value] for key, value in measured.counts.items()],
         "metrics": _metrics(measured),

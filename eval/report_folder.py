@@ -2,7 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,44 +32,50 @@ SIDE = 224
 
 @dataclass(frozen=True)
 class Wanted:
-    """A report that is to be made.
+    """A folder with a page that is to be made.
 
     Attributes:
-        out: its folder.
-        folders: where the queries, and the references if they are others, are read from.
-        made_from: digests of what the folders say of themselves and of their photos, and the options.
+        out: the folder.
+        kind: of what.
+        made_from: digests of what its inputs say of themselves and of their photos, and the options.
     """
 
     out: Path
-    folders: Sequence[Path]
+    kind: str
     made_from: dict[str, Any]
 
     @classmethod
-    def of(cls, out: Path, folders: Sequence[Path], overwrite: bool, **options: Any) -> "Wanted | None":
+    def of(
+        cls, out: Path, inputs: Sequence[Path], overwrite: bool, *, kind: str, files: Collection[str], **options: Any
+    ) -> "Wanted | None":
         """What is to be made; none where it is there already.
 
+        Args:
+            out: the folder.
+            inputs: embeddings or index folders.
+            overwrite: make it anew even if it is there.
+            kind: of what it is.
+            files: what it will hold.
+            options: what else it is made from.
+
         Raises:
-            InputError: a folder is no folder of vectors, or there is something else at ``out``.
+            InputError: an input is no folder of vectors, or there is something else at ``out``.
         """
-        for folder in folders:
+        for folder in inputs:
             read_manifest(folder, "embeddings", "index")
-        origin = {"folders": [_digest(folder) for folder in folders], **options}
-        if already_made(out, KIND, origin, overwrite, names=FILES):
+        made_from = {"inputs": [_digest(folder) for folder in inputs], **options}
+        if already_made(out, kind, made_from, overwrite, names=files):
             print(f"{out} is made already", file=sys.stderr)
             return None
-        return cls(out, folders, origin)
+        return cls(out, kind, made_from)
 
-    def make(self, measured: Measured) -> Path:
-        """Make it, all or nothing, and say so.
-
-        Returns:
-            The page.
-        """
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Yield a folder to fill; it takes its place when the block ends without an error."""
         with new_folder(self.out) as folder:
-            write_report(folder, measured, self.folders)
-            write_json(folder / MANIFEST, {"kind": KIND, "made_from": self.made_from})
-        print(f"written: {self.out / PAGE}", file=sys.stderr)
-        return self.out / PAGE
+            yield folder
+            write_json(folder / MANIFEST, {"kind": self.kind, "made_from": self.made_from})
+        print(f"written: {self.out}", file=sys.stderr)
 
 
 def write_report(folder: Path, measured: Measured, folders: Sequence[Path]) -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,7 +45,7 @@ def index_folder(folder: Path, embeddings: EmbeddingSet, photos: list[bytes], de
     """An index folder as ``index.build`` makes it, in two segments, as far as ``eval`` reads it."""
     folder.mkdir()
     cuts, files, segments = [0, 4, len(photos)], {}, []
-    for number, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False), 1):
+    for number, (start, end) in enumerate(pairwise(cuts), 1):
         names = [f"vectors-{number}.faiss", f"references-{number}.feather", f"thumbnails-{number}.bin"]
         sizes = np.array([len(photo) for photo in photos[start:end]])
         table = embeddings.table.slice(start, end - start).drop_columns("box")
@@ -84,7 +85,7 @@ def test_photos_are_found_cut_and_counted_through_all_folders(plain) -> None:
 
 def test_photos_of_an_index_are_its_thumbnails(plain, tmp_path: Path) -> None:
     """Also where some of its references are deleted, and where the photos themselves are gone."""
-    folder, one = plain
+    _, one = plain
     photos = [thumbnail(Image.new("RGB", (90, 50), colour)) for colour in COLOURS]
     index = index_folder(tmp_path / "made.index", one, photos, deleted=[0, 4])
     read = EmbeddingSet.load(index)

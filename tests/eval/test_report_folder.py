@@ -7,7 +7,7 @@ import pytest
 
 from eval.errors import InputError
 from eval.recall import main
-from eval.report_folder import FILES, PAGE, Wanted
+from eval.report_folder import FILES, KIND, PAGE, Wanted
 
 
 def read(folder: Path) -> dict:
@@ -44,9 +44,14 @@ def test_what_else_lies_there_stays(report: Path, hostile: SimpleNamespace, tmp_
 
 
 def test_overwrite_is_wanted_whatever_it_was_made_from(report: Path, hostile: SimpleNamespace) -> None:
-    wanted = Wanted.of(report, [hostile.vectors], overwrite=True, k=[3])
+    wanted = Wanted.of(report, [hostile.vectors], overwrite=True, kind=KIND, files=FILES, k=[3])
     assert wanted is not None and wanted.made_from["k"] == [3]
-    assert Wanted.of(report, [hostile.vectors], overwrite=False, k=[1, 2, 4, 8], families=None, rerank="none") is None
+    (report / "notes.txt").write_text("mine")
+    try:
+        with pytest.raises(InputError, match=r"notes.txt in it would be lost"):
+            Wanted.of(report, [hostile.vectors], overwrite=True, kind=KIND, files=FILES, k=[3])
+    finally:
+        (report / "notes.txt").unlink()
 
 
 def test_progress_goes_to_standard_error_and_torch_stays_out(made: SimpleNamespace) -> None:
