@@ -173,7 +173,7 @@ def _chosen(pictures: Pictures, numbers: NDArray[np.int64], budget: int) -> tupl
     some = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), SAMPLE)).astype(int)]
     for side in SIDES:
         sheet, _ = _sheet(pictures, some, side)
-        room = int(budget / (len(sheet) / len(some)))
+        room = int(max(budget, 0) * len(some) / len(sheet))
         if room >= len(numbers):
             return side, every
     return side, np.unique(np.linspace(0, len(numbers) - 1, room).astype(int))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.embeddings import TABLE
 from eval.figures import FIGURES, draw
@@ -17,14 +18,17 @@ from eval.folders import read_manifest
 from eval.pictures import Pictures, sheets
 from eval.projection import project
 from eval.report import Measured, content, shown_photos
-from eval.report_page import encoded, packed, sheets_content, write_page
+from eval.report_page import as_script, encoded, packed, sheets_content, write_page
 
 KIND, PAGE = "report", "report.html"
 FILES = {MANIFEST, PAGE, *FIGURES}
 """What a folder of a report holds."""
 
+MOST = 24_000_000
+"""Bytes of a page, about; what all else leaves of them is for the small photos of the map."""
+
 SMALL_PHOTOS = 12_000_000
-"""Bytes of all small photos of a page; in base64 a third more."""
+"""Bytes that these take at most; in base64 a third more."""
 
 SIDE = 224
 """The longer side of a photo that is shown as evidence."""
@@ -89,23 +93,25 @@ def write_report(folder: Path, measured: Measured, folders: Sequence[Path]) -> N
     said = content(measured, folders[0].resolve().name)
     places = project(_vectors(measured), progress=True)
     pictures = Pictures.of(folders, measured.sets)
-    small = sheets(pictures, measured.mapped, SMALL_PHOTOS, progress=True)
-    shown = shown_photos(said)
-    large = pictures.jpegs(shown, SIDE)
-    points = said["points"]
-    packs = {name: packed(points[name]) for name in ("codes", "beside", "similarities")}
-    packs |= {"x": packed(places[:, 0]), "y": packed(places[:, 1])}
-    numbers = None if len(measured.mapped) == points["of"] else measured.mapped.tolist()
-    draw(said, places, folder)
-    page = {
-        **said,
-        "points": {**points, **packs, "columns": points["beside"].shape[1], "numbers": numbers},
-        "pictures": encoded(large),
-        "sheets": sheets_content(small),
-        "missing": small.missing,
-        "asked": small.asked,
-    }
+    page = {**said, "points": _packed(measured, said["points"], places)}
+    page["pictures"] = encoded(pictures.jpegs(shown_photos(said), SIDE))
+    room = min(SMALL_PHOTOS, (MOST - len(as_script(page))) * 3 // 4)
+    small = sheets(pictures, measured.mapped, room, progress=True)
+    page |= {"sheets": sheets_content(small), "missing": small.missing, "asked": small.asked}
     write_page(folder / PAGE, f"{said['name']}: Fieldmark report", page, "report.js")
+    draw(said, places, folder)
+
+
+def _packed(measured: Measured, points: dict[str, Any], places: NDArray[np.float32]) -> dict[str, Any]:
+    """The points of the map with their places, arrays in base64."""
+    arrays = {name: points[name] for name in ("codes", "beside", "similarities")}
+    arrays |= {"x": places[:, 0], "y": places[:, 1]}
+    return {
+        **points,
+        **{name: packed(values) for name, values in arrays.items()},
+        "columns": points["beside"].shape[1],
+        "numbers": None if len(measured.mapped) == points["of"] else measured.mapped.tolist(),
+    }
 
 
 def _vectors(measured: Measured) -> Any:

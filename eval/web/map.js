@@ -21,6 +21,7 @@
     constructor(options) {
       Object.assign(this, options, gridded(options.x, options.y));
       this.middles = middles(this, this.codes, this.names.length);
+      this.found = new Int32Array(this.order.length);
       this.view = { scale: 0, left: 0, top: 0 };
       [this.highlighted, this.hovered, this.pinned, this.keyed] = [-1, -1, -1, false];
       this.pointers = new Map();
@@ -116,15 +117,18 @@
       return [this.px[i] * this.view.scale + this.view.left, this.py[i] * this.view.scale + this.view.top];
     }
 
-    /* Rows of points within a rectangle of pixels, by whole cells. */
-    *within(left, top, right, bottom) {
+    /* Points within a rectangle of pixels, by whole cells. */
+    within(left, top, right, bottom) {
       const { scale, left: x, top: y } = this.view;
       const cell = (pixel, start) => Math.min(CELLS - 1, Math.max(0, Math.floor(((pixel - start) / scale) * CELLS)));
-      for (let row = cell(top, y); row <= cell(bottom, y); row++) {
-        const start = this.first[row * CELLS + cell(left, x)];
-        const end = this.first[row * CELLS + cell(right, x) + 1];
-        for (let place = start; place < end; place++) yield this.order[place];
+      const [from, to, last] = [cell(left, x), cell(right, x), cell(bottom, y)];
+      let count = 0;
+      for (let row = cell(top, y); row <= last; row++) {
+        const some = this.order.subarray(this.first[row * CELLS + from], this.first[row * CELLS + to + 1]);
+        this.found.set(some, count);
+        count += some.length;
       }
+      return this.found.subarray(0, count);
     }
 
     nearest(x, y, reach = this.shown ? PHOTO_SIDE / 2 : REACH) {
@@ -152,15 +156,16 @@
       const image = pen.createImageData(canvas.width, canvas.height);
       const [red, green, blue] = this.ground;
       new Uint32Array(image.data.buffer).fill((255 << 24) | (blue << 16) | (green << 8) | red);
-      const seen = [...this.within(0, 0, this.width, this.height)];
+      const seen = this.within(0, 0, this.width, this.height).slice();
       const size = Math.min(4.2, Math.max(1.3, Math.sqrt((0.14 * this.width * this.height) / (seen.length + 1) / Math.PI)));
       const [small, large] = [disc(size * ratio), disc((size + 0.8) * ratio)];
-      const dot = (i, mask, colour, strength) => {
-        const [x, y] = this.at(i);
-        stamp(image, mask, x * ratio, y * ratio, colour, strength);
-      };
+      const { scale, left, top } = this.view;
+      const dot = (i, mask, colour, strength) =>
+        stamp(image, mask, (this.px[i] * scale + left) * ratio, (this.py[i] * scale + top) * ratio, colour, strength);
       const colour = (i) => (this.codes[i] < 0 ? this.grey : this.palette[this.codes[i]]);
-      for (const i of seen) if (highlighted < 0) dot(i, small, colour(i), 0.82); else if (this.codes[i] !== highlighted) dot(i, small, this.grey, 0.8);
+      for (const i of seen)
+        if (highlighted < 0) dot(i, small, colour(i), 0.82);
+        else if (this.codes[i] !== highlighted) dot(i, small, this.grey, 0.8);
       if (highlighted >= 0) for (const i of seen) if (this.codes[i] === highlighted) dot(i, large, colour(i), 0.95);
       pen.setTransform(1, 0, 0, 1, 0, 0);
       pen.putImageData(image, 0, 0);
@@ -303,8 +308,9 @@
       on("pointerleave", () => this.hover(-1));
       on("wheel", (event) => {
         if (performance.now() - scrolled < 250 && !event.ctrlKey) return; // the page is being scrolled past the map
-        const step = event.deltaMode === 1 ? 0.05 : 0.0018;
-        if (this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 4 : 1) * step), ...point(event)) || event.ctrlKey) event.preventDefault();
+        const step = (event.deltaMode === 1 ? 0.05 : 0.0018) * (event.ctrlKey ? 4 : 1);
+        const around = this.hovered >= 0 ? this.at(this.hovered) : point(event); // so that it stays in sight
+        if (this.zoom(Math.exp(-event.deltaY * step), ...around) || event.ctrlKey) event.preventDefault();
       }, { passive: false });
       on("blur", () => { this.keyed = false; this.hover(-1); });
       on("keydown", (event) => this.key(event));
