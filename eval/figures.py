@@ -1,14 +1,23 @@
 """The figures of a report as PNG, for papers."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from eval.contact_sheet import Photo, Row, Tile, contact_sheet
 
 FIGURES = ("recall.png", "similarity.png", "open-set.png", "map.png")
+EVIDENCE = "worst.png"
+FILES = (*FIGURES, EVIDENCE)
 """The files that there may be: some evaluations have nothing to show in one."""
+
+SHOWN = 5
+"""Queries of the evidence."""
 
 DPI = 200
 ACCENT, RIGHT, WRONG, INK = "#2c5aa0", "#0f7b5f", "#c4481c", "#1d2422"
@@ -59,6 +68,36 @@ def draw(said: dict[str, Any], places: NDArray[np.float32], folder: Path) -> lis
     return made
 
 
+def draw_evidence(said: dict[str, Any], photos: Mapping[int, bytes], folder: Path) -> None:
+    """Draw the worst queries with what they found, where there are any.
+
+    Args:
+        said: as for ``draw``.
+        photos: the JPEG of each photo that can be had, by its number.
+        folder: where the file goes.
+    """
+    names, shown = said["class_names"], said["shown"]
+
+    def label(number: int) -> str:
+        code = shown[str(number)]["code"]
+        return names[code] if code >= 0 else "no label"
+
+    def photo(number: int) -> Photo:
+        return Image.open(io.BytesIO(photos[number])) if number in photos else shown[str(number)]["name"]
+
+    def tile(number: int, similarity: float, right: bool) -> Tile:
+        return Tile(photo(number), label(number), similarity, "right" if right else "wrong")
+
+    rows = [
+        Row(
+            photo(one["query"]), label(one["query"]), f"MAP@R {one['score']:.3f}", [tile(*near) for near in one["near"]]
+        )
+        for one in said["worst"][:SHOWN]
+    ]
+    if rows:
+        contact_sheet(rows, columns=len(rows[0].tiles)).save(folder / EVIDENCE)
+
+
 def _recall(axes: Any, recall: list[list[float]]) -> None:
     """recall@k with its intervals."""
     ks, means, lows, highs = zip(*recall, strict=True)
@@ -81,7 +120,7 @@ def _similarity(axes: Any, between: dict[str, Any]) -> None:
     if between["threshold"] is not None:
         axes.axvline(between["threshold"], color=INK, linewidth=1, linestyle=":", label="threshold of unknown")
     axes.set(xlabel="similarity (cosine)", ylabel="share of queries")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
 
 
 def _open_set(axes: Any, between: dict[str, Any]) -> None:

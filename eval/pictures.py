@@ -168,8 +168,6 @@ def sheets(pictures: Pictures, numbers: NDArray[np.int64], budget: int, progress
 def _chosen(pictures: Pictures, numbers: NDArray[np.int64], budget: int) -> tuple[int, NDArray[np.int64]]:
     """The side of the photos, and which of the N there is room for."""
     every = np.arange(len(numbers))
-    if not len(numbers):
-        return SIDES[0], every
     some = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), SAMPLE)).astype(int)]
     for side in SIDES:
         sheet, _ = _sheet(pictures, some, side)

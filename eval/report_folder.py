@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.embeddings import TABLE
-from eval.figures import FIGURES, draw
+from eval.figures import FILES as FIGURES
+from eval.figures import draw, draw_evidence
 from eval.files import MANIFEST, already_made, new_folder, write_json
 from eval.folders import read_manifest
 from eval.pictures import Pictures, sheets
@@ -94,12 +95,14 @@ def write_report(folder: Path, measured: Measured, folders: Sequence[Path]) -> N
     places = project(_vectors(measured), progress=True)
     pictures = Pictures.of(folders, measured.sets)
     page = {**said, "points": _packed(measured, said["points"], places)}
-    page["pictures"] = encoded(pictures.jpegs(shown_photos(said), SIDE))
+    large = pictures.jpegs(shown_photos(said), SIDE)
+    page["pictures"] = encoded(large)
     room = min(SMALL_PHOTOS, (MOST - len(as_script(page))) * 3 // 4)
     small = sheets(pictures, measured.mapped, room, progress=True)
     page |= {"sheets": sheets_content(small), "missing": small.missing, "asked": small.asked}
     write_page(folder / PAGE, f"{said['name']}: Fieldmark report", page, "report.js")
     draw(said, places, folder)
+    draw_evidence(said, large, folder)
 
 
 def _packed(measured: Measured, points: dict[str, Any], places: NDArray[np.float32]) -> dict[str, Any]:

@@ -244,7 +244,8 @@
       this.tip.classList.toggle("pinned", i === this.pinned);
       const [x, y] = this.at(i);
       const [wide, high] = [this.tip.offsetWidth, this.tip.offsetHeight];
-      const left = x + 18 + wide > this.width ? x - 18 - wide : x + 18;
+      const off = this.shown ? PHOTO_SIDE / 2 + 10 : 18;
+      const left = x + off + wide > this.width ? x - off - wide : x + off;
       this.tip.style.left = `${Math.min(Math.max(6, left), Math.max(6, this.width - wide - 6))}px`;
       this.tip.style.top = `${Math.min(Math.max(6, y - high / 2), Math.max(6, this.height - high - 6))}px`;
     }

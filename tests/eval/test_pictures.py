@@ -91,7 +91,8 @@ def test_photos_of_an_index_are_its_thumbnails(plain, tmp_path: Path) -> None:
     read = EmbeddingSet.load(index)
     assert read.ids == list("bcdf")
     pictures = Pictures.of([index], [read])
-    assert [near(middle(pictures.open(row, 50)), COLOURS["abcdef".index(name)]) for row, name in enumerate("bcdf")]
+    shown = [middle(pictures.open(row, 50)) for row in range(4)]
+    assert all(near(one, COLOURS["abcdef".index(name)]) for one, name in zip(shown, "bcdf", strict=True))
     with pytest.raises(InputError, match="has been changed meanwhile"):
         Pictures.of([index], [one])
 
