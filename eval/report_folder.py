@@ -91,13 +91,13 @@ def write_report(folder: Path, measured: Measured, folders: Sequence[Path]) -> N
         measured: what they are about.
         folders: where its photos are known.
     """
+    pictures = Pictures.of(folders, measured.sets)
     said = content(measured, folders[0].resolve().name)
     places = project(_vectors(measured), progress=True)
-    pictures = Pictures.of(folders, measured.sets)
     page = {**said, "points": _packed(measured, said["points"], places)}
     large = pictures.jpegs(shown_photos(said), SIDE)
     page["pictures"] = encoded(large)
-    room = min(SMALL_PHOTOS, (MOST - len(as_script(page))) * 3 // 4)
+    room = min(SMALL_PHOTOS, (MOST - len(as_script(page).encode())) * 3 // 4)
     small = sheets(pictures, measured.mapped, room, progress=True)
     page |= {"sheets": sheets_content(small), "missing": small.missing, "asked": small.asked}
     write_page(folder / PAGE, f"{said['name']}: Fieldmark report", page, "report.js")

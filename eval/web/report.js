@@ -52,7 +52,7 @@
       element("p", { class: "kicker" }, "How good is this embedder?"),
       element("h1", null, Fieldmark.breakable(data.name)),
       element("p", { class: "lead" }, sides),
-      element("p", { class: "small faint" }, `embedder ${data.fingerprint.slice(0, 12)}, ${plural(data.dimension, "dimension")}`, data.rerank && `; ${data.rerank}`));
+      element("p", { class: "small faint" }, `embedder ${data.fingerprint.slice(0, 12)}, ${plural(data.dimension, "dimension")}`, data.rerank && `; ${data.rerank}: the numbers are of that order, and photos are shown by similarity`));
   }
 
   function first() {

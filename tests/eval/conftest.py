@@ -33,7 +33,7 @@ def draw_photo(file: Path, code: int, place: int) -> None:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """An embeddings folder of 24 classes of five photos each, with markup in names.
 
-    One photo has no label; three are gone; two are near copies under two labels.
+    One photo has no label; three are gone; two are near copies under two labels, and two under one.
     """
     folder = tmp_path_factory.mktemp("hostile")
     labels = [MARKUP if code == 0 else f"kind_{code:02}" for code in range(CLASSES) for _ in range(EACH)]
@@ -46,7 +46,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     random = np.random.default_rng(0)
     centres = random.standard_normal((CLASSES, 16))
     vectors = centres[np.arange(CLASSES * EACH) // EACH] + 0.9 * random.standard_normal((CLASSES * EACH, 16))
-    vectors[61] = vectors[31] + 1e-3  # kind_12 and kind_06
+    vectors[61] = vectors[31] + 1e-2  # kind_12 and kind_06
+    vectors[42] = vectors[41]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     table = pa.table(
         {
@@ -58,6 +59,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     one = EmbeddingSet(vectors.astype(np.float32), table, "f" * 64)
     one.save(folder / "vectors", made_from={}, images_root=folder / "photos", left_out=[])
     return SimpleNamespace(vectors=folder / "vectors", photos=folder / "photos", set=one, gone=[7, 50, 119])
+
+
+@pytest.fixture(scope="session")
+def worse(hostile: SimpleNamespace) -> EmbeddingSet:
+    """The same photos by a worse embedder."""
+    vectors = hostile.set.vectors + 0.2 * np.random.default_rng(1).standard_normal(hostile.set.vectors.shape)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return EmbeddingSet(vectors, hostile.set.table, "g" * 64)
 
 
 @pytest.fixture(scope="session")

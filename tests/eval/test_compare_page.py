@@ -14,12 +14,8 @@ from eval.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def sets(hostile: SimpleNamespace) -> tuple[EmbeddingSet, EmbeddingSet]:
-    """The hostile set, and the same photos by a worse embedder."""
-    random = np.random.default_rng(1)
-    vectors = hostile.set.vectors + 0.2 * random.standard_normal(hostile.set.vectors.shape)
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return hostile.set, EmbeddingSet(vectors, hostile.set.table, "g" * 64)
+def sets(hostile: SimpleNamespace, worse: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
+    return hostile.set, worse
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,13 @@ def evaluation(hostile: SimpleNamespace):
 
 
 def two_sets() -> tuple[EmbeddingSet, EmbeddingSet]:
-    """20 queries and 40 references of four classes."""
+    """20 queries and 40 references of four classes; one of each has no label."""
     sets = []
     for seed, count in ((0, 20), (1, 40)):
         random = np.random.default_rng(seed)
         vectors = np.eye(4)[np.arange(count) % 4] + 0.45 * random.standard_normal((count, 4))
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        labels = [f"kind{row % 4}" for row in range(count)]
+        labels = [None if row == 5 else f"kind{row % 4}" for row in range(count)]
         table = pa.table({"id": [f"{seed}-{row}" for row in range(count)], "label": labels})
         sets.append(EmbeddingSet(vectors, table, "f"))
     return sets[0], sets[1]
@@ -88,17 +88,27 @@ def test_the_worst_and_best_queries_are_one_a_class(said: dict, evaluation, host
 
 
 def test_near_copies_under_two_labels_come_first(said: dict) -> None:
-    assert said["copies"]["count"] >= 1 and said["copies"]["differ"] == 1
-    query, reference, similarity, differ = said["copies"]["pairs"][0]
+    assert (said["copies"]["count"], said["copies"]["differ"]) == (2, 1)
+    (query, reference, similarity, differ), (*others, same, contradicts) = said["copies"]["pairs"]
     assert ({query, reference}, differ) == ({31, 61}, True) and similarity > 0.99
+    assert ({*others}, contradicts) == ({41, 42}, False) and same > similarity
 
 
-def test_hubs_are_counted_as_one_by_one(said: dict, evaluation, hostile: SimpleNamespace) -> None:
-    found, labels = evaluation.nearest.rows, hostile.set.labels
+def test_hubs_are_counted_as_one_by_one() -> None:
+    """Two photos lie in the middle of all others."""
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((120, 60)) + 0.4
+    vectors[[3, 50]] = 0.4 + 0.2 * random.standard_normal((2, 60))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    labels = [None if row == 7 else f"kind{row % 5}" for row in range(120)]
+    ids = [str(row) for row in range(120)]
+    one = measured(EmbeddingSet(vectors, pa.table({"id": ids, "label": labels}), "f"))
+    said, found = content(one, "hubs"), one.evaluation.nearest.rows
     times = {row: int((found == row).sum()) for row in range(120)}
     rights = {row: sum(labels[query] == labels[row] for query in np.nonzero(found == row)[0]) for row in range(120)}
     assert said["hubs"]["k"] == found.shape[1]
     assert said["hubs"]["usual"] == pytest.approx(sum(times.values()) / 119)
+    assert {3, 50} <= {number for number, *_ in said["hubs"]["photos"]}
     assert said["hubs"]["never"] == sum(count == 0 for row, count in times.items() if labels[row] is not None)
     many = sorted((count for count in times.values() if count > 2 * said["hubs"]["usual"]), reverse=True)
     assert [one[1] for one in said["hubs"]["photos"]] == many[:12]
@@ -141,7 +151,8 @@ def test_references_are_numbered_after_the_queries() -> None:
     points = said["points"]
     assert (points["of"], points["first"], len(points["names"])) == (60, 20, 60)
     assert points["names"][:2] + points["names"][20:22] == ["0-0", "0-1", "1-0", "1-1"]
-    assert np.array_equal(points["beside"][:20], 20 + nearest.rows[:, :BESIDE])
+    assert np.array_equal(points["beside"][:20], np.where(nearest.rows < 0, -1, 20 + nearest.rows)[:, :BESIDE])
+    assert (points["beside"][5] == -1).all()
     assert (points["beside"][20:] == -1).all()
 
 
@@ -152,6 +163,7 @@ def test_a_map_of_some_points_knows_of_no_others(monkeypatch: pytest.MonkeyPatch
     points = content(one, "some")["points"]
     assert points["of"] == 60 and len(points["names"]) == 12
     numbers = one.mapped
+    assert (numbers[0], numbers[-1]) == (0, 59) and np.ptp(np.diff(numbers)) <= 1
     assert points["names"] == [[*queries.ids, *references.ids][number] for number in numbers]
     for place, number in enumerate(numbers[numbers < 20]):
         for beside, row in zip(points["beside"][place], one.evaluation.nearest.rows[number], strict=False):

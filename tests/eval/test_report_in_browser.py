@@ -1,4 +1,4 @@
-"""The report as people use it, in Debian's Chromium."""
+"""The report and the page of a comparison as people use them, in Debian's Chromium."""
 
 import re
 import shutil
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from eval.compare import main
+from eval.embeddings import EmbeddingSet
 from tests.eval.conftest import MARKUP, SCRIPT
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'fieldmark[dev]'")
@@ -30,14 +32,14 @@ def opened(browser: Any, report: Path) -> Iterator[SimpleNamespace]:
     complaints: list[str] = []
     pages = []
 
-    def open_page(width: int = 1280, **how: Any) -> Any:
+    def open_page(width: int = 1280, file: Path | None = None, **how: Any) -> Any:
         page = browser.new_page(viewport={"width": width, "height": 900}, **how)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-        page.goto((report / "report.html").as_uri())
-        page.wait_for_selector(".map canvas")
+        page.goto((file or report / "report.html").as_uri())
+        page.wait_for_selector(".foot")
         pages.append(page)
         return page
 
@@ -205,12 +207,36 @@ def test_light_and_dark(opened) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(opened, width: int, scheme: str) -> None:
     """No serious mistake that axe finds; nothing is wider than a phone."""
+    assert faults(opened(width, color_scheme=scheme, bypass_csp=True)) == []
+
+
+def faults(page: Any) -> list[Any]:
+    """Whom a page shuts out, with all that can be opened open."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = opened(width, color_scheme=scheme, bypass_csp=True)
     for more in page.locator("details").all():
         more.evaluate("(element) => { element.open = true; }")
     settled(page)
     found = axe.run(page).response["violations"]
     grave = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}]
-    assert grave == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    return [*grave, *(["wider than the window"] if wide else [])]
+
+
+@pytest.fixture(scope="module")
+def comparison(hostile: SimpleNamespace, worse: EmbeddingSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that compares the set with a worse embedder's."""
+    folder = tmp_path_factory.mktemp("comparison")
+    worse.save(folder / MARKUP, made_from={}, images_root=None, left_out=[])
+    main(hostile.vectors, folder / MARKUP, report=folder / "made")
+    return folder / "made" / "comparison.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_comparison_shows_what_flipped(opened, comparison: Path, width: int) -> None:
+    page = opened(width, file=comparison, bypass_csp=True)
+    data = page.evaluate("Fieldmark.content('data')")
+    assert page.locator("h1").inner_text() == f"vectors and {MARKUP}"
+    assert page.locator("#lost .flip").count() == len(data["lost"]) > 2
+    assert page.locator("#lost .flip").first.locator(".tile.right, .tile.wrong").count() == 6
+    assert page.locator("#classes tbody tr").count() == 15
+    assert faults(page) == []
