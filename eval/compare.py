@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, class_intervals
 from eval.command import run
+from eval.compare_page import FILES, KIND, NEAREST, write_comparison
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
@@ -18,6 +19,7 @@ from eval.files import MANIFEST
 from eval.leaks import find_leaks
 from eval.metrics import title
 from eval.recall import roughness, whole_numbers
+from eval.report_folder import Wanted
 from eval.rows import taken
 from eval.seeds import Difference, Spread, difference, spread
 
@@ -68,7 +70,34 @@ class RecipeComparison:
     warnings: list[str]
 
 
-def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -> Comparison | RecipeComparison:
+@dataclass(frozen=True)
+class Pair:
+    """Two embedders' vectors of the same photos, measured.
+
+    Attributes:
+        sets: of the first and of the second, whose rows are in the order of the first's.
+        evaluations: of each, searching itself.
+    """
+
+    sets: tuple[EmbeddingSet, EmbeddingSet]
+    evaluations: tuple[Evaluation, Evaluation]
+
+    @property
+    def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Of the first and of the second, ``[Q]``, whether the nearest reference is of the query's class."""
+        one, two = (evaluation.per_query["recall@1"] > 0 for evaluation in self.evaluations)
+        return one, two
+
+
+def main(
+    first: Path,
+    second: Path,
+    *,
+    k: str = "1,2,4,8",
+    json: bool = False,
+    report: Path | None = None,
+    overwrite: bool = False,
+) -> Comparison | RecipeComparison:
     """Compare two embedders on the same photos, each of which searches for its class among the others.
 
     The difference is paired: the same queries, one by one. Its interval resamples whole classes and covers other
@@ -80,21 +109,31 @@ def main(first: Path, second: Path, *, k: str = "1,2,4,8", json: bool = False) -
         second: the same photos by the other one, in any order, or a folder of several.
         k: numbers of neighbours for recall@k, separated by commas.
         json: print one JSON object instead of a table.
+        report: a folder to make, with a page of the queries that flip and their photos; not for recipes.
+        overwrite: make that folder anew.
 
     Returns:
         The comparison.
     """
     seeds = _seeds(first), _seeds(second)
     if max(map(len, seeds)) > 1:
+        if report:
+            raise InputError(f"{first} and {second} hold several seeds; --report shows one of each: give their folders")
         recipes = compare_recipes(*seeds, whole_numbers(k))
         for warning in recipes.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         print(dumps(asdict(recipes)) if json else _recipe_table(recipes))
         return recipes
-    comparison = compare(EmbeddingSet.load(first), EmbeddingSet.load(second), whole_numbers(k))
+    ks, folders = whole_numbers(k), (first, second)
+    wanted = Wanted.of(report, folders, overwrite, kind=KIND, files=FILES, k=ks) if report else None
+    pair = paired(EmbeddingSet.load(first), EmbeddingSet.load(second), ks)
+    comparison = compared(pair, ks)
     for warning in [*comparison.warnings, *roughness(comparison.differences)]:
         print(f"warning: {warning}", file=sys.stderr)
     print(dumps(asdict(comparison)) if json else _table(comparison))
+    if wanted:
+        with wanted.folder() as folder:
+            write_comparison(folder, pair.sets, pair.evaluations, asdict(comparison), folders)
     return comparison
 
 
@@ -104,13 +143,33 @@ def compare(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int] = (1, 2
     Raises:
         InputError: the sets hold other photos or other labels, or a set cannot be evaluated.
     """
+    return compared(paired(first, second, ks), ks)
+
+
+def paired(first: EmbeddingSet, second: EmbeddingSet, ks: Sequence[int]) -> Pair:
+    """Measure both sets, each searching itself, and keep what the page of the comparison shows of each query.
+
+    Raises:
+        InputError: as for ``compare``.
+    """
     second = _in_order_of(first, second)
-    evaluations = evaluate(first, None, [1, *ks]), evaluate(second, None, [1, *ks])
+    one, two = (evaluate(each, None, [1, *ks], kept=NEAREST) for each in (first, second))
+    return Pair((first, second), (one, two))
+
+
+def compared(pair: Pair, ks: Sequence[int]) -> Comparison:
+    """Pair the queries of two embedders.
+
+    Args:
+        pair: both.
+        ks: the numbers of neighbours that recall was measured at.
+    """
+    (first, second), evaluations = pair.sets, pair.evaluations
     one, two = ({**evaluation.per_query} for evaluation in evaluations)
     names = [name for name in one if name in METRICS or name in {f"recall@{k}" for k in ks}]
     pairs = {name: two[name] - one[name] for name in names}
     differences = class_intervals(pairs, evaluations[0].codes, bounds=(-1.0, 1.0))
-    right, left = (per_query["recall@1"] > 0 for per_query in (two, one))
+    left, right = pair.right
     return Comparison(
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
         differences=differences,

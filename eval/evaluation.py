@@ -44,7 +44,7 @@ class Evaluation:
         names: the name of each code.
         left_out: queries without a label, or without any reference of their class; they are in no mean.
         unlabelled_references: references without a label; as they may be of any class, they are not searched in.
-        nearest: the nearest references of all queries that have a label, from two to ``KEPT``.
+        nearest: the nearest references of all queries that have a label, from two to ``KEPT``, or as many as wanted.
         hidden_scores: of the labelled queries, the similarity of the nearest reference of another class: the score that
             they would have if their own class had no references.
     """
@@ -114,6 +114,7 @@ def evaluate(
     ks: Sequence[int] = (1, 2, 4, 8),
     device: str = "cpu",
     rerank: Rerank | None = None,
+    kept: int = 2,
 ) -> Evaluation:
     """Search exactly and measure.
 
@@ -124,15 +125,14 @@ def evaluate(
         device: where to search; anything but ``cpu`` needs PyTorch. It does not change the result.
         rerank: puts what is near a query into another order, whose metrics are then taken. As in an index it changes
             neither the vote (``knn@k``, ``shares``) nor what tells known from unknown, nor ``nearest``.
+        kept: how many of the nearest of each query to keep at least, two or more.
 
     Raises:
         InputError: the two sets come from different embedders, every query is itself among the references, no query
             can be evaluated, or a k is below 1.
     """
-    if not ks or min(ks) < 1:
-        raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
     itself, targets = references is None, queries if references is None else references
-    _check_comparable(queries, targets, itself)
+    _check_comparable(queries, targets, itself, ks)
     (query_codes, target_codes), names = common_codes(queries, targets)
     asked, searched = np.flatnonzero(query_codes >= 0), np.flatnonzero(target_codes >= 0)
     codes, their_codes = query_codes[asked], target_codes[searched]
@@ -141,11 +141,11 @@ def evaluate(
     if not measured.any():
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     # One more than R, so that the nearest of another class is among them.
-    least = max(*ks, rerank.candidates if rerank else 1)
+    least = max(*ks, kept, rerank.candidates if rerank else 1)
     wanted = np.minimum(np.maximum(counts + 1, min(least, len(searched))), len(searched) - itself)
     vectors, others = _some(queries.vectors, asked), None if itself else _some(targets.vectors, searched)
     photos, their_photos = (of[rows] for of, rows in zip(common_ids(queries, targets), (asked, searched), strict=True))
-    nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(2, min(max(ks), KEPT)))))
+    nearest = Neighbours.none(len(queries), int(min(wanted.max(), max(kept, min(max(ks), KEPT)))))
     parts, hidden, votes = [], [], []
     for block, found in _search(vectors, others, wanted, device):
         ranking = found if rerank is None else _reranked(vectors, others, block, found, rerank, device)
@@ -259,8 +259,10 @@ def _nearest_others(found: Neighbours, relevant: Relevance) -> NDArray[np.float3
     return np.where(others.any(axis=1), first, np.float32(-np.inf))
 
 
-def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool) -> None:
-    """Refuse sets that have nothing to tell about each other."""
+def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool, ks: Sequence[int]) -> None:
+    """Refuse sets that have nothing to tell about each other, and numbers of neighbours that are none."""
+    if not ks or min(ks) < 1:
+        raise InputError(f"k is {list(ks)}; give numbers of neighbours, each at least 1")
     if queries.fingerprint != targets.fingerprint:
         raise InputError(
             f"queries were embedded by {queries.fingerprint[:16]} and references by {targets.fingerprint[:16]}; "

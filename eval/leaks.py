@@ -105,9 +105,22 @@ def find_leaks(
         repeated_rows=sum(map(_repeated, (queries,) if references is None else (queries, references))),
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
-        pairs=_pairs(queries, targets, rows, copies.near(), examples),
+        pairs=_named(queries, targets, _pairs(rows, copies.near(), references is None), examples),
         among_themselves=references is None,
     )
+
+
+def near_copies(queries: EmbeddingSet, references: EmbeddingSet | None, rows: Rows, found: Neighbours) -> Rows:
+    """The rows ``[P, 2]`` of queries and references that are near copies of each other; those of one set once a pair.
+
+    Args:
+        queries: as for ``find_leaks``, like the others. Of each query one near copy is told of.
+        references: likewise.
+        rows: likewise.
+        found: likewise.
+    """
+    targets = queries if references is None else references
+    return _pairs(rows, _copies(queries, targets, found).of(rows).near(), references is None)
 
 
 @dataclass(frozen=True)
@@ -212,16 +225,24 @@ def _count(queries: EmbeddingSet, column: str, rows: Rows) -> int | None:
     return None if known.null_count else known.to_pylist().count(True)
 
 
-def _pairs(
-    queries: EmbeddingSet, targets: EmbeddingSet, rows: Rows, partners: Rows, examples: int
-) -> list[tuple[str, str]]:
-    """The first queries that have a near copy with it, by name, each pair once."""
-    pairs: dict[tuple[str, str], None] = {}
-    for place in np.flatnonzero(partners >= 0):
-        if len(pairs) == examples:
+def _pairs(rows: Rows, partners: Rows, itself: bool) -> Rows:
+    """The queries of some rows that have a near copy, each with it, ``[P, 2]``; in a set that searches itself once."""
+    pairs = np.stack([rows, partners], axis=1)[partners >= 0]
+    if not itself:
+        return pairs
+    there = {(query, reference) for query, reference in pairs.tolist()}
+    once = [query < reference or (reference, query) not in there for query, reference in pairs.tolist()]
+    return pairs[np.array(once, bool)]
+
+
+def _named(queries: EmbeddingSet, targets: EmbeddingSet, pairs: Rows, examples: int) -> list[tuple[str, str]]:
+    """The first pairs, by name, each once."""
+    named: dict[tuple[str, str], None] = {}
+    paths, ids, their_paths, their_ids = queries.paths, queries.ids, targets.paths, targets.ids
+    for query, reference in pairs.tolist():
+        if len(named) == examples:
             break
-        query, reference = rows[place], partners[place]
-        pair = queries.paths[query] or queries.ids[query], targets.paths[reference] or targets.ids[reference]
-        if pair[::-1] not in pairs:
-            pairs[pair] = None
-    return list(pairs)
+        pair = paths[query] or ids[query], their_paths[reference] or their_ids[reference]
+        if pair[::-1] not in named:
+            named[pair] = None
+    return list(named)

@@ -19,6 +19,8 @@ from eval.evaluation import Evaluation, evaluate
 from eval.files import replacing
 from eval.leaks import Leaks, find_leaks
 from eval.metrics import title
+from eval.report import NEAREST, Measured
+from eval.report_folder import FILES, KIND, Wanted, write_report
 from eval.rerank import METHODS, Method, Rerank, in_words, to_json
 from eval.rows import taken
 
@@ -43,6 +45,8 @@ def main(
     families: str | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
     rerank: Method = "none",
+    report: Path | None = None,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Measure recall@k, R-precision, MAP@R and more by exact search, and print them below what flatters them.
 
@@ -62,6 +66,8 @@ def main(
         device: where to search; the result is the same.
         rerank: put the neighbours into another order first, by what the references say of each other (docs/metrics.md);
             the vote (knn@k) and the open set stay as they are.
+        report: a folder to make, with a page that shows all of it with its photos, and the figures as PNG.
+        overwrite: make that folder anew.
 
     Returns:
         The value of each metric for each query.
@@ -69,29 +75,25 @@ def main(
     ks, by = whole_numbers(k), METHODS[rerank]
     if per_class:
         _check_table(per_class)
+    folders = [queries] if references is None else [queries, references]
+    options: dict[str, Any] = {"kind": KIND, "files": FILES, "k": ks, "families": families, "rerank": rerank}
+    wanted = Wanted.of(report, folders, overwrite, **options) if report else None
     source, targets = EmbeddingSet.load(queries), None if references is None else EmbeddingSet.load(references)
-    evaluation = evaluate(source, targets, ks, device, by)
+    evaluation = evaluate(source, targets, ks, device, by, kept=NEAREST if wanted else 2)
     leaks = find_leaks(source, targets, evaluation.rows, evaluation.nearest)
     intervals = evaluation.intervals(_families(source, evaluation, families) if families is not None else None)
     rough = _one_class(source, targets) or roughness(intervals, FAMILIES if families else CLASSES)
-    warnings = [*leaks.warnings(), *rough, *_beyond(ks, source, targets)]
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warnings = _said([*leaks.warnings(), *rough, *_beyond(ks, source, targets)])
     counts = _counts(evaluation, leaks, source.unreadable + (targets.unreadable if targets else 0))
     if families is not None:
         counts[f"families ({families})"] = next(iter(intervals.values())).classes
-    more: dict[str, dict[str, float] | str] = {
-        "open_set": evaluation.open_set(),
-        **(_in_full(source, targets, evaluation, max(ks)) if full else {}),
-    }
+    more = {"open_set": evaluation.open_set(), **(_in_full(source, targets, evaluation, max(ks)) if full else {})}
     if per_class:
         _write_classes(evaluation, per_class)
-    if json:
-        ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
-        means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
-        print(dumps({**counts, "rerank": by and to_json(by), **means, **more, "warnings": warnings}))
-    else:
-        print(_table(by, counts, intervals, evaluation.macro_means(), more))
+    print((_json if json else _table)(by, counts, intervals, evaluation, more, warnings))
+    if wanted:
+        with wanted.folder() as folder:
+            write_report(folder, Measured(source, targets, evaluation, intervals, counts, warnings, by), folders)
     return evaluation
 
 
@@ -140,6 +142,13 @@ def roughness(intervals: Mapping[str, Interval], resampled: tuple[str, str] = CL
     alike = round(first.effective_classes)
     uneven = f" that tell as much as {alike} of equal size" if FEW_CLASSES <= first.classes != alike else ""
     return [f"only {counted(first.classes, *resampled)}{uneven}: take the intervals as hints"]
+
+
+def _said(warnings: list[str]) -> list[str]:
+    """The warnings, when they have been said."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return warnings
 
 
 def _one_class(queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:
@@ -210,14 +219,30 @@ def _write_classes(evaluation: Evaluation, path: Path) -> None:
             writer.writerow([label, *(f"{value:.6g}" for value in values.values())])
 
 
+def _json(
+    by: Rerank | None,
+    counts: dict[str, Any],
+    intervals: dict[str, Interval],
+    evaluation: Evaluation,
+    more: dict[str, dict[str, float] | str],
+    warnings: list[str],
+) -> str:
+    """The results as one JSON object."""
+    ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
+    means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
+    return dumps({**counts, "rerank": by and to_json(by), **means, **more, "warnings": warnings})
+
+
 def _table(
     by: Rerank | None,
     counts: dict[str, Any],
     intervals: dict[str, Interval],
-    macro: dict[str, float],
+    evaluation: Evaluation,
     more: dict[str, dict[str, float] | str],
+    _: list[str],
 ) -> str:
-    """The results for people: a name and its numbers a line."""
+    """The results for people: a name and its numbers a line; the warnings have been said."""
+    macro = evaluation.macro_means()
     lines = [f"{in_words(by)}; knn@k and open set are by similarity", ""] if by else []
     lines += [
         f"{name.replace('_', ' '):<24}{'unknown' if count is None else count:>10}" for name, count in counts.items()

@@ -7,7 +7,8 @@
    drawing(tag, attributes, ...children)  -> the same for SVG.
    number(value, digits = 3)              -> "0.843"; count(1234) -> "1,234"; percent(0.843, digits = 1) -> "84.3 %";
        plural(2, "photo") -> "2 photos", plural(2, "class", "classes"); what is null or NaN is "–".
-   content(id)                            -> the JSON value in <script type="application/json" id="...">.
+   breakable(name)                        -> a name that may break into lines after _ / and -.
+   content(id)                            -> the JSON value in the element of that id.
    typed(base64, "Float32")               -> the typed array that was packed, little-endian.
    blob(base64, type)                     -> an address of those bytes for `src` and `url()`.
    section(id, title, lead, ...children)  -> a section of the page with its heading; lead may be null.
@@ -47,6 +48,9 @@ const Fieldmark = (() => {
   const count = (value) => (known(value) ? value.toLocaleString("en") : NOTHING);
   const percent = (value, digits = 1) => (known(value) ? `${number(100 * value, digits)}${THIN}%` : NOTHING);
   const plural = (value, one, several = `${one}s`) => `${count(value)} ${value === 1 ? one : several}`;
+
+  const breakable = (name) =>
+    String(name ?? "").split(/(?<=[_/-])(?=[^_/-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 
   const content = (id) => JSON.parse(document.getElementById(id).textContent);
 
@@ -128,6 +132,18 @@ const Fieldmark = (() => {
   if (["light", "dark"].includes(remembered())) document.documentElement.dataset.theme = remembered();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 
+  /* Paper is white, whatever the screen is. */
+  window.addEventListener("beforeprint", () => {
+    const { theme } = document.documentElement.dataset;
+    document.documentElement.dataset.theme = "light";
+    changed();
+    window.addEventListener("afterprint", () => {
+      if (theme) document.documentElement.dataset.theme = theme;
+      else delete document.documentElement.dataset.theme;
+      changed();
+    }, { once: true });
+  });
+
   const paint = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   /* OKLCH to sRGB (Ottosson 2020): steps of hue that look alike in lightness. */
@@ -158,7 +174,7 @@ const Fieldmark = (() => {
   }
 
   return {
-    element, drawing, number, count, percent, plural, content, typed, blob, section, notice, facts, brand, themeSwitch,
+    element, drawing, number, count, percent, plural, breakable, content, typed, blob, section, notice, facts, brand, themeSwitch,
     onTheme: (then) => themed.push(then), isDark: dark, paint, colours,
   };
 })();

@@ -15,7 +15,7 @@
 (() => {
   const { element, drawing, number } = Fieldmark;
   const DASHES = ["", "7 4", "2 4"];
-  const MARGIN = { left: 52, right: 18, top: 14, bottom: 44 };
+  const MARGIN = { left: 44, right: 18, top: 34, bottom: 44 };
 
   function steps(from, to, most) {
     const rough = (to - from) / most;
@@ -32,14 +32,14 @@
     const by = axis.log ? Math.log : (value) => value;
     const [low, high] = [by(axis.from), by(axis.to)];
     const place = (value) => start + ((by(value) - low) / (high - low || 1)) * (end - start);
-    return { place, format: axis.format || plain, ticks: axis.ticks || steps(axis.from, axis.to, Math.abs(end - start) / 64) };
+    return { place, format: axis.format || plain, ticks: axis.ticks || steps(axis.from, axis.to, Math.abs(end - start) / 50) };
   }
 
   const line = (points) => points.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`).join("");
   const toned = (series, property) => ({ [property]: `var(--${series.tone || "accent"})` });
 
   function axes(across, up, x, y, width, height) {
-    const [left, right, top, bottom] = [MARGIN.left, width - MARGIN.right, MARGIN.top, height - MARGIN.bottom];
+    const [left, right, bottom] = [MARGIN.left, width - MARGIN.right, height - MARGIN.bottom];
     const text = (at, content) => drawing("text", at, content);
     return [
       up.ticks.map((value) => [
@@ -52,7 +52,7 @@
       ]),
       drawing("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }),
       text({ x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, x.label),
-      text({ x: -(top + bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, y.label),
+      text({ x: 0, y: 12 }, y.label),
     ];
   }
 

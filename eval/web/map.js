@@ -21,6 +21,7 @@
     constructor(options) {
       Object.assign(this, options, gridded(options.x, options.y));
       this.middles = middles(this, this.codes, this.names.length);
+      this.found = new Int32Array(this.order.length);
       this.view = { scale: 0, left: 0, top: 0 };
       [this.highlighted, this.hovered, this.pinned, this.keyed] = [-1, -1, -1, false];
       this.pointers = new Map();
@@ -73,7 +74,7 @@
       [this.ground, this.grey] = [channels(Fieldmark.paint("surface")), channels(Fieldmark.paint("line"))];
       [this.ink, this.halo] = [Fieldmark.paint("ink"), Fieldmark.paint("surface")];
       this.list();
-      this.draw();
+      if (this.width) this.paint(); // at once: a page that is being printed does not wait
     }
 
     resize() {
@@ -91,7 +92,7 @@
     }
 
     fit() {
-      const scale = Math.min(this.width, this.height) * 0.92;
+      const scale = Math.min(this.width / this.wide, this.height / this.high) * 0.9;
       this.least = scale * 0.7;
       this.view = { scale, left: (this.width - scale) / 2, top: (this.height - scale) / 2 };
       this.draw();
@@ -99,7 +100,7 @@
 
     zoom(factor, x = this.width / 2, y = this.height / 2) {
       const { scale, left, top } = this.view;
-      const to = Math.min(Math.max(scale * factor, this.least), this.least * 4000);
+      const to = Math.min(Math.max(scale * factor, this.least), this.least * 600);
       this.view = { scale: to, left: x - ((x - left) * to) / scale, top: y - ((y - top) * to) / scale };
       this.draw();
       return to !== scale;
@@ -116,15 +117,18 @@
       return [this.px[i] * this.view.scale + this.view.left, this.py[i] * this.view.scale + this.view.top];
     }
 
-    /* Rows of points within a rectangle of pixels, by whole cells. */
-    *within(left, top, right, bottom) {
+    /* Points within a rectangle of pixels, by whole cells. */
+    within(left, top, right, bottom) {
       const { scale, left: x, top: y } = this.view;
       const cell = (pixel, start) => Math.min(CELLS - 1, Math.max(0, Math.floor(((pixel - start) / scale) * CELLS)));
-      for (let row = cell(top, y); row <= cell(bottom, y); row++) {
-        const start = this.first[row * CELLS + cell(left, x)];
-        const end = this.first[row * CELLS + cell(right, x) + 1];
-        for (let place = start; place < end; place++) yield this.order[place];
+      const [from, to, last] = [cell(left, x), cell(right, x), cell(bottom, y)];
+      let count = 0;
+      for (let row = cell(top, y); row <= last; row++) {
+        const some = this.order.subarray(this.first[row * CELLS + from], this.first[row * CELLS + to + 1]);
+        this.found.set(some, count);
+        count += some.length;
       }
+      return this.found.subarray(0, count);
     }
 
     nearest(x, y, reach = this.shown ? PHOTO_SIDE / 2 : REACH) {
@@ -152,15 +156,16 @@
       const image = pen.createImageData(canvas.width, canvas.height);
       const [red, green, blue] = this.ground;
       new Uint32Array(image.data.buffer).fill((255 << 24) | (blue << 16) | (green << 8) | red);
-      const seen = [...this.within(0, 0, this.width, this.height)];
-      const size = Math.min(4.2, Math.max(1.3, Math.sqrt((0.05 * this.width * this.height) / (seen.length + 1) / Math.PI)));
+      const seen = this.within(0, 0, this.width, this.height).slice();
+      const size = Math.min(4.2, Math.max(1.3, Math.sqrt((0.14 * this.width * this.height) / (seen.length + 1) / Math.PI)));
       const [small, large] = [disc(size * ratio), disc((size + 0.8) * ratio)];
-      const dot = (i, mask, colour, strength) => {
-        const [x, y] = this.at(i);
-        stamp(image, mask, x * ratio, y * ratio, colour, strength);
-      };
+      const { scale, left, top } = this.view;
+      const dot = (i, mask, colour, strength) =>
+        stamp(image, mask, (this.px[i] * scale + left) * ratio, (this.py[i] * scale + top) * ratio, colour, strength);
       const colour = (i) => (this.codes[i] < 0 ? this.grey : this.palette[this.codes[i]]);
-      for (const i of seen) if (highlighted < 0) dot(i, small, colour(i), 0.82); else if (this.codes[i] !== highlighted) dot(i, small, this.grey, 0.8);
+      for (const i of seen)
+        if (highlighted < 0) dot(i, small, colour(i), 0.82);
+        else if (this.codes[i] !== highlighted) dot(i, small, this.grey, 0.8);
       if (highlighted >= 0) for (const i of seen) if (this.codes[i] === highlighted) dot(i, large, colour(i), 0.95);
       pen.setTransform(1, 0, 0, 1, 0, 0);
       pen.putImageData(image, 0, 0);
@@ -184,7 +189,7 @@
     }
 
     captions(pen) {
-      pen.font = "600 11.5px system-ui, sans-serif";
+      pen.font = "500 11px system-ui, sans-serif";
       pen.textAlign = "center";
       pen.textBaseline = "middle";
       pen.lineJoin = "round";
@@ -192,7 +197,7 @@
       for (const { code, x, y } of this.middles) {
         if (this.highlighted >= 0 && code !== this.highlighted) continue;
         const [atX, atY] = [x * this.view.scale + this.view.left, y * this.view.scale + this.view.top];
-        if (atX < 0 || atY < 0 || atX > this.width || atY > this.height || taken.length >= 60) continue;
+        if (atX < 0 || atY < 0 || atX > this.width || atY > this.height || taken.length >= 45) continue;
         const name = String(this.names[code]).slice(0, 28);
         const wide = pen.measureText(name).width / 2 + 5;
         if (taken.some((one) => Math.abs(one.x - atX) < one.wide + wide && Math.abs(one.y - atY) < 18)) continue;
@@ -232,14 +237,15 @@
       if (this.told !== i) {
         this.told = i;
         const { title, note, photo, alt } = this.about(i);
-        this.tip.replaceChildren(...[photo && Fieldmark.photo(photo, alt || title), element("span", { class: "name" }, title),
-          note && element("span", { class: "faint small" }, note)].filter(Boolean));
+        this.tip.replaceChildren(...[photo && Fieldmark.photo(photo, alt || title), element("span", { class: "name" }, Fieldmark.breakable(title)),
+          note && element("span", { class: "faint small" }, Fieldmark.breakable(note))].filter(Boolean));
         if (this.keyed || i === this.pinned) this.voice.textContent = [title, note].filter(Boolean).join(", ");
       }
       this.tip.classList.toggle("pinned", i === this.pinned);
       const [x, y] = this.at(i);
       const [wide, high] = [this.tip.offsetWidth, this.tip.offsetHeight];
-      const left = x + 18 + wide > this.width ? x - 18 - wide : x + 18;
+      const off = this.shown ? PHOTO_SIDE / 2 + 10 : 18;
+      const left = x + off + wide > this.width ? x - off - wide : x + off;
       this.tip.style.left = `${Math.min(Math.max(6, left), Math.max(6, this.width - wide - 6))}px`;
       this.tip.style.top = `${Math.min(Math.max(6, y - high / 2), Math.max(6, this.height - high - 6))}px`;
     }
@@ -303,8 +309,9 @@
       on("pointerleave", () => this.hover(-1));
       on("wheel", (event) => {
         if (performance.now() - scrolled < 250 && !event.ctrlKey) return; // the page is being scrolled past the map
-        const step = event.deltaMode === 1 ? 0.05 : 0.0018;
-        if (this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 4 : 1) * step), ...point(event)) || event.ctrlKey) event.preventDefault();
+        const step = (event.deltaMode === 1 ? 0.05 : 0.0018) * (event.ctrlKey ? 4 : 1);
+        const around = this.hovered >= 0 ? this.at(this.hovered) : point(event); // so that it stays in sight
+        if (this.zoom(Math.exp(-event.deltaY * step), ...around) || event.ctrlKey) event.preventDefault();
       }, { passive: false });
       on("blur", () => { this.keyed = false; this.hover(-1); });
       on("keydown", (event) => this.key(event));
@@ -318,7 +325,7 @@
       else if (event.key === "-") this.zoom(1 / 1.4);
       else if (event.key === "0") this.fit();
       else if (event.key === "Enter" || event.key === " ") this.pin(this.nearest(this.width / 2, this.height / 2, 60));
-      else if (event.key === "Escape") this.pin(-1);
+      else if (event.key === "Escape") { this.pin(-1); this.hover(-1); return; }
       else return;
       event.preventDefault();
       this.keyed = true;

@@ -63,7 +63,8 @@
   Fieldmark.photo = (photo, alt) => {
     const box = element("span", { class: "photo" });
     if (photo.src) {
-      const image = element("img", { src: photo.src, alt, loading: "lazy", decoding: "async" });
+      const here = /^(data|blob):/.test(photo.src);
+      const image = element("img", { src: photo.src, alt, loading: !here && "lazy" });
       image.addEventListener("error", () => box.replaceChildren(absent(alt)));
       box.append(image);
     } else if (photo.sheet) {
@@ -72,7 +73,7 @@
     return box;
   };
 
-  const absent = (why) => element("span", { class: "absent" }, why);
+  const absent = (why) => element("span", { class: "absent" }, Fieldmark.breakable(why));
 
   function framed({ photo, alt, rank, frame, onSelect }) {
     const mark = MARKS[frame];
@@ -92,8 +93,8 @@
       "li",
       { class: `tile ${tile.frame || "other"}` },
       framed(tile),
-      tile.caption && element("span", { class: "caption", title: tile.caption }, tile.caption),
-      tile.note && element("span", { class: "note" }, tile.note)
+      tile.caption && element("span", { class: "caption", title: tile.caption }, Fieldmark.breakable(tile.caption)),
+      tile.note && element("span", { class: "note", title: tile.note }, Fieldmark.breakable(tile.note))
     );
 
   Fieldmark.tiles = (tiles, label) => element("ul", { class: "tiles", "aria-label": label }, tiles.map(Fieldmark.tile));
@@ -106,8 +107,8 @@
         "div",
         { class: "asked" },
         element("div", { class: `tile ${frame || "bare"}` }, framed({ photo, alt, frame })),
-        element("div", { class: "stack small" }, element("span", { class: "title" }, title),
-          subtitle && element("span", { class: "subtitle" }, subtitle))
+        element("div", { class: "stack small" }, element("span", { class: "title" }, Fieldmark.breakable(title)),
+          subtitle && element("span", { class: "subtitle" }, Fieldmark.breakable(subtitle)))
       ),
       Fieldmark.tiles(tiles, label)
     );

@@ -1,7 +1,8 @@
 "use strict";
 /* What the map (map.js) is drawn and searched with; no page needs to call it.
 
-   Fieldmark.points.gridded(x, y)   -> {px, py, first, order}: points in [0, 1] and the cells of a grid that they lie in:
+   Fieldmark.points.gridded(x, y)   -> {px, py, first, order, wide, high}: points in [0, 1], of which they take
+       wide x high in the middle, and the cells of a grid that they lie in:
        those of cell c are order[first[c]] to order[first[c + 1] - 1]; points that are NaN lie nowhere.
    Fieldmark.points.disc(radius)    -> a disc with a smooth edge, for `stamp`.
    Fieldmark.points.stamp(image, disc, x, y, [r, g, b], strength)  -> the disc painted over the pixels of an ImageData.
@@ -29,33 +30,31 @@
     const next = first.slice();
     const order = new Int32Array(there.length);
     for (const i of there) order[next[cell(i)]++] = i;
-    return { px, py, first, order };
+    return { px, py, first, order, wide: Math.max((right - left) / size, 0.01), high: Math.max((bottom - top) / size, 0.01) };
   }
 
-  /* A disc with a smooth edge: how much of each pixel it covers. */
+  /* A disc with a smooth edge: the pixels that it touches, and how much of each it covers. */
   function disc(radius) {
     const reach = Math.ceil(radius + 0.5);
-    const side = 2 * reach + 1;
-    const cover = new Float32Array(side * side);
-    for (let row = 0; row < side; row++)
-      for (let column = 0; column < side; column++)
-        cover[row * side + column] = Math.max(0, Math.min(1, radius + 0.5 - Math.hypot(row - reach, column - reach)));
-    return { reach, side, cover };
+    const [across, down, cover] = [[], [], []];
+    for (let row = -reach; row <= reach; row++)
+      for (let column = -reach; column <= reach; column++) {
+        const share = Math.min(1, radius + 0.5 - Math.hypot(row, column));
+        if (share > 0) { across.push(column); down.push(row); cover.push(share); }
+      }
+    return { reach, across: Int32Array.from(across), down: Int32Array.from(down), cover: Float32Array.from(cover) };
   }
 
-  function stamp(image, { reach, side, cover }, atX, atY, [red, green, blue], strength) {
+  function stamp(image, { reach, across, down, cover }, atX, atY, [red, green, blue], strength) {
     const { width, height, data } = image;
-    const [left, top] = [Math.round(atX) - reach, Math.round(atY) - reach];
-    if (left < 0 || top < 0 || left + side > width || top + side > height) return;
-    for (let row = 0; row < side; row++) {
-      let at = 4 * ((top + row) * width + left);
-      for (let column = 0; column < side; column++, at += 4) {
-        const share = cover[row * side + column] * strength;
-        if (share === 0) continue;
-        data[at] += (red - data[at]) * share;
-        data[at + 1] += (green - data[at + 1]) * share;
-        data[at + 2] += (blue - data[at + 2]) * share;
-      }
+    const [x, y] = [Math.round(atX), Math.round(atY)];
+    if (x < reach || y < reach || x + reach >= width || y + reach >= height) return;
+    for (let pixel = 0; pixel < cover.length; pixel++) {
+      const at = 4 * ((y + down[pixel]) * width + x + across[pixel]);
+      const share = cover[pixel] * strength;
+      data[at] += (red - data[at]) * share;
+      data[at + 1] += (green - data[at + 1]) * share;
+      data[at + 2] += (blue - data[at + 2]) * share;
     }
   }
 

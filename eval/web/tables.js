@@ -3,17 +3,18 @@
 
    Fieldmark.table({caption, columns, rows, sort, filter, most})  -> an element.
        columns: [{title, kind, digits}]; kind: "text" (default; the first column heads its row), "count", "number",
-           "share" (a percentage with a bar), "node" (row values are made by `node(value) -> element`, not sorted).
+           "signed" (with + or −), "share" (a percentage with a bar), "node" (row values are made by `node(value) -> element`, not sorted).
        rows: a list of values a row, in the order of the columns; null sorts last.
-       sort: {column: 2, descending: true}, none for the order given; filter: what the field for the filter says, none
-       for no field; most: rows shown before "Show all". */
+       sort: {column: 2, descending: true}, none for the order given; filter: what the field says that filters by
+       the first column, none for no field; most: rows shown before "Show all". */
 
 (() => {
   const { element, plural } = Fieldmark;
   const shown = {
-    text: (value) => value ?? "–",
+    text: (value) => (value === null || value === undefined ? "–" : Fieldmark.breakable(value)),
     count: (value) => Fieldmark.count(value),
     number: (value, column) => Fieldmark.number(value, column.digits ?? 3),
+    signed: (value, column) => (value > 0 ? "+" : "") + Fieldmark.number(value, column.digits ?? 4),
     node: (value, column) => (value === null ? "" : column.node(value)),
   };
 
@@ -72,9 +73,8 @@
         heading.querySelector(".arrow").textContent = mine ? (state.sort.descending ? "▾" : "▴") : "";
       });
       const wanted = state.wanted.toLowerCase();
-      const texts = columns.map((column, place) => ((column.kind || "text") === "text" ? place : -1)).filter((p) => p >= 0);
       const found = wanted
-        ? rows.filter((row) => texts.some((place) => String(row[place] ?? "").toLowerCase().includes(wanted)))
+        ? rows.filter((row) => String(row[0] ?? "").toLowerCase().includes(wanted))
         : rows;
       const few = (state.sort ? sorted(found, state.sort) : found).slice(0, state.all ? undefined : most);
       body.replaceChildren(

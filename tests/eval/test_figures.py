@@ -1,0 +1,63 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.figures import EVIDENCE, FIGURES, draw, draw_evidence
+
+BETWEEN = {
+    "edges": [0.0, 0.5, 1.0], "same": [0.2, 0.8], "other": [0.9, 0.1], "threshold": 0.6, "known_accepted": 0.7,
+    "unknown_accepted": 0.05, "curve": [(0.0, 0.0), (0.05, 0.7), (1.0, 1.0)], "auroc": 0.9,
+}  # fmt: skip
+SAID = {
+    "recall": [[1, 0.8, 0.7, 0.9], [2, 0.9, 0.85, 0.95]],
+    "separation": BETWEEN,
+    "points": {"codes": np.array([0, 0, 1, -1])},
+}
+PLACES = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+
+
+def test_all_figures_are_drawn_for_print(tmp_path: Path) -> None:
+    made = draw(SAID, PLACES, tmp_path)
+    assert [file.name for file in made] == list(FIGURES)
+    for file in made:
+        image = Image.open(file).convert("RGB")
+        assert image.width >= 800
+        assert len(image.getcolors(1 << 24)) > 10
+    classes = Image.open(tmp_path / "map.png").convert("RGB").getcolors(1 << 24)
+    assert len([colour for count, colour in classes if count > 20 and colour != (255, 255, 255)]) >= 3
+
+
+def test_the_same_each_time(tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    for one, two in zip(draw(SAID, PLACES, tmp_path), draw(SAID, PLACES, tmp_path / "again"), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(("said", "names"), [
+    ({**SAID, "recall": SAID["recall"][:1]}, FIGURES[1:]),
+    ({**SAID, "separation": None}, ("recall.png", "map.png")),
+    ({**SAID, "separation": {**BETWEEN, "threshold": None, "known_accepted": None, "unknown_accepted": None}}, FIGURES),
+])  # fmt: skip
+def test_what_there_is_not_is_not_drawn(said: dict, names: tuple[str, ...], tmp_path: Path) -> None:
+    assert [file.name for file in draw(said, PLACES, tmp_path)] == list(names)
+
+
+def test_the_worst_queries_are_a_contact_sheet(tmp_path: Path) -> None:
+    """Also where a photo is gone, whose name stands in its place."""
+    red, green = (io.BytesIO() for _ in range(2))
+    Image.new("RGB", (50, 40), "#c00000").save(red, "JPEG")
+    Image.new("RGB", (50, 40), "#00c000").save(green, "JPEG")
+    worst = [{"query": 0, "score": 0.0, "near": [[1, 0.9, True], [2, 0.8, False]]}]
+    shown = {str(number): {"name": f"{number}.jpg", "code": number - 1} for number in range(3)}
+    said = {"worst": worst, "shown": shown, "class_names": ["one", "two"]}
+    photos = {0: red.getvalue(), 1: green.getvalue()}
+    draw_evidence(said, photos, tmp_path)
+    counts = {colour: count for count, colour in Image.open(tmp_path / EVIDENCE).convert("RGB").getcolors(1 << 24)}
+    assert sum(count for (r, g, b), count in counts.items() if r > 180 and g < 20 and b < 20) > 20_000
+    assert sum(count for (r, g, b), count in counts.items() if g > 180 and r < 20 and b < 20) > 10_000
+    (tmp_path / EVIDENCE).unlink()
+    draw_evidence({**said, "worst": []}, photos, tmp_path)
+    assert not (tmp_path / EVIDENCE).exists()

@@ -1,0 +1,242 @@
+"""The report and the page of a comparison as people use them, in Debian's Chromium."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from eval.compare import main
+from eval.embeddings import EmbeddingSet
+from tests.eval.conftest import MARKUP, SCRIPT
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'fieldmark[dev]'")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def opened(browser: Any, report: Path) -> Iterator[SimpleNamespace]:
+    """A function that opens the report, as wide and as dark as wanted; what it complains about fails the test."""
+    complaints: list[str] = []
+    pages = []
+
+    def open_page(width: int = 1280, file: Path | None = None, **how: Any) -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 900}, **how)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
+        page.goto((file or report / "report.html").as_uri())
+        page.wait_for_selector(".foot")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+def marked(page: Any) -> int:
+    """How many pixels of the map are not of its ground."""
+    return page.evaluate("""() => {
+        const canvas = document.querySelector('.map canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let count = 0;
+        for (let at = 0; at < data.length; at += 4)
+            if (data[at] !== data[0] || data[at + 1] !== data[1] || data[at + 2] !== data[2]) count++;
+        return count;
+    }""")
+
+
+def settled(page: Any) -> None:
+    """Wait until what was asked for has been drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def find_point(page: Any) -> tuple[float, float]:
+    """Where on the page some point of the map is."""
+    page.locator(".map canvas").scroll_into_view_if_needed()
+    page.wait_for_timeout(400)  # a wheel is not taken for the map's while the page scrolls
+    box = page.locator(".map canvas").bounding_box()
+    for across in range(20, int(box["width"]), 12):
+        for down in range(20, int(box["height"]), 40):
+            page.mouse.move(box["x"] + across, box["y"] + down)
+            settled(page)
+            if page.locator(".map .tip").is_visible():
+                return box["x"] + across, box["y"] + down
+    raise AssertionError("no point was found")
+
+
+def test_markup_in_names_is_text(opened) -> None:
+    page = opened()
+    assert page.locator(".legend .name", has_text=MARKUP).count() == 1
+    page.get_by_label("Find a class").first.fill("onerror")
+    assert page.locator("#classes tbody th").all_inner_texts() == [MARKUP]
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate(f"Fieldmark.content('data').points.names[0] === {SCRIPT!r}")
+
+
+def test_the_table_sorts_and_filters(opened) -> None:
+    page = opened()
+    column = page.locator("#classes tbody tr > :nth-child(3)")
+    shares = [float(re.sub(r"[^\d.]", "", text)) for text in column.all_inner_texts()]
+    assert shares == sorted(shares) and len(shares) == 15
+    heading = page.locator("#classes thead th", has_text="recall@1")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    shares = [float(re.sub(r"[^\d.]", "", text)) for text in column.all_inner_texts()]
+    assert shares == sorted(shares, reverse=True)
+    page.locator("#classes thead").get_by_role("button", name="class", exact=True).press("Enter")
+    names = page.locator("#classes tbody th").all_inner_texts()
+    assert names == [MARKUP, *(f"kind_{code:02}" for code in range(1, 15))]
+    page.get_by_role("button", name="Show all 24").click()
+    assert page.locator("#classes tbody tr").count() == 24
+    page.get_by_label("Find a class").first.fill("kind_1")
+    assert page.locator("#classes tbody tr").count() == 10
+
+
+def test_a_point_of_the_map_tells_what_it_is_and_stays_when_clicked(opened, hostile: SimpleNamespace) -> None:
+    page = opened()
+    x, y = find_point(page)
+    label, path = page.locator(".map .tip .name").inner_text(), page.locator(".map .tip .faint").inner_text()
+    row = hostile.set.paths.index(path)
+    assert label == (hostile.set.labels[row] or "no label")
+    page.mouse.click(x, y)
+    settled(page)
+    assert page.locator(".map .tip.pinned").is_visible()
+    near = page.locator("#map .evidence .tile .caption")
+    assert near.count() == (0 if row == 100 else 5)
+    page.mouse.move(0, 0)
+    assert page.locator(".map .tip.pinned").is_visible()
+    page.keyboard.press("Escape")
+    settled(page)
+    assert not page.locator(".map .tip").is_visible()
+
+
+def test_the_map_zooms_moves_and_shows_photos(opened) -> None:
+    page = opened()
+    x, y = find_point(page)
+    before = marked(page)
+    for _ in range(2):
+        page.mouse.wheel(0, -400)
+    settled(page)
+    page.wait_for_timeout(200)
+    zoomed = marked(page)
+    assert zoomed != before
+    assert zoomed > 46 * 46  # a photo at least
+    page.get_by_role("button", name="Show all", exact=True).click()
+    page.mouse.move(x, y)
+    settled(page)
+    assert page.locator(".map .tip").is_visible()
+    page.mouse.down()
+    page.mouse.move(x + 90, y, steps=4)
+    page.mouse.up()
+    settled(page)
+    assert page.locator(".map .tip").bounding_box() is None or not page.locator(".map .tip.pinned").is_visible()
+    page.mouse.move(x + 90, y)
+    settled(page)
+    assert page.locator(".map .tip").is_visible()
+
+
+def test_the_map_works_by_keys(opened) -> None:
+    page = opened()
+    canvas = page.locator(".map canvas")
+    canvas.focus()
+    before = marked(page)
+    for key in ("+", "+", "ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+    settled(page)
+    assert marked(page) != before
+    page.keyboard.press("0")
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        settled(page)
+        if page.locator(".map .tip.pinned").is_visible():
+            break
+    said = page.locator(".map [role=status]").first.inner_text()
+    assert said.startswith(page.locator(".map .tip .name").inner_text())
+
+
+def test_the_legend_finds_a_class_and_highlights_it(opened) -> None:
+    page = opened()
+    page.locator(".legend input").fill("kind_07")
+    button = page.locator(".legend li button")
+    assert button.count() == 1
+    before = marked(page)
+    button.click()
+    settled(page)
+    assert button.get_attribute("aria-pressed") == "true"
+    assert marked(page) != before
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+
+
+def test_photos_that_have_moved_are_told_of(opened, hostile: SimpleNamespace) -> None:
+    page = opened()
+    assert page.get_by_text("3 photos of 120 could not be shown").is_visible()
+    names = page.locator(".absent").all_inner_texts()
+    assert {hostile.set.paths[row] for row in hostile.gone} >= set(names)
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+
+
+def test_light_and_dark(opened) -> None:
+    page = opened(color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Change to light colours").click()
+    assert page.evaluate(ground) != dark
+    assert page.evaluate(ground) == opened(color_scheme="light").evaluate(ground)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(opened, width: int, scheme: str) -> None:
+    """No serious mistake that axe finds; nothing is wider than a phone."""
+    assert faults(opened(width, color_scheme=scheme, bypass_csp=True)) == []
+
+
+def faults(page: Any) -> list[Any]:
+    """Whom a page shuts out, with all that can be opened open."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for more in page.locator("details").all():
+        more.evaluate("(element) => { element.open = true; }")
+    settled(page)
+    found = axe.run(page).response["violations"]
+    grave = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}]
+    wide = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+    return [*grave, *(["wider than the window"] if wide else [])]
+
+
+@pytest.fixture(scope="module")
+def comparison(hostile: SimpleNamespace, worse: EmbeddingSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page that compares the set with a worse embedder's."""
+    folder = tmp_path_factory.mktemp("comparison")
+    worse.save(folder / MARKUP, made_from={}, images_root=None, left_out=[])
+    main(hostile.vectors, folder / MARKUP, report=folder / "made")
+    return folder / "made" / "comparison.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_comparison_shows_what_flipped(opened, comparison: Path, width: int) -> None:
+    page = opened(width, file=comparison, bypass_csp=True)
+    data = page.evaluate("Fieldmark.content('data')")
+    assert page.locator("h1").inner_text() == f"vectors and {MARKUP}"
+    assert page.locator("#lost .flip").count() == len(data["lost"]) > 2
+    assert page.locator("#lost .flip").first.locator(".tile.right, .tile.wrong").count() == 6
+    assert page.locator("#classes tbody tr").count() == 15
+    assert faults(page) == []
