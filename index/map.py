@@ -1,7 +1,6 @@
 """The command ``python -m index.map NAME.index``: the references of an index in the plane, for looking at."""
 
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from eval.command import run
 from eval.errors import InputError
 from eval.folders import damaged
+from eval.projection import project
 from index.commit import staging, writing
 from index.journal import Change, announce
 from index.rebuild import check_same_rows
@@ -38,7 +38,7 @@ def main(index: Path, *, seed: int = 0) -> Change:
     if len(rows) < FEWEST:
         raise InputError(f"{index} holds {len(rows)} references; a map needs {FEWEST} at least")
     places = np.full((opened.manifest.rows, 2), np.nan, np.float32)
-    places[rows] = import_module("eval.projection").project(opened.vectors(rows), seed)
+    places[rows] = project(opened.vectors(rows), seed, progress=True)
     change = Change("map", {"references": len(rows)}, {"seed": seed})
     with staging(index) as new_files, writing(index) as writer:
         now = Index.open(index)

@@ -1,9 +1,7 @@
 """The references in the plane: made, carried along, dropped."""
 
 import shutil
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +20,7 @@ from tests.index.conftest import write_photo
 @pytest.fixture
 def own(built, tmp_path, monkeypatch):
     """An index to change; what projects is the first two numbers of each vector, moved by the seed."""
-    project = SimpleNamespace(project=lambda vectors, seed=0: vectors[:, :2] + seed)
-    monkeypatch.setitem(sys.modules, "eval.projection", project)
+    monkeypatch.setattr("index.map.project", lambda vectors, seed, progress: vectors[:, :2] + seed)
     return Path(shutil.copytree(built, tmp_path / "own.index"))
 
 
@@ -69,12 +66,12 @@ def test_it_can_be_taken_back_and_its_file_goes(own):
 
 
 def test_an_index_that_was_built_anew_meanwhile_is_left_alone(own, monkeypatch):
-    def slow(vectors, seed=0):
+    def slow(vectors, seed, progress):
         remove(own, label="class-0")
         rebuild(own)
         return vectors[:, :2]
 
-    monkeypatch.setitem(sys.modules, "eval.projection", SimpleNamespace(project=slow))
+    monkeypatch.setattr("index.map.project", slow)
     with pytest.raises(InputError, match=r"built anew meanwhile"):
         main(own)
     assert Index.open(own).manifest.map is None

@@ -1,8 +1,5 @@
 """The map over HTTP."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 
 from index import Index
@@ -12,7 +9,7 @@ from tests.index.service.conftest import serving
 
 
 def test_the_map_is_given_where_there_is_one(own, monkeypatch):
-    monkeypatch.setitem(sys.modules, "eval.projection", SimpleNamespace(project=lambda vectors, seed=0: vectors[:, :2]))
+    monkeypatch.setattr("index.map.project", lambda vectors, seed, progress: vectors[:, :2])
     with serving(own) as client:
         answer = client.get("/map")
         assert (answer.status_code, "python -m index.map" in answer.json()["error"]) == (404, True)
