@@ -200,8 +200,8 @@ def query_work(embedder: Path, base: Path) -> float:
             began = time.process_time()
             one.embed([photo])
             work[number, side] = time.process_time() - began
-    base, technique = work.min(axis=0)  # others on the machine only add
-    return float(technique / base)
+    of_base, of_embedder = work.min(axis=0)  # others on the machine only add
+    return float(of_embedder / of_base)
 
 
 def show(out: Path) -> None:
