@@ -29,9 +29,10 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	@echo; echo "Species never trained on, with the network as it comes:"
 	$(RUN) -m eval.recall $(DEMO)/frozen-vectors
 	@echo; echo "The same species after training:"
-	$(RUN) -m eval.recall $(DEMO)/birds.index
+	$(RUN) -m eval.recall $(DEMO)/birds.index --report $(DEMO)/report
 	@echo; echo "Look at:"; \
 	echo "  $(DEMO)/answers.png       new photos of unseen species and the references that they were named by"; \
+	echo "  $(DEMO)/report/report.html how good it is, and why: the species, their look-alikes, a map of all photos"; \
 	echo "  $(DEMO)/run/curves.png    how the training went"; \
 	echo "  $(DEMO)/birds.index       the index: one folder that answers on any machine"
 

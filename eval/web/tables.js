@@ -43,7 +43,7 @@
   }
 
   Fieldmark.table = ({ caption, columns, rows, sort, filter, most = 25 }) => {
-    const state = { sort: sort || null, wanted: "", all: rows.length <= most };
+    const state = { sort: sort || null, wanted: "", all: rows.length <= most + 5 };
     const body = element("tbody");
     const status = element("span", { class: "small faint", role: "status" });
     const more = element("button", { class: "button", type: "button", on: { click: () => { state.all = true; draw(); } } });

@@ -61,6 +61,22 @@ def marked(page: Any) -> int:
     }""")
 
 
+def covered(page: Any, x: float, y: float) -> bool:
+    """Whether all of a square of 16 pixels around a place on the page is painted over on the map."""
+    box = page.locator(".map canvas").bounding_box()
+    return page.evaluate(
+        """([x, y]) => {
+        const pen = document.querySelector('.map canvas').getContext('2d');
+        const ground = pen.getImageData(0, 0, 1, 1).data;
+        const { data } = pen.getImageData(x - 8, y - 8, 16, 16);
+        for (let at = 0; at < data.length; at += 4)
+            if (data[at] === ground[0] && data[at + 1] === ground[1] && data[at + 2] === ground[2]) return false;
+        return true;
+    }""",
+        [x - box["x"], y - box["y"]],
+    )
+
+
 def settled(page: Any) -> None:
     """Wait until what was asked for has been drawn."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -135,9 +151,8 @@ def test_the_map_zooms_moves_and_shows_photos(opened) -> None:
         page.mouse.wheel(0, -400)
     settled(page)
     page.wait_for_timeout(200)
-    zoomed = marked(page)
-    assert zoomed != before
-    assert zoomed > 46 * 46  # a photo at least
+    assert marked(page) != before
+    assert covered(page, x, y)  # by a photo, which is larger than a point
     page.get_by_role("button", name="Show all", exact=True).click()
     page.mouse.move(x, y)
     settled(page)
@@ -168,6 +183,7 @@ def test_the_map_works_by_keys(opened) -> None:
         settled(page)
         if page.locator(".map .tip.pinned").is_visible():
             break
+    assert page.locator(".map .tip.pinned").is_visible()
     said = page.locator(".map [role=status]").first.inner_text()
     assert said.startswith(page.locator(".map .tip .name").inner_text())
 
@@ -194,12 +210,27 @@ def test_photos_that_have_moved_are_told_of(opened, hostile: SimpleNamespace) ->
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
 
 
+def test_a_small_photo_is_a_picture_with_a_name(opened) -> None:
+    """The last of four on a sheet."""
+    made = opened().evaluate("""() => {
+        const sheet = new Fieldmark.Sheets({ addresses: ['data:,'], side: 1, columns: 2, rows: 2 });
+        const { firstChild } = Fieldmark.photo(sheet.photo(3), 'seen');
+        return [firstChild.getAttribute('role'), firstChild.ariaLabel, firstChild.style.backgroundPosition];
+    }""")
+    assert made == ["img", "seen", "100% 100%"]
+
+
 def test_light_and_dark(opened) -> None:
     page = opened(color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
+    map_ground = "document.querySelector('.map canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0]"
+    settled(page)
+    assert page.evaluate(map_ground) < 60
     page.get_by_role("button", name="Change to light colours").click()
     assert page.evaluate(ground) != dark
+    assert page.evaluate(map_ground) == 255
+    assert page.get_by_role("button", name="Change to dark colours").is_visible()
     assert page.evaluate(ground) == opened(color_scheme="light").evaluate(ground)
 
 
