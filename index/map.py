@@ -22,7 +22,7 @@ FEWEST = 3
 def main(index: Path, *, seed: int = 0) -> Change:
     """Make a map of the references by UMAP, so that like ones lie close, and keep it in the index.
 
-    What is added later has no place on it until it is made again. It needs no torch, but takes a minute for 10,000.
+    What is added later has no place on it until it is made again.
 
     Args:
         index: an index folder.

@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from eval.command import parse
 from eval.errors import InputError
 from index.remove import main as remove
 from index.serve import main
 from index.service.settings import TOKEN as VARIABLE
+from index.service.settings import Limits
 from tests.index.service.conftest import ROOT, SHOWN, TOKEN, files, jpeg, program
 
 HEAVY = {"torch", "torchvision", "umap", "numba", "matplotlib"}
@@ -297,6 +300,17 @@ def test_mistakes_are_told_in_a_sentence(built, tmp_path, monkeypatch):
         main(tmp_path / "none.index", port=0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match=r"choose another --port"):
         main(built, port=taken.getsockname()[1])
+
+
+def test_the_command_line_is_read(tmp_path):
+    words = ["a.index", "--hosts", "[birds.example.org,other]", "--limits.megapixels", "12", "--allow-edit"]
+    given, options = parse(main, words)
+    assert given == [Path("a.index")]
+    assert options["hosts"] == ("birds.example.org", "other")
+    assert options["limits"] == Limits(megapixels=12)
+    assert options["allow_edit"] is True
+    with pytest.raises(InputError, match=r"limits.photos is 0"):
+        parse(main, ["a.index", "--limits.photos", "0"])
 
 
 def test_serving_needs_no_torch(built, photos):
