@@ -115,9 +115,9 @@ class Profile:
         """For people."""
         rows = self.table()
         wide = max(len(row.name) for row in rows)
-        lines = [f"{'stage':{wide}}  seconds   share   times"]
+        lines = [f"{'stage':{wide}}    seconds   share   times"]
         lines += [
-            f"{row.name:{wide}} {row.seconds:8.3f}  {row.share:6.1%}  {row.times or '':>6}".rstrip() for row in rows
+            f"{row.name:{wide}} {row.seconds:10.3f}  {row.share:6.1%}  {row.times or '':>6}".rstrip() for row in rows
         ]
         return "\n".join(lines)
 

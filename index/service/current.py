@@ -111,7 +111,7 @@ class Current:
         self.snapshot = self._opened(None)
         self._taken_up()
 
-    def take(self) -> Snapshot:
+    def now(self) -> Snapshot:
         """The generation to answer by. Where another has been committed, that is opened meanwhile."""
         waited = self.problem is None or time.monotonic() - self._failed_at > TRY_AGAIN
         if _stamp(self._folder) != self._stamp and waited and self._busy.acquire(blocking=False):

@@ -92,7 +92,7 @@ async def service_of(request: Request) -> Service:
 
 async def taken(request: Request) -> Snapshot:
     """The generation that answers a request, which its answer names."""
-    snapshot = (await service_of(request)).current.take()
+    snapshot = (await service_of(request)).current.now()
     request.scope[TOLD].generation = snapshot.generation
     return snapshot
 

@@ -31,17 +31,17 @@ def until(wanted, seconds=10):
 
 
 def test_a_commit_is_taken_up_and_who_has_begun_keeps_his(own, current):
-    before = current.take()
-    assert current.take() is before
+    before = current.now()
+    assert current.now() is before
     remove(own, label="class-1")
-    assert current.take().generation == 1
-    until(lambda: current.take().generation == 2)
-    assert (before.index.count, current.take().index.count) == (20, 15)
+    assert current.now().generation == 1
+    until(lambda: current.now().generation == 2)
+    assert (before.index.count, current.now().index.count) == (20, 15)
     assert before.index.judge(before.index.vectors(np.array([5]))[0]).neighbours[0].label == "class-1"
 
 
 def test_a_generation_is_gone_when_nobody_uses_it(own, current):
-    first = weakref.ref(current.take())
+    first = weakref.ref(current.now())
     first().index.judge(first().index.vectors(np.array([5]))[0])
     remove(own, label="class-1")
     current.newest()
@@ -55,7 +55,7 @@ def test_the_newest_is_to_be_had_at_once(own, current):
 
 
 def test_the_network_stays_open_while_it_is_the_same(own, current):
-    network = current.take().index.embedder
+    network = current.now().index.embedder
     remove(own, label="class-1")
     assert current.newest().index.embedder is network
 
@@ -84,7 +84,7 @@ def test_an_index_that_is_gone_goes_on_answering(own, current):
     shutil.move(own, own.with_name("elsewhere"))
     assert current.newest().generation == 1
     assert "does not exist" in current.problem
-    assert len(current.take().index.judge(current.take().index.vectors(np.array([0]))[0]).neighbours) == 10
+    assert len(current.now().index.judge(current.now().index.vectors(np.array([0]))[0]).neighbours) == 10
 
 
 def test_damage_of_big_files_is_found_and_told(own):
