@@ -54,7 +54,11 @@
     }, 1000 * seconds);
     try {
       const answer = await fetch(path, { ...init, signal: ours.signal });
-      return { answer, told: await answer.json().catch(() => ({})) };
+      const told = await answer.json().catch((error) => {
+        if (ours.signal.aborted) throw error; // half an answer is none
+        return {};
+      });
+      return { answer, told };
     } catch (error) {
       if (late) throw new Fieldmark.Refused(`The service has not answered within ${seconds} seconds. Try again.`);
       if (Fieldmark.gone(error)) throw error;
