@@ -398,7 +398,7 @@ def test_a_label_that_its_neighbours_doubt_is_changed_and_changed_back(site, win
     first = page.locator(".finding").first
     before, button = first.locator("h3").inner_text(), first.get_by_role("button", name="Rename to")
     after = button.inner_text().removeprefix("Rename to ")
-    assert first.locator(".examples button").count() > 0
+    first.locator(".examples button").first.wait_for()
     button.click()
     page.get_by_label("Token", exact=True).last.fill(TOKEN)
     page.keyboard.press("Enter")
@@ -513,7 +513,7 @@ def test_markup_in_names_is_text(tiny_embedder, tmp_path, window):
             page.wait_for_load_state("networkidle")
         page.goto(f"{address}/#/browse")
         page.locator(".browse .tile button").click()
-        assert page.get_by_role("heading", name=HOSTILE).is_visible()
+        page.get_by_role("heading", name=HOSTILE).wait_for()
         page.locator(".browse .tile button").first.click()
         page.get_by_text("<i>").wait_for()
         assert page.title() != "1"
