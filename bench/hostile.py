@@ -175,18 +175,18 @@ class Hostile:
 
     def form(self) -> tuple[str, str, dict[str, str], bytes]:
         """A body that is no form, or one that is cut, nested, or of very many parts."""
-        part = b'--XXX\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+        part = b'--EDGE\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
         body = self._draw.choice(
             (
                 b"",
-                b"--XXX",
+                b"--EDGE",
                 part + self._photos[0][:500],
-                part * 300 + b"--XXX--",
-                b'--XXX\r\nContent-Disposition: form-data; name="label"\r\n\r\nx\r\n' * 3000 + b"--XXX--",
-                b"--XXX\r\n" + b"X-Header: " + b"y" * 20_000 + b"\r\n\r\n--XXX--",
-                b"--XXX\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XXX--",
-                b'--XXX\r\nContent-Disposition: attachment; filename="../../x"\r\n\r\nx\r\n--XXX--',
-                part + b"Content-Type: multipart/mixed; boundary=XXX\r\n\r\n--XXX--",
+                part * 300 + b"--EDGE--",
+                b'--EDGE\r\nContent-Disposition: form-data; name="label"\r\n\r\nx\r\n' * 3000 + b"--EDGE--",
+                b"--EDGE\r\n" + b"X-Header: " + b"y" * 20_000 + b"\r\n\r\n--EDGE--",
+                b"--EDGE\r\nContent-Disposition: form-data\r\n\r\nx\r\n--EDGE--",
+                b'--EDGE\r\nContent-Disposition: attachment; filename="../../x"\r\n\r\nx\r\n--EDGE--',
+                part + b"Content-Type: multipart/mixed; boundary=EDGE\r\n\r\n--EDGE--",
                 self._draw.randbytes(3000),
                 b'{"photo": "' + b"[" * 5000 + b'"}',
                 b"photo=%ff&k=%00&label=" + b"a" * 2000,
@@ -194,10 +194,10 @@ class Hostile:
         )
         kind = self._draw.choice(
             (
-                "multipart/form-data; boundary=XXX",
+                "multipart/form-data; boundary=EDGE",
                 "multipart/form-data",
                 "multipart/form-data; boundary=" + "b" * 500,
-                "multipart/form-data; boundary=XXX; charset=utf-7",
+                "multipart/form-data; boundary=EDGE; charset=utf-7",
                 "application/x-www-form-urlencoded",
                 "application/json",
                 "text/plain; charset=\xff",
@@ -249,13 +249,13 @@ class Hostile:
         name = self._draw.choice(("a.jpg", "../../etc/passwd", "a.svg", "\u202e.png", "x" * 2000, 'a"; name="k'))
         body = b""
         for field, value in fields or []:
-            head = f'--XXX\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+            head = f'--EDGE\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
             body += head.encode("utf-8", "surrogatepass")
         for photo in photos:
-            head = f'--XXX\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n\r\n'
+            head = f'--EDGE\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n\r\n'
             body += head.encode() + photo + b"\r\n"
         path = self._draw.choice(("/search", "/search", "/search", "/explain"))
-        return "POST", path, {"Content-Type": "multipart/form-data; boundary=XXX"}, body + b"--XXX--\r\n"
+        return "POST", path, {"Content-Type": "multipart/form-data; boundary=EDGE"}, body + b"--EDGE--\r\n"
 
 
 def png(width: int, height: int, data: bytes, *chunks: tuple[bytes, bytes]) -> bytes:

@@ -70,13 +70,13 @@ class Client:
 def form(photos: Sequence[bytes], **fields: str) -> tuple[bytes, dict[str, str]]:
     """The body of a form with photos, and its header."""
     parts = [
-        f'--XXX\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+        f'--EDGE\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
     ]
     body = "".join(parts).encode()
     for photo in photos:
-        head = b'--XXX\r\nContent-Disposition: form-data; name="photo"; filename="photo"\r\n\r\n'
+        head = b'--EDGE\r\nContent-Disposition: form-data; name="photo"; filename="photo"\r\n\r\n'
         body += head + photo + b"\r\n"
-    return body + b"--XXX--\r\n", {"Content-Type": "multipart/form-data; boundary=XXX"}
+    return body + b"--EDGE--\r\n", {"Content-Type": "multipart/form-data; boundary=EDGE"}
 
 
 def memory(process: subprocess.Popen) -> float:

@@ -1,6 +1,7 @@
 """Why an index finds a photo and a reference alike: what each place of them adds to their similarity."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,8 +15,9 @@ from embedder.places import PlaceShares, Shares, fitted
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Photo
 from eval.errors import InputError
-from eval.images import BadImage, Box, open_image, open_photo
+from eval.images import BadImage, Box, open_image
 from index.answer import Answer, Neighbour
+from index.references import reference_photo
 from index.search import Index
 
 SAME = 1e-5
@@ -202,15 +204,9 @@ class _Photo(NamedTuple):
 
 def _reference(index: Index, row: int, root: Path) -> tuple[Image.Image | None, Seen]:
     """What there is to see of a reference."""
-    known = index.table.slice(row, 1).to_pylist()[0]
-    if known["path"] is not None:
-        box = known.get("box")
-        try:
-            name, image = open_photo(root / known["path"], box and tuple(box), index.embedder.preprocessing.enough)
-            if name == known["id"]:
-                return image, "photo"
-        except BadImage:
-            pass  # gone, or another one by now
+    with suppress(BadImage):
+        if found := reference_photo(index, row, root):
+            return open_image(*found, index.embedder.preprocessing.enough), "photo"
     thumbnail = index.thumbnail(row)
     return (open_image(thumbnail), "thumbnail") if thumbnail else (None, "none")
 

@@ -1,8 +1,11 @@
-"""The references of an index as arrays."""
+"""The references of an index as arrays, and the photos that they were made of."""
+
+from pathlib import Path
 
 import numpy as np
 
 from eval.errors import InputError
+from eval.images import BadImage, Box, photo_id, read_file
 from eval.references import References
 from eval.rows import taken
 from index.search import Index
@@ -18,3 +21,23 @@ def references_of(index: Index) -> References:
         raise InputError(f"{index.folder} holds no references; add some with index.add")
     rows = np.flatnonzero(index.kept)
     return References.made(rows, index.vectors(rows), index.labels[rows].tolist(), taken(index.table, rows))
+
+
+def reference_photo(index: Index, row: int, root: Path) -> tuple[bytes, Box | None] | None:
+    """The file of a reference's photo, and its box in it; None where it is gone, or is not what the id names by now.
+
+    Args:
+        index: whose reference it is.
+        row: of the reference.
+        root: the folder that paths are relative to.
+    """
+    known = index.table.slice(row, 1).to_pylist()[0]
+    path, box = known.get("path"), known.get("box")
+    if not path:
+        return None
+    try:
+        content = read_file(root / path)
+    except BadImage:
+        return None
+    box = None if box is None else tuple(box)
+    return (content, box) if photo_id(content, box) == known["id"] else None

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from eval.images import BadImage, open_image, photo_id, read_file
+from eval.images import BadImage, open_image
 from index.among import rows_with
+from index.references import reference_photo
 from index.search import Index
 from index.service.answers import row_of
 from index.service.current import Snapshot
@@ -87,13 +88,11 @@ def photo_of(index: Index, row: int, limits: Limits) -> bytes | None:
 
     So nothing is ever shown that is not a reference, whatever lies at its path by now, or whoever wrote the path.
     """
-    path, box = _of(index, "path", row), _of(index, "box", row)
-    if not path:
+    found = reference_photo(index, row, index.folder.absolute() / index.manifest.images_root)
+    if found is None:
         return None
+    content, box = found
     try:
-        content = read_file(index.folder.absolute() / index.manifest.images_root / path)
-        if photo_id(content, box) != _of(index, "id", row):
-            return None
         checked(content, limits)
         opened = open_image(content, box, SIDE)
     except BadImage:
