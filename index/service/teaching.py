@@ -73,9 +73,10 @@ def teach(current: Current, settings: Settings, lesson: Lesson) -> dict[str, obj
     snapshot, teller = current.newest(), Teller()
     index = snapshot.index
     strict = replace(lesson, relabel=False)  # a reference whose very file this is was not taught, and has its own route
-    new = [one for one in lesson.photos if not _is_there(snapshot, strict, photo_id(one.content, lesson.box))]
-    there = [photo_id(one.content, lesson.box) for one in lesson.photos if one not in new]
-    files = dict(_file(*stripped(one.content, settings.limits)) for one in new)
+    named = {photo_id(one.content, lesson.box): one.content for one in lesson.photos}
+    there = [name for name in named if _is_there(snapshot, strict, name)]
+    new = [content for name, content in named.items() if name not in there]
+    files = dict(_file(*stripped(content, settings.limits)) for content in new)
     ids = [photo_id(content, lesson.box) for content in files.values()]
     for name in ids:
         _is_there(snapshot, lesson, name)
