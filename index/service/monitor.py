@@ -98,8 +98,8 @@ class JsonLines(logging.Formatter):
     """A log record as one JSON object on a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level and message, then whatever else was said."""
-        said = {name: value for name, value in vars(record).items() if name not in OWN}
+        """Time, level and message, then whatever else was said; what other libraries mark every record with is not."""
+        said = {name: value for name, value in vars(record).items() if name not in OWN and not name.startswith("_")}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -13,7 +13,7 @@ def line(**more):
 
 
 def test_what_was_said_is_in_the_line():
-    told = line(status=200, route="/search", odd={1, 2})
+    told = line(status=200, route="/search", odd={1, 2}, _of_a_library=1)
     assert (told["message"], told["level"], told["status"], told["route"]) == ("said so", "info", 200, "/search")
     assert told["time"].endswith("+00:00")
     assert isinstance(told["odd"], str)
