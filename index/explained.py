@@ -39,6 +39,9 @@ MARKS, LEAST = 3, 0.2
 BADGE = 10
 """Half the size of a mark."""
 
+PARTS, TILE = 8, 8
+"""Parts beside each other, and pixels between them."""
+
 WHY = {True: "exact", False: "approximate"}
 SEEN = {"photo": "", "thumbnail": ", by thumbnail", "none": ""}
 
@@ -94,9 +97,13 @@ def _card(card: Card, typeface: str | None) -> Image.Image:
     column = _column(card, typeface)
     height = pairs[0].height + GAP
     left, rows = MARGIN + COLUMN + GAP, -(-len(pairs) // ABREAST)
-    width = left + min(ABREAST, len(pairs)) * (2 * PHOTO + SEAM + GAP) - GAP + MARGIN
-    made = Image.new("RGB", (width, max(column.height, rows * height - GAP) + 2 * MARGIN), CARD)
+    across = min(ABREAST, len(pairs)) * (2 * PHOTO + SEAM + GAP) - GAP
+    parts = _parts(first, across, font_of(typeface, SMALL))
+    below = rows * height + (parts.height if parts else -GAP)
+    made = Image.new("RGB", (left + across + MARGIN, max(column.height, below) + 2 * MARGIN), CARD)
     made.paste(column, (MARGIN, MARGIN))
+    if parts:
+        made.paste(parts, (left, MARGIN + rows * height))
     for place, pair in enumerate(pairs):
         made.paste(pair, (left + place % ABREAST * (pair.width + GAP), MARGIN + place // ABREAST * height))
     return made
@@ -122,6 +129,36 @@ def _pair(one: Explanation, values: Values, hue: Colour, marks: str, tall: int, 
     draw_lines(made, [(label, text, INK), (told, small, FAINT)], (PHOTO + SEAM, tall + 6))
     what = "what speaks for the answer, and for this rival" if hue == AGAINST else "what makes the two similar"
     draw_lines(made, [(what, small, FAINT)], (0, tall + 8))
+    return made
+
+
+def _parts(one: Explanation, width: int, font: ImageFont.FreeTypeFont) -> Image.Image | None:
+    """Where the embedder sees its parts, beside each other; None where it has none."""
+    if one.query.parts is None:
+        return None
+    size, top = (width + TILE) // PARTS - TILE, line_height(font) + 6
+    tiles = [_part(one, number, size, font) for number in range(len(one.query.parts))]
+    height = tiles[0].height + TILE
+    made = Image.new("RGB", (width, top - (-len(tiles) // PARTS) * height - TILE), CARD)
+    told = "parts that the embedder has found by itself: in the photo" + ", and below it in the first reference" * (
+        one.reference is not None
+    )
+    draw_lines(made, [(line, font, FAINT) for line in wrap(told, font, width, 1)], (0, 0))
+    for place, tile in enumerate(tiles):
+        made.paste(tile, (place % PARTS * (size + TILE), top + place // PARTS * height))
+    return made
+
+
+def _part(one: Explanation, number: int, size: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Where the embedder sees one part, in the photo and below it in the reference."""
+    sides = [(side, side.parts) for side in (one.query, one.reference) if side]
+    shown = [lit(side, parts[number].astype(np.float64), size) for side, parts in sides if parts is not None]
+    made = Image.new("RGB", (size, sum(each.height + SEAM for each in shown) - SEAM), CARD)
+    top = 0
+    for each in shown:
+        made.paste(each, ((size - each.width) // 2, top), rounded(each.size, 6))
+        top += each.height + SEAM
+    _mark(made, str(number + 1), (BADGE, BADGE), FOR, font)
     return made
 
 

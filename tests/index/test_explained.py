@@ -114,6 +114,33 @@ def test_marks_at_the_edge_stay_inside() -> None:
     assert shown[0] == shown[1] == shown[2] > 300
 
 
+def with_parts(count):
+    """An explanation by one part a column of places, of a grey photo."""
+    parts = np.zeros((count, 5, count), np.float32)
+    parts[range(count), :, range(count)] = 1.0
+    grey = replace(explanation().query, image=Image.new("RGB", (64, 64), (128, 128, 128)), parts=parts)
+    return explanation(query=grey, reference=grey)
+
+
+def test_parts_are_shown_in_their_order_below_the_pairs(lines) -> None:
+    plain, few, many, alone = (
+        draw([Card("wren", "", [one] * 3)])
+        for one in (explanation(), with_parts(4), with_parts(9), replace(with_parts(4), reference=None, pairs=None))
+    )
+    written, marks = lines()
+    assert [one for one in marks if int(one) > 3] == ["4", "4", "5", "6", "7", "8", "9", "4"]
+    assert sum(one.startswith("parts that the embedder has found") for one in written) == 3
+    assert sum("below it in the first reference" in one for one in written) == 2
+    assert plain.height < alone.height < few.height < many.height
+    tile = (2 * (2 * room.PHOTO + room.SEAM) + room.GAP + room.TILE) // room.PARTS - room.TILE
+    left, bottom = 2 * room.MARGIN + room.COLUMN + room.GAP, 2 * room.MARGIN
+    row = np.asarray(few.convert("L"), float)[-bottom - tile // 2]
+    for part in range(4):
+        start = left + part * (tile + room.TILE)
+        places = [one.mean() for one in np.array_split(row[start : start + tile], 4)]
+        assert np.argmax(places) == part
+
+
 def test_labels_of_other_alphabets_and_a_card_without_an_explanation() -> None:
     found = replace(with_rival(), label="Зимородок")
     assert draw([Card("Зимородок", "", []), Card("Łabędź", "", [found])]).size == draw([Card("a", "", [found])]).size
