@@ -71,12 +71,12 @@ def serve(settings: Settings) -> None:
     logging.config.dictConfig(LOGGING)
     options: dict[str, Any] = {
         "header_seconds": settings.limits.header_seconds,
+        "connections": settings.limits.connections,
         "log_config": LOGGING,
         "access_log": False,
         "ws": "none",
         "proxy_headers": False,
         "server_header": False,
-        "limit_concurrency": settings.limits.connections,
         "timeout_graceful_shutdown": settings.limits.shutdown_seconds,
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # once uvicorn has finished, it sends the signal once more

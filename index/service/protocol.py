@@ -1,23 +1,32 @@
-"""How long a connection may keep the service waiting outside of a request, which uvicorn leaves open."""
+"""What is asked of a connection, before and between requests, which uvicorn leaves open or answers in its own way."""
 
 import asyncio
 from typing import Any
 
+from starlette.responses import JSONResponse
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from index.service.guard import BUSY, SECURITY
+
+CLOSED = {**SECURITY, "cache-control": "no-store", "connection": "close"}
+"""Headers of an answer after which a connection is closed."""
+
+CROWDED = JSONResponse({"error": "too many connections are open; try again in a second"}, 503, {**BUSY, **CLOSED})
+
 
 class PatientConfig(Config):
-    """uvicorn's settings, and how long the head of a request may take.
+    """uvicorn's settings, and those that it has not.
 
     Args:
-        header_seconds: after which a connection is closed.
+        header_seconds: how long the head of a request may take; then its connection is closed.
+        connections: that may be open; what is asked over others is answered with 503.
         settings: uvicorn's own.
     """
 
-    def __init__(self, *, header_seconds: float, **settings: Any) -> None:
+    def __init__(self, *, header_seconds: float, connections: int, **settings: Any) -> None:
         super().__init__(http=Patient, **settings)
-        self.header_seconds = header_seconds
+        self.header_seconds, self.connections = header_seconds, connections
 
 
 class Patient(H11Protocol):
@@ -27,11 +36,14 @@ class Patient(H11Protocol):
     itself; bodies that are wanted have their limit in ``index.service.guard``.
     """
 
+    config: PatientConfig
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A client is there, and has to say something."""
         super().connection_made(transport)
+        if len(self.connections) > self.config.connections:
+            self.app = CROWDED
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -44,12 +56,20 @@ class Patient(H11Protocol):
         self._forget()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no request, as everything else is said."""
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+            answer = JSONResponse({"error": f"this is no HTTP request ({msg})"}, 400, CLOSED)
+            head = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (head, answer.body))
+        self.transport.close()
+
     def _watch(self) -> None:
         """Run the clock while the client owes a request."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._forget()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self.config.header_seconds, self.transport.abort)  # type: ignore[attr-defined]
+            self._timer = self.loop.call_later(self.config.header_seconds, self.transport.abort)
 
     def _forget(self) -> None:
         """Stop the clock."""

@@ -16,6 +16,7 @@ from eval.command import parse
 from eval.errors import InputError
 from index.remove import main as remove
 from index.serve import main
+from index.service.guard import SECURITY
 from index.service.settings import TOKEN as VARIABLE
 from index.service.settings import Limits
 from tests.index.service.conftest import ROOT, SHOWN, TOKEN, files, jpeg, program
@@ -122,6 +123,13 @@ def test_the_head_of_a_request_must_come_in_time(patient):
         assert 0.3 < seconds < 3
 
 
+def is_whole(content):
+    """Whether an answer says in JSON what is wrong, with the headers that every one has."""
+    head, _, body = content.partition(b"\r\n\r\n")
+    headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    return {name.encode() for name in SECURITY} <= headers.keys() and bool(json.loads(body)["error"])
+
+
 def seconds_of_drops(connection):
     """How long a connection takes byte after byte, until it is closed."""
     began = time.monotonic()
@@ -175,6 +183,27 @@ def test_a_slow_request_may_follow_an_answer_only_in_time(patient):
     assert seconds < 3
 
 
+def test_connections_beyond_those_that_may_be_open_are_told_so_and_closed(built):
+    with program(built, "--limits.connections", "3") as (_, client):
+        open_ones = [connected(client) for _ in range(4)]
+        for connection in open_ones:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        *answered, refused = open_ones
+        assert all(b" 200 " in one.recv(65536) for one in answered)
+        content, _ = until_closed(refused)
+        assert content.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in content
+        assert is_whole(content)
+        answered[0].close()
+        for _ in range(50):
+            again = connected(client)
+            again.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            if b" 200 " in again.recv(65536):
+                return
+            time.sleep(0.1)
+        pytest.fail("a place that is free again is not given to anybody")
+
+
 @pytest.mark.parametrize(
     "request_text",
     [
@@ -196,6 +225,8 @@ def test_what_is_no_request_is_refused(patient, request_text):
     except (BrokenPipeError, ConnectionResetError):
         content = b" 400 "
     assert re.match(rb"HTTP/1.1 4\d\d | 400 ", content), content
+    if content != b" 400 ":
+        assert is_whole(content)
     assert patient.get("/healthz").status_code == 200
 
 
