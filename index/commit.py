@@ -5,11 +5,11 @@ them. Whatever happens, the manifest that is found names files that are whole. T
 so that a reader that has just read the old manifest still finds them, and so that the change can be taken back.
 """
 
+import logging
 import os
 import secrets
 import shutil
 import socket
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,6 +30,9 @@ try:
     import fcntl
 except ImportError:  # Windows, where an index can only be read
     fcntl = None  # type: ignore[assignment]
+
+LOG = logging.getLogger("fieldmark.index")
+"""Of what a command says on standard error, and a service in its log."""
 
 LOCK = "index.lock"
 
@@ -138,7 +141,7 @@ def _locked(folder: Path) -> TextIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            print(f"waiting for {file.read().strip() or 'another writer'} to finish with {folder}", file=sys.stderr)
+            LOG.warning("waiting for %s to finish with %s", file.read().strip() or "another writer", folder)
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_lock_of(folder, file):
             return file

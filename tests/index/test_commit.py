@@ -176,7 +176,7 @@ def test_many_writers_at_once_go_one_by_one(folder):
     assert Store.open(folder).manifest.generation == 9
 
 
-def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, capfd):
+def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, caplog):
     import fcntl
 
     with (folder / "index.lock").open("r+") as file:
@@ -187,7 +187,7 @@ def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, capfd):
         assert Manifest.read(folder).generation == 1
     writer.join()
     assert check_whole(folder, random_vectors) == 2
-    assert f"waiting for process {os.getpid()} on " in capfd.readouterr().err
+    assert f"waiting for process {os.getpid()} on " in caplog.text
 
 
 def test_killed_at_random_moments(folder, random_vectors):
