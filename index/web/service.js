@@ -14,6 +14,7 @@
 
 (() => {
   const TRIES = 6;
+  const PATIENCE = 30; // seconds after which nothing is tried again
   const LONGEST = 10; // seconds between two tries
 
   Fieldmark.Refused = class extends Error {
@@ -80,11 +81,13 @@
     });
 
   async function asked(path, init, options = {}) {
+    const begun = performance.now();
     for (let tries = 1; ; tries++) {
       const { answer, told } = await reached(path, init, options);
       noted(answer);
       if (answer.ok) return told;
-      if (answer.status !== 503 || tries === TRIES)
+      const spent = performance.now() - begun > 1000 * PATIENCE;
+      if (answer.status !== 503 || tries === TRIES || spent)
         throw new Fieldmark.Refused(
           Fieldmark.sentence(told.error || `the service answered ${answer.status}`),
           answer.status

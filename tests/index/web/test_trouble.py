@@ -1,0 +1,180 @@
+"""What the page says when something is wrong; a photo that somebody has given it stays there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from index.build import main as build
+from index.rebuild import main as rebuild
+from tests.index.conftest import write_photo
+from tests.index.web.conftest import (
+    CHROMIUM,
+    KNOWN,
+    NEW,
+    drop,
+    editable,
+    file,
+    name,
+    needs_chromium,
+    settled,
+    teach,
+    violations,
+)
+
+pytest.importorskip("playwright")
+pytestmark = needs_chromium
+
+HOSTILE = '<img src=x onerror="document.title=1"> & <b>bold'
+PDF = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer<<>>\n%%EOF\n"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="document.title=1"><script>document.title=1</script></svg>'
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
+
+
+@pytest.mark.parametrize(
+    ("called", "content"), [("trip.jpg", PDF), ("a.svg", SVG), ("b.heic", HEIC), ("empty.png", b"")]
+)
+def test_what_is_no_photo_is_refused_in_a_sentence_and_kept(site, birds, window, called, content):
+    page = window(site, refused=True)
+    drop(page, (called, content))
+    assert called in page.get_by_role("alert").inner_text()
+    assert violations(page) == []
+    assert page.locator(".subject .absent, .subject img").count() == 1
+    assert page.title() != "1"
+    drop(page, file(birds, KNOWN[0]))
+    assert name(page)
+
+
+def test_text_and_a_photo_too_large_are_refused_before_they_are_sent(site, window):
+    page = window(site)
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.setData("text/plain", "https://example.org/bird.jpg");
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    assert "not a photo" in page.get_by_role("alert").inner_text()
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(33e6)], "large.jpg"));
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    assert "33 MB" in page.get_by_role("alert").inner_text()
+
+
+def test_no_camera_is_said(site, window):
+    page = window(site)
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_role("alert").wait_for()
+    assert "camera" in page.get_by_role("alert").inner_text()
+
+
+def test_a_photo_is_taken_with_the_camera(site, browser):
+    fake = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with browser.browser_type.launch(executable_path=CHROMIUM, args=fake) as other:
+        page = other.new_page()
+        page.goto(site)
+        page.get_by_role("button", name="Take a photo").click()
+        page.get_by_role("button", name="Take the photo").click()
+        settled(page)
+        assert name(page)
+        assert page.locator("dialog").count() == 0
+
+
+def test_a_label_that_is_too_long_stays_typed(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, NEW))
+    teach(page, "x" * 10_000)
+    assert "10,000 characters" in page.get_by_role("alert").inner_text()
+    assert len(page.get_by_label("This is a").input_value()) == 10_000
+
+
+def test_a_wrong_token_is_asked_for_again(site, birds, window):
+    page = window(site, refused=True)
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    page.get_by_label("Token", exact=True).last.fill("another token altogether")
+    page.keyboard.press("Enter")
+    page.get_by_text("That was not the token").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    assert page.get_by_label("This is a").input_value() == NEW
+
+
+def test_a_busy_service_is_asked_again(site, birds, window):
+    page, tries = window(site, refused=True), []
+
+    def busy(route):
+        tries.append(route)
+        if len(tries) < 3:
+            route.fulfill(status=503, headers={"retry-after": "1"}, json={"error": "too many requests are waiting"})
+        else:
+            route.continue_()
+
+    page.route("**/search", busy)
+    drop(page, file(birds, KNOWN[0]))
+    assert (name(page) != "", len(tries)) == (True, 3)
+
+
+def test_a_service_that_is_slow_to_refuse_is_not_asked_over_and_over(site, birds, window):
+    page, tries = window(site, refused=True), []
+
+    def slow(route):
+        tries.append(route)
+        route.fulfill(status=503, headers={"retry-after": "1"}, json={"error": "this took longer than 30 seconds"})
+
+    page.route("**/search", slow)
+    page.evaluate("() => { let now = 0; performance.now = () => (now += 31000); }")
+    drop(page, file(birds, KNOWN[0]))
+    assert "longer than 30 seconds" in page.get_by_role("alert").inner_text()
+    assert len(tries) == 1
+
+
+def test_markup_in_names_is_text(tiny_embedder, tmp_path, window):
+    for number in range(6):
+        write_photo(tmp_path / "photos" / HOSTILE / f"<i>{number}.png", 0, number)
+    folder = build(tiny_embedder, str(tmp_path / "photos"), out=tmp_path / "hostile.index")
+    with editable(folder) as (address, _):
+        page = window(address)
+        drop(page, (f"{HOSTILE}.png", next((tmp_path / "photos" / HOSTILE).iterdir()).read_bytes()))
+        assert name(page) == HOSTILE
+        for view in ("browse", "review"):
+            page.goto(f"{address}/#/{view}")
+            page.wait_for_load_state("networkidle")
+        page.goto(f"{address}/#/browse")
+        page.locator(".browse .tile button").click()
+        page.get_by_role("heading", name=HOSTILE).wait_for()
+        page.locator(".browse .tile button").first.click()
+        page.get_by_text("<i>").wait_for()
+        assert page.title() != "1"
+
+
+def test_what_changes_while_the_page_is_open_is_said(built, photos, other_embedder, tmp_path, window):
+    own = Path(shutil.copytree(photos, tmp_path / "photos"))
+    folder = Path(shutil.copytree(built, tmp_path / "own.index"))
+    rebuild(folder, images_root=own)
+    with editable(folder) as (address, stop):
+        page = window(address, refused=True)
+        drop(page, next((own / "class-0").iterdir()))
+        before = name(page)
+        for photo in (own / "class-1").iterdir():
+            photo.rename(photo.with_suffix(".moved"))
+        page.goto(f"{address}/#/browse/class-1")
+        page.locator(".browse .tile button").first.click()
+        page.wait_for_load_state("networkidle")
+        assert page.locator("dialog img").evaluate("(image) => image.naturalWidth") > 0  # the small picture of it
+        page.get_by_role("button", name="Compare with your photo").click()
+        page.get_by_text("its small picture in the index was looked at").wait_for()
+        for photo in (own / "class-1").iterdir():
+            photo.rename(photo.with_suffix(".png"))
+        rebuild(folder, embedder=other_embedder)
+        page.get_by_role("link", name="Browse").click()
+        page.get_by_role("button", name="Ask again").click(timeout=30_000)
+        page.wait_for_selector("#changed:empty", state="attached")
+        assert name(page) == before
+        stop()
+        page.get_by_role("button", name="Show more").click()
+        assert "cannot be reached" in page.get_by_role("alert").inner_text()
+        assert page.locator(".subject img").count() == 1
