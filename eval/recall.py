@@ -73,8 +73,7 @@ def main(
         The value of each metric for each query.
     """
     ks, by = whole_numbers(k), METHODS[rerank]
-    if per_class:
-        _check_table(per_class)
+    _check_table(per_class)
     folders = [queries] if references is None else [queries, references]
     options: dict[str, Any] = {"kind": KIND, "files": FILES, "k": ks, "families": families, "rerank": rerank}
     wanted = Wanted.of(report, folders, overwrite, **options) if report else None
@@ -90,7 +89,8 @@ def main(
     more = {"open_set": evaluation.open_set(), **(_in_full(source, targets, evaluation, max(ks)) if full else {})}
     if per_class:
         _write_classes(evaluation, per_class)
-    print((_json if json else _table)(by, counts, intervals, evaluation, more, warnings))
+    found = (by, counts, intervals, evaluation)
+    print(_json(*found, {**more, "warnings": warnings}) if json else _table(*found, more))
     if wanted:
         with wanted.folder() as folder:
             write_report(folder, Measured(source, targets, evaluation, intervals, counts, warnings, by), folders)
@@ -200,8 +200,10 @@ def _in_full(
     return found
 
 
-def _check_table(path: Path) -> None:
+def _check_table(path: Path | None) -> None:
     """Refuse a name for the table of classes that is none, or that of a file of another kind."""
+    if path is None:
+        return
     if path.suffix.lower() != ".csv":
         raise InputError(f"{path} is no name for a table; it must end in .csv")
     if path.exists() and not path.read_bytes().startswith(CLASS_COLUMNS.encode()):
@@ -224,13 +226,12 @@ def _json(
     counts: dict[str, Any],
     intervals: dict[str, Interval],
     evaluation: Evaluation,
-    more: dict[str, dict[str, float] | str],
-    warnings: list[str],
+    more: dict[str, Any],
 ) -> str:
     """The results as one JSON object."""
     ends = {name: [interval.low, interval.high] for name, interval in intervals.items()}
     means = {**evaluation.means(), "macro": evaluation.macro_means(), "intervals": ends}
-    return dumps({**counts, "rerank": by and to_json(by), **means, **more, "warnings": warnings})
+    return dumps({**counts, "rerank": by and to_json(by), **means, **more})
 
 
 def _table(
@@ -239,9 +240,8 @@ def _table(
     intervals: dict[str, Interval],
     evaluation: Evaluation,
     more: dict[str, dict[str, float] | str],
-    _: list[str],
 ) -> str:
-    """The results for people: a name and its numbers a line; the warnings have been said."""
+    """The results for people: a name and its numbers a line."""
     macro = evaluation.macro_means()
     lines = [f"{in_words(by)}; knn@k and open set are by similarity", ""] if by else []
     lines += [

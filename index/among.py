@@ -13,6 +13,7 @@ from eval.vote import VOTERS
 from index.answer import Answer
 from index.judging import uncalibrated
 from index.search import Index
+from index.vectors import directions
 
 AT_ONCE = 1 << 16
 """References whose vectors are read at once."""
@@ -55,12 +56,9 @@ def judge_among(
     """
     if k < 1:
         raise InputError(f"k is {k}; it must be at least 1")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if not 0 < length < np.inf:
-        raise InputError("the photos have nothing in common: their vectors cancel each other out")
-    unit = (vector / length).astype(np.float32)
-    rows, similarities = _nearest(index, unit, rows_with(index, labels), max(k, VOTERS) + len(own_ids))
-    near = index.neighbours(rows, similarities * min(length, 1.0), own_ids)
+    (unit,), lengths = directions(vector[None])
+    rows, similarities = _nearest(index, unit, rows_with(index, labels), max(k, VOTERS) + index.most_rows(own_ids))
+    near = index.neighbours(rows, similarities * lengths[0], own_ids)
     voters = [one for one in near if not one.same_photo] or near
     answer = Answer(neighbours=near, generation=index.generation, fingerprint=index.fingerprint, calibration_stale=None)
     return replace(uncalibrated(answer, voters[:VOTERS]), neighbours=near[:k])

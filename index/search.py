@@ -31,6 +31,7 @@ from index.searcher import Searcher
 from index.segment import check_dimension, check_same_embedder
 from index.store import Store
 from index.taxonomy import Taxonomy, taxonomy
+from index.vectors import directions
 
 
 class Index:
@@ -214,13 +215,8 @@ class Index:
         """
         if k < 1:
             raise InputError(f"k is {k}; it must be at least 1")
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        if not np.isfinite(lengths).all():
-            raise InputError("the vector holds values that are not finite; embed the photo anew")
-        if not (lengths > 0).all():
-            raise InputError("the photos have nothing in common: their vectors cancel each other out")
-        units, lengths = (vectors / lengths).astype(np.float32), np.minimum(lengths, 1.0)
-        found = self.search(units, self._wanted(k) + max(map(self._most_rows, own_ids), default=0))
+        units, lengths = directions(vectors)
+        found = self.search(units, self._wanted(k) + max(map(self.most_rows, own_ids), default=0))
         each = zip(units, lengths[:, 0].tolist(), own_ids, strict=True)
         asked = [Asked(*one, k) for one in each]
         near = map(self.neighbours, found.rows, found.similarities * lengths, own_ids)
@@ -245,7 +241,7 @@ class Index:
         """How many neighbours an answer takes that shows ``k``, besides the photo itself."""
         return max(k, VOTERS if self._judge is None else self._judge.voters)
 
-    def _most_rows(self, ids: Collection[str | None]) -> int:
+    def most_rows(self, ids: Collection[str | None]) -> int:
         """How many references some ids may name, at most."""
         return len(self._rows_of(ids)) if self.manifest.shared_ids else len(ids)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.errors import InputError
 from eval.similarity import slack
 
 SPARE = 16
@@ -50,6 +51,20 @@ class Proposals(Protocol):
             Rows ``[Q, C]``, -1 where there are fewer, no deleted ones; and for which queries ``[Q]`` they are not to be
             relied upon.
         """
+
+
+def directions(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Vectors ``[Q, D]`` of unit length or shorter, means of several, as unit vectors, and their lengths ``[Q, 1]``.
+
+    Raises:
+        InputError: one is not finite, or of length 0.
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not np.isfinite(lengths).all():
+        raise InputError("the vector holds values that are not finite; embed the photo anew")
+    if not (lengths > 0).all():
+        raise InputError("the photos have nothing in common: their vectors cancel each other out")
+    return (vectors / lengths).astype(np.float32), np.minimum(lengths, 1.0)
 
 
 def nearest_with_ties(

@@ -69,3 +69,5 @@ def test_what_cannot_be_asked_is_told(tmp_path):
         judge_among(index, query, ["class-01"], k=0)
     with pytest.raises(InputError, match=r"cancel each other out"):
         judge_among(index, query * 0, ["class-01"])
+    with pytest.raises(InputError, match=r"not finite"):
+        judge_among(index, query * np.nan, ["class-01"])
