@@ -52,7 +52,7 @@ def test_a_photo_of_two_classes_has_the_weighted_sum_of_both_losses(name, partia
     torch.testing.assert_close(mixed, expected / PHOTOS)
 
 
-def test_proxy_anchor_weighs_its_exponentials():
+def test_proxy_anchor_weighs_its_exponentials_and_moves_its_margins():
     loss, given = loss_of("proxy-anchor", options={"alpha": 4.0, "margin": 0.2}), vectors()
     weights = torch.rand(PHOTOS, 2, generator=torch.Generator().manual_seed(2)) / 2
     proxies = F.normalize(loss.losses["proxy-anchor"].loss.proxies)
@@ -61,8 +61,9 @@ def test_proxy_anchor_weighs_its_exponentials():
     for row in range(PHOTOS):
         wanted[row, LABELS[row]] += weights[row, 0]
         wanted[row, OTHERS[row]] += weights[row, 1]
-    pulled = [(1 + (wanted[:, c] * (-4.0 * (cosines[:, c] - 0.2)).exp()).sum()).log() for c in range(5)]
-    pushed = [(1 + ((1 - wanted[:, c]) * (4.0 * (cosines[:, c] + 0.2)).exp()).sum()).log() for c in range(CLASSES)]
+    past = cosines - 0.2 * (2 * wanted - 1)
+    pulled = [(1 + (wanted[:, c] * (-4.0 * past[:, c]).exp()).sum()).log() for c in range(5)]
+    pushed = [(1 + ((1 - wanted[:, c]) * (4.0 * past[:, c]).exp()).sum()).log() for c in range(CLASSES)]
     there = [min(1.0, float(wanted[:, c].sum())) for c in range(5)]
     weighted = [share * one for share, one in zip(there, pulled, strict=True)]
     expected = sum(weighted) / sum(there) + sum(pushed) / CLASSES
