@@ -40,7 +40,7 @@ class Tail:
     exact: bool
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def read_tail(path: Path, fingerprint: str) -> Tail:
     """Read it from an ``embedder.onnx``; ``fingerprint`` tells a file from another one that has taken its place."""
     import onnx  # noqa: PLC0415 - half a second, which only explanations need

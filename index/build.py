@@ -110,7 +110,7 @@ def _opened(
             raise InputError(f"{images} is an embeddings folder, which has no parts; leave --split away")
         model = Embedder.open(embedder)
         manifest = read_manifest(folder, "embeddings")
-        place = Place(model.fingerprint, model.dimension, Path(manifest.get("images_root") or "."))
+        place = Place(model.fingerprint, model.dimension, Path(manifest.get("images_root") or ".").absolute())
         made_from = {
             "embedder": model.fingerprint,
             "embeddings": checksum(manifest),

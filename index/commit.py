@@ -10,9 +10,11 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +37,13 @@ LOG = logging.getLogger("fieldmark.index")
 """Of what a command says on standard error, and a service in its log."""
 
 LOCK = "index.lock"
+
+PATIENCE: ContextVar[float | None] = ContextVar("patience", default=None)
+"""Seconds that another writer is waited for; None for as long as it takes."""
+
+
+class BusyError(InputError):
+    """Another writer is at work, and has been waited for long enough."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +150,33 @@ def _locked(folder: Path) -> TextIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            LOG.warning("waiting for %s to finish with %s", file.read().strip() or "another writer", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            other = file.read().strip() or "another writer"
+            LOG.warning("waiting for %s to finish with %s", other, folder)
+            _wait(file, other)
         if _is_lock_of(folder, file):
             return file
         file.close()
+
+
+def _wait(file: TextIO, other: str) -> None:
+    """Wait for another writer, as long as PATIENCE says."""
+    patience = PATIENCE.get()
+    if patience is None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                file.close()
+                raise BusyError(
+                    f"{other} has been changing the index for {patience:g} seconds; try again later"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _is_lock_of(folder: Path, file: TextIO) -> bool:

@@ -15,7 +15,7 @@ from embedder.places import PlaceShares, Shares, fitted
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Photo
 from eval.errors import InputError
-from eval.images import BadImage, Box, open_image
+from eval.images import BadImage, Box, open_image, read_header
 from index.answer import Answer, Neighbour
 from index.references import reference_photo
 from index.search import Index
@@ -120,6 +120,7 @@ def explain(
     rival: int | None = None,
     box: Box | None = None,
     images_root: Path | None = None,
+    most_pixels: int | None = None,
 ) -> Explanation:
     """Explain the similarity of a photo and of a reference.
 
@@ -130,12 +131,14 @@ def explain(
         rival: row of a reference that speaks against it.
         box: left, top, right, bottom of the subject in pixels of the upright photo; none for all of it.
         images_root: where the references' photos are by now; by default where the index says.
+        most_pixels: of a reference's photo, which is not opened where it has more; any by default.
 
     Raises:
         BadImage: the photo, or its box, cannot be read.
         InputError: there is no such reference.
     """
-    return explain_each(index, photo, [row], rival=rival, box=box, images_root=images_root)[0]
+    where: dict[str, Any] = {"images_root": images_root, "most_pixels": most_pixels}
+    return explain_each(index, photo, [row], rival=rival, box=box, **where)[0]
 
 
 def explain_each(
@@ -146,6 +149,7 @@ def explain_each(
     rival: int | None = None,
     box: Box | None = None,
     images_root: Path | None = None,
+    most_pixels: int | None = None,
 ) -> list[Explanation]:
     """Explain the similarities of a photo and of several references; see ``explain``."""
     wanted = [*rows, *([] if rival is None else [rival])]
@@ -160,7 +164,7 @@ def explain_each(
     query = seen(open_image(photo, box, preprocessing.enough))
     made = []
     for row in wanted:
-        image, kind = _reference(index, row, images_root or Path(index.manifest.images_root))
+        image, kind = _reference(index, row, images_root, most_pixels)
         made.append(_explained(index, row, query, seen(image) if image else None, kind))
     if rival is None:
         return made
@@ -202,11 +206,13 @@ class _Photo(NamedTuple):
     shares: Shares
 
 
-def _reference(index: Index, row: int, root: Path) -> tuple[Image.Image | None, Seen]:
+def _reference(index: Index, row: int, root: Path | None, most: int | None) -> tuple[Image.Image | None, Seen]:
     """What there is to see of a reference."""
     with suppress(BadImage):
         if found := reference_photo(index, row, root):
-            return open_image(*found, index.embedder.preprocessing.enough), "photo"
+            header = read_header(found[0])
+            if most is None or header.width * header.height <= most:
+                return open_image(*found, index.embedder.preprocessing.enough), "photo"
     thumbnail = index.thumbnail(row)
     return (open_image(thumbnail), "thumbnail") if thumbnail else (None, "none")
 

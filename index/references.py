@@ -23,20 +23,20 @@ def references_of(index: Index) -> References:
     return References.made(rows, index.vectors(rows), index.labels[rows].tolist(), taken(index.table, rows))
 
 
-def reference_photo(index: Index, row: int, root: Path) -> tuple[bytes, Box | None] | None:
+def reference_photo(index: Index, row: int, root: Path | None = None) -> tuple[bytes, Box | None] | None:
     """The file of a reference's photo, and its box in it; None where it is gone, or is not what the id names by now.
 
     Args:
         index: whose reference it is.
         row: of the reference.
-        root: the folder that paths are relative to.
+        root: the folder that paths are relative to by now; by default the one that the index names.
     """
     known = index.table.slice(row, 1).to_pylist()[0]
     path, box = known.get("path"), known.get("box")
     if not path:
         return None
     try:
-        content = read_file(root / path)
+        content = read_file((root or Path(index.manifest.images_root)) / path)
     except BadImage:
         return None
     box = None if box is None else tuple(box)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
@@ -11,14 +11,17 @@ from starlette.responses import JSONResponse
 
 from eval.errors import InputError
 from eval.images import BadImage
-from index.among import rows_with
 from index.answer import Answer
+from index.explain import Explanation
 from index.explain import explain as explain_photo
 from index.service.batching import Question
 from index.service.current import Snapshot
 from index.service.running import Service, service_of, taken
 from index.service.schemas import Answers, problems
-from index.service.uploads import Prepared, Upload, checked, parse_box, uploads
+from index.service.uploads import Prepared, Upload, decoding, kept_id, parse_box, uploads
+
+SAME = 0.99
+"""The least similarity of a photo and of the same one written anew."""
 
 router = APIRouter(tags=["answers"])
 
@@ -41,8 +44,9 @@ async def search(
     limits = service.settings.limits
     if k > limits.neighbours:
         raise HTTPException(422, f"k is {k}; it may be at most {limits.neighbours}")
-    labels = tuple(sorted({one for one in label if one}))
-    _check_can_answer(snapshot, labels)
+    if snapshot.index.count == 0:
+        raise HTTPException(409, "the index holds no references; add some")
+    labels = tuple(sorted({snapshot.label(one) for one in label if one}))
     place = parse_box(box)
     if place and len(photo) > 1:
         raise HTTPException(422, f"box is of one photo, and there are {len(photo)}; ask about them one by one")
@@ -55,7 +59,12 @@ async def search(
         raise HTTPException(415, _told(*bad[0]))
     subjects = [good] if together else [[one] for one in good]
     questions = [_question(snapshot, subject, k, labels) for subject in subjects]
-    answers = iter(await _asked(service, questions))
+    found = await _asked(service, questions)
+    for number, subject in enumerate(subjects):
+        if taught := await _taught_as(service, [upload for upload, _ in subject], place, found[number]):
+            own_ids = questions[number].own_ids | taught
+            (found[number],) = await _asked(service, [replace(questions[number], own_ids=own_ids)])
+    answers = iter(found)
     failed = [{"query": upload.name, "error": error.reason} for upload, error in bad]
     if together:
         told = [next(answers).to_json(), *failed]
@@ -77,12 +86,16 @@ async def explain(
     box: Box = None,
 ) -> JSONResponse:
     """Show what of a photo and of a reference makes them similar, and what speaks for a rival."""
-    place = parse_box(box)
+    place, limits = parse_box(box), service.settings.limits
     row, other = row_of(snapshot, reference, label), row_of(snapshot, rival) if rival else None
-    (upload,) = await uploads([photo], service.settings.limits)
+    (upload,) = await uploads([photo], limits)
+
+    def work() -> Explanation:
+        with decoding(upload.content, limits):
+            content, most = upload.content, limits.pixels
+            return explain_photo(snapshot.index, content, row, rival=other, box=place, most_pixels=most)
+
     try:
-        await service.decode(checked, upload.content, service.settings.limits)
-        work = partial(explain_photo, snapshot.index, upload.content, row, rival=other, box=place)
         explained = await service.decode(work)
     except BadImage as error:
         raise HTTPException(415, _told(upload, error)) from None
@@ -101,20 +114,6 @@ def row_of(snapshot: Snapshot, name: str, label: str | None = None) -> int:
     if not rows:
         raise HTTPException(404, "no reference has this id" + (" under this label" if label else ""))
     return rows[0]
-
-
-def _check_can_answer(snapshot: Snapshot, labels: Sequence[str]) -> None:
-    """Refuse what no photo can be answered for.
-
-    Raises:
-        HTTPException: there are no references, or none of these labels.
-    """
-    if snapshot.index.count == 0:
-        raise HTTPException(409, "the index holds no references; add some")
-    try:
-        rows_with(snapshot.index, labels)
-    except InputError as error:
-        raise HTTPException(404, str(error)) from None
 
 
 async def _prepared(service: Service, snapshot: Snapshot, upload: Upload, box: Any) -> Prepared | BadImage:
@@ -152,6 +151,20 @@ async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer
         return await asyncio.gather(*map(service.batcher.ask, questions))
     except InputError as error:
         raise HTTPException(422, str(error)) from None
+
+
+async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answer: Answer) -> set[str]:
+    """The ids of neighbours that some photos themselves have become by being taught: they have no vote either.
+
+    What is taught is written anew, so that its id is not that of the file. It is looked for where a neighbour is so
+    near that it may be.
+    """
+    least = SAME / len(photos)
+    near = {one.id for one in answer.neighbours if one.similarity > least and not one.same_photo}
+    if not near:
+        return set()
+    limits = service.settings.limits
+    return near & {await service.decode(kept_id, photo.content, box, limits) for photo in photos}
 
 
 def _told(upload: Upload, error: BadImage) -> str:

@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse
 from eval.errors import InputError
 from eval.images import BadImage
 from index.changes import change_index, removed
+from index.commit import PATIENCE, BusyError
 from index.journal import Change
 from index.manifest import Manifest
 from index.relabel import renamed
 from index.search import Index
 from index.selection import asked, select
-from index.service.running import TOLD, Service, service_of
+from index.service.running import BUSY, TOLD, Service, service_of
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
 from index.service.uploads import clean_label, parse_box, uploads
@@ -51,7 +52,7 @@ async def add(
     return await _changed(request, service, lambda: teach(service.current, service.settings, lesson))
 
 
-@router.delete("/references/{id}", response_model=Removed, responses={**WRITE, **problems(404)})
+@router.delete("/references/{id:path}", response_model=Removed, responses={**WRITE, **problems(404)})
 async def remove(
     request: Request,
     service: Running,
@@ -68,7 +69,7 @@ async def remove(
     return await _changed(request, service, lambda: _change(service, without, "removed"))
 
 
-@router.patch("/references/{id}", response_model=Relabelled, responses={**WRITE, **problems(404, 408)})
+@router.patch("/references/{id:path}", response_model=Relabelled, responses={**WRITE, **problems(404, 408)})
 async def relabel(
     request: Request,
     service: Running,
@@ -130,6 +131,7 @@ async def _changed(request: Request, service: Service, work: Callable[[], dict[s
     """
 
     def done() -> dict[str, Any]:
+        PATIENCE.set(service.settings.limits.seconds)
         try:
             return work()
         finally:
@@ -139,6 +141,8 @@ async def _changed(request: Request, service: Service, work: Callable[[], dict[s
         told = await service.write(done)
     except BadImage as error:
         raise HTTPException(415, f"a photo cannot be taught: {error.reason}") from None
+    except BusyError as error:
+        raise HTTPException(503, str(error), BUSY) from None
     except InputError as error:
         raise HTTPException(409, str(error)) from None
     except OSError as error:

@@ -4,6 +4,7 @@ import logging
 import math
 import threading
 import time
+import unicodedata
 from asyncio import Future
 from bisect import bisect_left
 from collections.abc import Callable
@@ -16,7 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
+from embedder.places import PlaceShares
 from embedder.runtime import Embedder
 from eval.errors import InputError
 from eval.files import MANIFEST
@@ -44,6 +48,7 @@ class Snapshot:
         generation: its number.
         places: of each row in the plane ``[N, 2]``, as far as there is a map; None where there is none.
         review: what is worth a person's look, in the making or made; None while nobody has asked.
+        map: the answer with it; likewise.
 
     Args:
         index: likewise.
@@ -53,7 +58,8 @@ class Snapshot:
         self.index = index
         self.generation = index.generation
         self.places = read_map(index)
-        self.review: Future[dict[str, Any]] | None = None
+        self.review: Future[dict[str, Any] | None] | None = None
+        self.map: JSONResponse | None = None
         if index.count:  # what the first answer would make is made before it
             index.judge(index.vectors(np.flatnonzero(index.kept)[:1])[0])
         self.rows_of("")
@@ -73,6 +79,19 @@ class Snapshot:
         """All rows, in the order of their ids."""
         return pc.sort_indices(self.index.table["id"]).to_numpy()
 
+    def label(self, text: str) -> str:
+        """A label of references as the index has it, which may be in another of Unicode's forms.
+
+        Raises:
+            HTTPException: no reference has it.
+        """
+        known = self.index.classes[0]
+        for form in (text, *(unicodedata.normalize(name, text) for name in ("NFC", "NFD"))):
+            place = bisect_left(known, form)
+            if known[place : place + 1] == [form]:
+                return form
+        raise HTTPException(404, f"no reference has the label {text[:100]!r}; /labels lists those there are")
+
     def rows_of(self, name: str, label: str | None = None) -> list[int]:
         """The references that an id names, and a label where one is given."""
         ids, order, found = self.index.table["id"], self._order, []
@@ -89,7 +108,7 @@ class Current:
 
     Attributes:
         snapshot: the newest generation that could be opened.
-        problem: why a newer one could not, or what is damaged; None where all is well.
+        damage: what is damaged of it; None where nothing is known to be.
 
     Args:
         folder: the index.
@@ -106,15 +125,22 @@ class Current:
         self._whole: set[str] = set()
         self._busy, self._checking = threading.Lock(), threading.Lock()
         self._failed_at = 0.0
-        self.problem: str | None = None
+        self._refused: str | None = None
+        self.damage: str | None = None
         self._stamp = _stamp(folder)
         self.snapshot = self._opened(None)
         self._taken_up()
 
+    @property
+    def problem(self) -> str | None:
+        """Why a newer generation could not be opened, or what is damaged; None where all is well."""
+        return self._refused or self.damage
+
     def now(self) -> Snapshot:
         """The generation to answer by. Where another has been committed, that is opened meanwhile."""
-        waited = self.problem is None or time.monotonic() - self._failed_at > TRY_AGAIN
-        if _stamp(self._folder) != self._stamp and waited and self._busy.acquire(blocking=False):
+        waited = self._refused is None or time.monotonic() - self._failed_at > TRY_AGAIN
+        other = self._refused is not None or _stamp(self._folder) != self._stamp
+        if other and waited and self._busy.acquire(blocking=False):
             self._threads.submit(self._reopen_once)
         return self.snapshot
 
@@ -138,15 +164,16 @@ class Current:
         """Take up what is current, where that is another generation and can be opened."""
         stamp = _stamp(self._folder)
         if stamp == self._stamp:
+            self._refused = None  # it was away, and is back
             return
         try:
             self.snapshot = self._opened(self.snapshot)
         except (InputError, OSError) as error:
             self._failed_at = time.monotonic()
-            self.problem = f"generation {self.snapshot.generation} goes on answering: {error}"
+            self._refused = f"generation {self.snapshot.generation} goes on answering: {error}"
             LOG.error("a newer generation cannot be opened", extra={"reason": str(error)})
             return
-        self._stamp, self.problem = stamp, None
+        self._stamp, self._refused, self.damage = stamp, None, None
         self._taken_up()
 
     def _opened(self, before: Snapshot | None) -> Snapshot:
@@ -173,6 +200,7 @@ class Current:
             raise InputError(f"{path} is the embedder {embedder.fingerprint}, not {index.fingerprint}; build it again")
         size = embedder.preprocessing.size
         embedder.vectors(np.zeros((1, size, size, 3), np.uint8))  # the first photo takes longer than the others
+        PlaceShares.open(embedder)  # an explanation may be asked for when this file is no longer there
         return embedder
 
     def _taken_up(self) -> None:
@@ -190,7 +218,7 @@ class Current:
                         manifest.files[name].check(self._folder / name, limit=math.inf)
                         self._whole.add(name)
                     except InputError as error:
-                        self.problem = str(error)
+                        self.damage = str(error)
                         LOG.error("a file of the index is damaged", extra={"reason": str(error)})
             self._whole &= manifest.files.keys()
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from index.service.monitor import Told
-from index.service.running import TOLD, Service
+from index.service.running import BUSY, GENERATION, TOLD, Service
 
 LOG = logging.getLogger("fieldmark.service")
 
@@ -49,8 +49,6 @@ SECURITY = {
 }
 """Headers of every answer: the page runs its own scripts, speaks to this service alone, and is framed by nobody."""
 
-BUSY = {"retry-after": "1"}
-
 
 class Guard:
     """The outermost part of the application.
@@ -68,7 +66,7 @@ class Guard:
         self.service, self._app, self._limits, self._monitor = service, app, settings.limits, service.monitor
         self._hosts = {"localhost", *(host.lower() for host in settings.hosts)}
         self._token = hashlib.sha256(settings.token.encode()).digest() if settings.token else None
-        self._count, self._bytes = {True: 0, False: 0}, 0
+        self._count, self._bytes = {True: 0, False: 0}, {True: 0, False: 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -92,8 +90,9 @@ class Guard:
             self._check(scope)
             with self._admitted(scope):
                 body = _Body(receive, self._limits.body, self._limits.body_seconds)
+                inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # its body is not sent
                 async with asyncio.timeout(None if _changes(scope) else self._limits.seconds):
-                    await self._app(scope, body, send)
+                    await self._app(inner, body, send)
                 return
         except HTTPException as error:
             refused = error
@@ -162,16 +161,16 @@ class Guard:
             return
         changes, claim = _changes(scope), _claim(scope, self._limits.body)
         full = self._count[changes] >= self._limits.waiting  # those who ask cannot keep those out who may change
-        if full or self._bytes + claim > self._limits.waiting_megabytes * 1e6:
+        if full or self._bytes[changes] + claim > self._limits.waiting_megabytes * 1e6:
             raise HTTPException(503, "too many requests are waiting; try again in a second", BUSY)
         self._count[changes] += 1
-        self._bytes += claim
+        self._bytes[changes] += claim
         self._monitor.under_way(sum(self._count.values()))
         try:
             yield
         finally:
             self._count[changes] -= 1
-            self._bytes -= claim
+            self._bytes[changes] -= claim
             self._monitor.under_way(sum(self._count.values()))
 
     def _tell(self, scope: Scope, told: Told) -> None:
@@ -234,7 +233,9 @@ def _add_headers(message: MutableMapping[str, Any], told: Told) -> None:
     own = {name.lower() for name, _ in message["headers"]}
     added = {**SECURITY, "cache-control": "no-store", "x-request-id": told.id}
     if told.generation is not None:
-        added["fieldmark-generation"] = str(told.generation)
+        added[GENERATION] = str(told.generation)
+    if told.embedder is not None:
+        added["fieldmark-embedder"] = told.embedder
     message["headers"] = [
         *message["headers"],
         *((name.encode(), value.encode()) for name, value in added.items() if name.encode() not in own),

@@ -1,16 +1,22 @@
 """The route of the map."""
 
+import threading
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Depends
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from eval.rows import taken as rows_of
+from index.search import Index
 from index.service.current import Snapshot
 from index.service.running import taken
 from index.service.schemas import Map, problems
+
+MAKING = threading.Lock()
+"""The map of a generation is made once, however many ask."""
 
 router = APIRouter(tags=["references"])
 
@@ -18,9 +24,15 @@ router = APIRouter(tags=["references"])
 @router.get("/map", response_model=Map, responses=problems(404))
 def references_in_the_plane(snapshot: Annotated[Snapshot, Depends(taken)]) -> JSONResponse:
     """Give the map that index.map has made: like references lie close."""
-    index, places = snapshot.index, snapshot.places
-    if places is None:
+    if snapshot.places is None:
         raise HTTPException(404, "this index has no map; make one: python -m index.map NAME.index")
+    with MAKING:
+        snapshot.map = snapshot.map or _map(snapshot.index, snapshot.places)
+    return snapshot.map
+
+
+def _map(index: Index, places: NDArray[np.float32]) -> JSONResponse:
+    """The map of a generation."""
     labels, codes = index.classes
     rows = np.flatnonzero(index.kept & np.isfinite(places).all(axis=1))
     told = {

@@ -30,6 +30,7 @@ class Told:
         began: when, on the clock that only goes forward.
         route: the template of its path; never the path itself, which a client makes up.
         generation: of the index that answered; None where none did.
+        embedder: its fingerprint's first digits; likewise.
         status: of the answer; 0 where the client was gone.
     """
 
@@ -37,6 +38,7 @@ class Told:
     began: float
     route: str = "other"
     generation: int | None = None
+    embedder: str | None = None
     status: int = 0
 
 

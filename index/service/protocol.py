@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from index.service.guard import BUSY, SECURITY
+from index.service.guard import SECURITY
+from index.service.running import BUSY
 
 CLOSED = {**SECURITY, "cache-control": "no-store", "connection": "close"}
 """Headers of an answer after which a connection is closed."""
@@ -55,6 +56,20 @@ class Patient(H11Protocol):
         """It is over."""
         self._forget()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """An answer has been given; it has to be read, too."""
+        super().on_response_complete()
+        if left := self.transport.get_write_buffer_size():
+            self.loop.call_later(self.config.header_seconds, self._give_up, left)
+
+    def _give_up(self, before: int) -> None:
+        """Close a connection over which nothing has been read for a while, and keep nothing for it."""
+        left = self.transport.get_write_buffer_size()
+        if left and left >= before:
+            self.transport.abort()
+        elif left:
+            self.loop.call_later(self.config.header_seconds, self._give_up, left)
 
     def send_400_response(self, msg: str) -> None:
         """Say that this is no request, as everything else is said."""

@@ -1,10 +1,11 @@
 """The routes of references: labels, references, their pictures."""
 
+import re
 from bisect import bisect_right
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -14,7 +15,7 @@ from index.references import reference_photo
 from index.search import Index
 from index.service.answers import row_of
 from index.service.current import Snapshot
-from index.service.running import Service, service_of, taken
+from index.service.running import Service, newest, service_of, taken
 from index.service.schemas import Labels, References, problems
 from index.service.settings import Limits
 from index.service.uploads import checked, encoded
@@ -25,11 +26,23 @@ Current = Annotated[Snapshot, Depends(taken)]
 Running = Annotated[Service, Depends(service_of)]
 Id = Annotated[str, Path(description="the id of a reference", max_length=1000)]
 
+
+async def holding(request: Request, snapshot: Current, service: Running, id: Id) -> Snapshot:
+    """The generation that has a reference: where this one lacks it, another process may just have added it."""
+    return snapshot if snapshot.rows_of(id) else await newest(request)
+
+
+Holding = Annotated[Snapshot, Depends(holding)]
+
 SIDE = 1600
 """Pixels of the longer side of a photo that is shown."""
 
+HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""Ids that are made of a photo's contents; those of vectors that were embedded elsewhere may be anything."""
+
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
-"""For what an id names by its contents."""
+ASKED_AGAIN = {"cache-control": "private, no-cache"}
+"""For what an id names by its contents, and for what may be another picture tomorrow."""
 
 
 @router.get("/labels", response_model=Labels, responses=problems(422))
@@ -58,10 +71,7 @@ def references(
 ) -> JSONResponse:
     """List references, the newest first."""
     index = snapshot.index
-    try:
-        rows = snapshot.rows if label is None else rows_with(index, [label])
-    except ValueError as error:
-        raise HTTPException(404, str(error)) from None
+    rows = snapshot.rows if label is None else rows_with(index, [snapshot.label(label)])
     end = len(rows) if after is None else int(np.searchsorted(rows, after))
     page = rows[max(0, end - limit) : end][::-1].tolist()
     shown = [{"id": _of(index, "id", row), "label": index.label(row), "path": _of(index, "path", row)} for row in page]
@@ -69,18 +79,18 @@ def references(
     return JSONResponse({"generation": index.generation, "count": len(rows), "references": shown, "next": more})
 
 
-@router.get("/thumbnails/{id}", response_class=Response, responses=problems(404))
-def thumbnail(snapshot: Current, id: Id) -> Response:
+@router.get("/thumbnails/{id:path}", response_class=Response, responses=problems(404))
+def thumbnail(snapshot: Holding, id: Id) -> Response:
     """Give the small picture of a reference."""
-    return _picture(snapshot.index.thumbnail(row_of(snapshot, id)), id)
+    return _picture(snapshot.index.thumbnail(row_of(snapshot, id)), for_ever=HASH.fullmatch(id) is not None)
 
 
-@router.get("/images/{id}", response_class=Response, responses=problems(404))
-async def image(snapshot: Current, service: Running, id: Id) -> Response:
+@router.get("/images/{id:path}", response_class=Response, responses=problems(404))
+async def image(snapshot: Holding, service: Running, id: Id) -> Response:
     """Give the photo of a reference where it is at hand, and else its small picture."""
     row = row_of(snapshot, id)
     shown = await service.decode(photo_of, snapshot.index, row, service.settings.limits)
-    return _picture(shown or snapshot.index.thumbnail(row), id)
+    return _picture(shown or snapshot.index.thumbnail(row), for_ever=shown is not None)
 
 
 def photo_of(index: Index, row: int, limits: Limits) -> bytes | None:
@@ -88,7 +98,7 @@ def photo_of(index: Index, row: int, limits: Limits) -> bytes | None:
 
     So nothing is ever shown that is not a reference, whatever lies at its path by now, or whoever wrote the path.
     """
-    found = reference_photo(index, row, index.folder.absolute() / index.manifest.images_root)
+    found = reference_photo(index, row)
     if found is None:
         return None
     content, box = found
@@ -108,8 +118,8 @@ def _of(index: Index, name: str, row: int) -> Any:
     return index.table[name][row].as_py()
 
 
-def _picture(content: bytes, name: str) -> Response:
-    """A picture as an answer; by its id it may be kept for ever."""
+def _picture(content: bytes, *, for_ever: bool) -> Response:
+    """A picture as an answer; one that an id names by its contents may be kept for ever."""
     if not content:
         raise HTTPException(404, "this reference has no picture: its photo was not at hand when it was added")
-    return Response(content, media_type="image/jpeg", headers=FOR_EVER)
+    return Response(content, media_type="image/jpeg", headers=FOR_EVER if for_ever else ASKED_AGAIN)

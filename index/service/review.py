@@ -12,7 +12,7 @@ from eval.findings import find
 from index.references import references_of
 from index.review import counts_of, tables_of
 from index.service.current import Snapshot
-from index.service.running import Service, service_of, taken
+from index.service.running import BUSY, Service, service_of, taken
 from index.service.schemas import problems
 
 router = APIRouter(tags=["references"])
@@ -30,11 +30,13 @@ async def review(
 ) -> JSONResponse:
     """List what index.review finds. It looks once a generation, and may still be at it: then ask again."""
     if snapshot.review is None:
-        snapshot.review = asyncio.ensure_future(service.take_long(_found, snapshot))
+        snapshot.review = asyncio.ensure_future(service.take_long(_found, service, snapshot))
     try:
         found = await asyncio.shield(snapshot.review)
     except InputError as error:
         raise HTTPException(409, str(error)) from None
+    if found is None:
+        raise HTTPException(503, "the index has changed meanwhile; ask again", BUSY)
     rows = found[kind]
     more = after + limit if after + limit < len(rows) else None
     counts = {name: value for name, value in found.items() if not isinstance(value, list)}
@@ -44,7 +46,9 @@ async def review(
     )
 
 
-def _found(snapshot: Snapshot) -> dict[str, Any]:
-    """All findings, by kind, and what must be known before one is read."""
+def _found(service: Service, snapshot: Snapshot) -> dict[str, Any] | None:
+    """All findings, by kind, and what must be known before one is read; None of a generation that is over."""
+    if service.current.snapshot is not snapshot:
+        return None
     found = find(references_of(snapshot.index))
     return counts_of(snapshot.index, found) | tables_of(snapshot.index, found)

@@ -1,8 +1,9 @@
 """What the routes of a service share while it runs."""
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -19,6 +20,12 @@ Result = TypeVar("Result")
 
 TOLD = "fieldmark"
 """Where in a request's scope it is kept what is told of it."""
+
+BUSY = {"retry-after": "1"}
+"""The header of a refusal that may be an answer in a second."""
+
+GENERATION = "fieldmark-generation"
+"""The header of an answer with the generation that gave it, and of a request with the oldest that may."""
 
 
 class Service:
@@ -42,7 +49,7 @@ class Service:
         self._cores = max(1, available_cores() // settings.workers)
         self.batcher = Batcher(self.monitor.batch)
         self._decoding = ThreadPoolExecutor(self._cores, "decoding")
-        self._long, self._writing = ThreadPoolExecutor(1, "long"), ThreadPoolExecutor(1, "writing")
+        self._writing, self._long = ThreadPoolExecutor(1, "writing"), threading.Lock()
         self._preparing = 0
 
         def changed(snapshot: Snapshot) -> None:
@@ -54,8 +61,7 @@ class Service:
         """Finish what has begun."""
         await self.batcher.stop()
         for threads in (self._decoding, self._writing):
-            threads.shutdown()
-        self._long.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(threads.shutdown)
         self.current.close()
 
     async def prepare(self, snapshot: Snapshot, upload: Upload, box: Box | None) -> Prepared:
@@ -80,8 +86,21 @@ class Service:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writing, work, *values))
 
     async def take_long(self, work: Callable[..., Result], *values: object) -> Result:
-        """Do what may take minutes, one such thing at a time; it goes on when nobody waits for it any more."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._long, work, *values))
+        """Do what may take minutes, one such thing at a time; it goes on when nobody waits for it any more.
+
+        It keeps nobody from stopping the service.
+        """
+        done: Future[Result] = Future()
+
+        def run() -> None:
+            with self._long:
+                try:
+                    done.set_result(work(*values))
+                except BaseException as error:
+                    done.set_exception(error)
+
+        threading.Thread(target=run, name="long", daemon=True).start()
+        return await asyncio.shield(asyncio.wrap_future(done))
 
 
 async def service_of(request: Request) -> Service:
@@ -91,12 +110,29 @@ async def service_of(request: Request) -> Service:
 
 
 async def taken(request: Request) -> Snapshot:
-    """The generation that answers a request, which its answer names."""
-    snapshot = (await service_of(request)).current.now()
-    request.scope[TOLD].generation = snapshot.generation
+    """The generation that answers a request, which its answer names.
+
+    It is no older than one that the request names: who has changed the index in one worker process, and then asks
+    another one, finds what he has changed.
+    """
+    snapshot, least = (await service_of(request)).current.now(), request.headers.get(GENERATION, "")[:18]
+    if least.isdecimal() and int(least) > snapshot.generation:
+        return await newest(request)
+    return _answering(request, snapshot)
+
+
+async def newest(request: Request) -> Snapshot:
+    """The generation that is current now; it answers the request."""
+    return _answering(request, await asyncio.to_thread((await service_of(request)).current.newest))
+
+
+def _answering(request: Request, snapshot: Snapshot) -> Snapshot:
+    """Note which generation it is that answers."""
+    told = request.scope[TOLD]
+    told.generation, told.embedder = snapshot.generation, snapshot.index.fingerprint[:16]
     return snapshot
 
 
 async def noted(request: Request) -> None:
     """Tell the log and the numbers which route a request has taken."""
-    request.scope[TOLD].route = request.scope["route"].path
+    request.scope[TOLD].route = request.scope["route"].path_format

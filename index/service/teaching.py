@@ -9,6 +9,7 @@ import pyarrow as pa
 from starlette.exceptions import HTTPException
 
 from embedder.data.catalog import TYPES, Catalog, label_codes
+from eval.errors import InputError
 from eval.files import replacing
 from eval.images import Box, photo_id
 from index.add import add
@@ -128,11 +129,18 @@ def _kept(settings: Settings, files: dict[str, bytes], ids: Sequence[str]) -> It
                     beside.write_bytes(content)
         yield
     except BaseException:
-        known = Index.open(settings.folder).known(list(ids)) if written else {}
-        if not known:  # nobody else has taught them meanwhile
+        if written and not _known(settings.folder, ids):  # nobody else has taught them meanwhile
             for path in written:
                 path.unlink(missing_ok=True)
         raise
+
+
+def _known(folder: Path, ids: Sequence[str]) -> bool:
+    """Whether an index has references of one of some photos; not one that cannot be opened."""
+    try:
+        return bool(Index.open(folder).known(ids))
+    except (InputError, OSError):
+        return False
 
 
 def _catalog(folder: Path, names: list[str], lesson: Lesson) -> Catalog:

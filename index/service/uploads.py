@@ -28,8 +28,14 @@ HUGE = 8_000_000
 HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 """Categories of Unicode that a label has no use for: controls, halves of characters, breaks of lines."""
 
-TURNS = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
-"""Characters that turn the direction of the text after them, and can make one label look like another."""
+UNSEEN = {
+    *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c",  # directions of text
+    *"\u00ad\u180e\u200b\u2060\u2061\u2062\u2063\u2064\ufeff",  # of no width
+}
+"""Characters that are not seen, and can make one label look like another."""
+
+SEEN = "LNPS"
+"""First letters of the categories of Unicode of what can be seen by itself."""
 
 LONGEST_NAME = 255
 """Characters of a photo's name that an answer repeats."""
@@ -95,7 +101,7 @@ def clean_label(text: str, limits: Limits) -> str:
         HTTPException: it is empty, too long, or holds characters that cannot be seen.
     """
     label = unicodedata.normalize("NFC", text).strip()
-    if not label:
+    if not any(unicodedata.category(one)[0] in SEEN for one in label):
         raise HTTPException(422, "the label is empty; give one")
     if len(label) > limits.label:
         raise HTTPException(422, f"the label has {len(label)} characters; it may have at most {limits.label}")
@@ -105,8 +111,8 @@ def clean_label(text: str, limits: Limits) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text has only characters that stand where they are: no control, no line break, no turn of direction."""
-    return not any(unicodedata.category(one) in HIDDEN or one in TURNS for one in text)
+    """Whether a text has only characters that are seen, where they stand: no control, line break, turn of direction."""
+    return not any(unicodedata.category(one) in HIDDEN or one in UNSEEN for one in text)
 
 
 @contextmanager
@@ -166,6 +172,11 @@ def stripped(content: bytes, limits: Limits) -> tuple[bytes, str]:
         if name in LOSSLESS:
             return encoded(image, "PNG"), ".png"
         return encoded(image, "JPEG", quality=95, subsampling=0), ".jpg"
+
+
+def kept_id(content: bytes, box: Box | None, limits: Limits) -> str:
+    """What names a photo, or its part in a box, once it is kept."""
+    return photo_id(stripped(content, limits)[0], box)
 
 
 def encoded(image: Image.Image, name: str, **options: int) -> bytes:

@@ -54,7 +54,8 @@
       stop();
     }, 1000 * seconds);
     try {
-      const answer = await fetch(path, { ...init, signal: ours.signal });
+      const least = generation === null ? {} : { "fieldmark-generation": generation };
+      const answer = await fetch(path, { ...init, headers: { ...init.headers, ...least }, signal: ours.signal });
       const told = await answer.json().catch((error) => {
         if (ours.signal.aborted) throw error; // half an answer is none
         return {};

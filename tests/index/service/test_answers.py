@@ -97,7 +97,7 @@ def test_photos_are_turned_upright(client):
         ({"k": "0"}, 422, "k: "),
         ({"k": "101"}, 422, "at most 100"),
         ({"k": "many"}, 422, "k: "),
-        ({"label": "class-9"}, 404, "unknown label 'class-9'"),
+        ({"label": "class-9"}, 404, "no reference has the label 'class-9'"),
         ({"box": "1,2,3"}, 422, "four numbers"),
         ({"box": "5,5,5,9"}, 422, "left < right"),
         ({"box": "nan,0,5,9"}, 422, "left < right"),
