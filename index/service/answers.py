@@ -159,7 +159,7 @@ async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answe
     What is taught is written anew, so that its id is not that of the file. It is looked for where a neighbour is so
     near that it may be.
     """
-    least = SAME / len(photos)
+    least = SAME if len(photos) == 1 else 0.0  # a mean may lie far from what it is the mean of
     near = {one.id for one in answer.neighbours if one.similarity > least and not one.same_photo}
     if not near:
         return set()

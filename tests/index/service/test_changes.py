@@ -2,14 +2,17 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval.errors import InputError
 from index import Index
 from index.add import main as add
 from index.check import main as check
+from index.commit import writing
 from index.rebuild import main as rebuild
 from index.service import teaching
 from tests.index.conftest import write_photo
@@ -19,6 +22,17 @@ from tests.index.service.conftest import SHOWN, TOKEN, files, jpeg, serving
 def teach(client, *photos, label="new kind", **data):
     sent = [("photo", photo) for photo in photos]
     return client.post("/references", files=sent, data={"label": label, **data}, headers=SHOWN)
+
+
+def noise(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((640, 480)).save(buffer, "JPEG", quality=97)
+    return buffer.getvalue()
+
+
+def search(client, photo):
+    return client.post("/search", files=[("photo", photo)]).json()["answers"][0]
 
 
 def kept(client):
@@ -46,6 +60,19 @@ def test_what_is_taught_is_found_kept_and_built_again(editor, own, tiny_embedder
     index = Index.open(own)
     assert {*ids} <= {*index.table["id"].to_pylist()}
     assert not index.manifest.left_out
+
+
+def test_a_taught_photo_has_no_vote_on_itself(editor):
+    """It is written anew when it is kept, so that its file is not the one that is asked about."""
+    photo, other = noise(1), noise(2)
+    (name,) = teach(editor, ("a.jpg", photo)).json()["ids"]
+    teach(editor, ("b.jpg", other), label="other kind")
+    nearest = search(editor, photo)["neighbours"][0]
+    assert (nearest["id"], nearest["same_photo"]) == (name, True)
+    assert "new kind" not in {one["label"] for one in search(editor, photo)["candidates"]}
+    together = editor.post("/search", files=[("photo", photo), ("photo", other)], data={"together": "true"}).json()
+    same = [one["label"] for one in together["answers"][0]["neighbours"] if one["same_photo"]]
+    assert sorted(same) == ["new kind", "other kind"]
 
 
 def test_nothing_but_the_picture_is_kept(editor):
@@ -117,6 +144,38 @@ def test_what_cannot_be_committed_is_not_kept(editor, monkeypatch):
     answer = teach(editor, ("a.jpg", jpeg()))
     assert (answer.status_code, "No space left" in answer.json()["error"]) == (507, True)
     assert kept(editor) == []
+
+
+def test_nor_is_what_is_taught_to_an_index_that_cannot_be_opened(editor, own, monkeypatch):
+    def broken(*_, **__):
+        (own / "manifest.json").write_text("{")
+        raise InputError("it is damaged")
+
+    monkeypatch.setattr(teaching, "add", broken)
+    answer = teach(editor, ("a.jpg", jpeg()))
+    assert (answer.status_code, answer.json()["error"]) == (409, "it is damaged")
+    assert kept(editor) == []
+
+
+def test_another_writer_is_waited_for_only_so_long(own):
+    with serving(own, TOKEN, seconds=0.2) as client, writing(own):
+        answer = teach(client, ("a.jpg", jpeg()))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert f"process {os.getpid()} on" in answer.json()["error"]
+        assert kept(client) == []
+
+
+@pytest.mark.parametrize("label", ["", "  ", "\u200b", "a\u200b", "\ufeffa", "\u202egnp", "\u200d", "a\nb"])
+def test_a_label_that_is_not_seen_is_refused(editor, label):
+    assert teach(editor, ("a.jpg", jpeg()), label=label).status_code == 422
+
+
+def test_a_label_is_found_in_each_form_of_unicode(editor):
+    teach(editor, ("a.jpg", jpeg()), label="Cafe\u0301")
+    for form in ("Cafe\u0301", "Caf\u00e9"):
+        assert [one["label"] for one in listed(editor, label=form)] == ["Caf\u00e9"]
+        asked = editor.post("/search", files=[("photo", jpeg())], data={"label": form})
+        assert asked.json()["answers"][0]["neighbours"][0]["label"] == "Caf\u00e9"
 
 
 @pytest.mark.parametrize("label", ["../../etc/passwd", "/tmp/x", "<script>alert(1)</script>", "a" * 200, "\u2603 b"])

@@ -1,5 +1,6 @@
 """Another generation is taken up while the one before goes on answering."""
 
+import math
 import shutil
 import time
 import weakref
@@ -10,6 +11,7 @@ import pytest
 
 from eval.errors import InputError
 from index.build import main as build
+from index.explain import explain
 from index.service.current import Current
 from index.undo import main as undo
 from tests.index.test_changes import remove
@@ -80,11 +82,17 @@ def test_what_cannot_be_opened_does_not_answer(own, current):
     assert current.problem is None
 
 
-def test_an_index_that_is_gone_goes_on_answering(own, current):
+def test_an_index_that_is_gone_goes_on_answering_and_explaining_until_it_is_back(own, photos, current):
     shutil.move(own, own.with_name("elsewhere"))
     assert current.newest().generation == 1
     assert "does not exist" in current.problem
     assert len(current.now().index.judge(current.now().index.vectors(np.array([0]))[0]).neighbours) == 10
+    explained = explain(current.now().index, photos / "class-1" / "05.png", 3)
+    assert explained.query.shares.sum() == pytest.approx(explained.similarity, abs=1e-5)
+    shutil.move(own.with_name("elsewhere"), own)
+    current._failed_at = -math.inf
+    current.now()
+    until(lambda: current.problem is None)
 
 
 def test_damage_of_big_files_is_found_and_told(own):

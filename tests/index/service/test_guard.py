@@ -131,6 +131,11 @@ def test_every_answer_carries_the_headers(client, photos):
     assert client.get("/labels").headers["fieldmark-generation"] == "1"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/info", "/labels", "/"])
+def test_head_is_answered_as_get_is(client, path):
+    assert client.head(path).status_code == client.get(path).status_code == 200
+
+
 def test_a_body_that_says_that_it_is_too_large_is_not_read(tmp_path):
     guard = Guard(reader, Stand(tmp_path, megabytes=0.001))
     status, _, told = asked(guard, b"x", headers=[(b"content-length", b"1001")])
@@ -222,6 +227,9 @@ def test_those_who_ask_do_not_keep_those_out_who_may_change(tmp_path):
     shown = [(name.encode(), value.encode()) for name, value in SHOWN.items()]
 
     guard._count[False] = 1
+    assert in_a_crowd(guard, 1)[0][0] == 503
+    assert asked(guard, path="/undo", headers=shown)[0] == 200
+    guard._count[False], guard._bytes[False] = 0, int(guard._limits.waiting_megabytes * 1e6)
     assert in_a_crowd(guard, 1)[0][0] == 503
     assert asked(guard, path="/undo", headers=shown)[0] == 200
 

@@ -12,7 +12,7 @@ from index import Index
 from index.relabel import main as relabel
 from index.remove import main as remove
 from tests.index.conftest import commit_vectors, write_photo
-from tests.index.service.conftest import serving
+from tests.index.service.conftest import SHOWN, TOKEN, serving
 
 
 @pytest.fixture
@@ -122,6 +122,8 @@ def test_a_photo_that_has_moved_or_changed_is_shown_small(moved):
             answer = client.get(f"/images/{index.table['id'][rows[path]].as_py()}")
             assert (answer.status_code, answer.content) == (200, index.thumbnail(rows[path])), path
         whole = client.get(f"/images/{index.table['id'][rows['class-1/13.png']].as_py()}")
+        assert "immutable" not in answer.headers["cache-control"]
+    assert "immutable" in whole.headers["cache-control"]
     assert whole.content != index.thumbnail(rows["class-1/13.png"])
     assert Image.open(io.BytesIO(whole.content)).size == (40, 30)
 
@@ -135,6 +137,47 @@ def test_a_key_that_names_no_contents_shows_no_file(tmp_path, tiny_embedder):
     from index.service.settings import Limits
 
     assert photo_of(Index.open(folder), 0, Limits()) is None
+
+
+def test_ids_may_be_any_text(own, tmp_path):
+    import pyarrow as pa
+
+    from eval.embeddings import EmbeddingSet
+    from index.add import main as add
+
+    table = pa.table({"id": ["a/b 59?#"], "label": ["new"], "path": pa.array([None], pa.string())})
+    vectors = np.eye(48, dtype=np.float32)[:1]
+    EmbeddingSet(vectors, table, "tiny").save(tmp_path / "v", made_from={}, images_root=None, left_out=[])
+    add(own, str(tmp_path / "v"))
+    with serving(own, TOKEN) as client:
+        assert "no picture" in client.get("/images/a%2Fb%2059%3F%23").json()["error"]
+        assert client.delete("/references/a%2Fb%2059%3F%23", headers=SHOWN).json()["removed"] == 1
+
+
+def test_what_another_process_has_just_added_is_shown(own, photos, tmp_path):
+    with serving(own) as client:
+        client.service.current.now = lambda: client.service.current.snapshot  # nobody has looked yet
+        Image.effect_noise((60, 50), 80).convert("RGB").save(tmp_path / "a.png")
+        (name,) = add_one(own, tmp_path / "a.png")
+        assert client.get("/info").json()["generation"] == 1
+        assert client.get("/info", headers={"fieldmark-generation": "2"}).json()["generation"] == 2
+        Image.effect_noise((60, 50), 70).convert("RGB").save(tmp_path / "b.png")
+        (name,) = add_one(own, tmp_path / "b.png")
+        answer = client.get(f"/thumbnails/{name}")
+        assert (answer.status_code, answer.headers["fieldmark-generation"]) == (200, "3")
+        for odd in ("x", "\u00b2", "9" * 5000, "-1", ""):
+            assert client.get("/info", headers={"fieldmark-generation": odd.encode("latin-1")}).status_code == 200
+
+
+def add_one(folder, photo):
+    """Add one photo; its id."""
+    from index.add import main as add
+
+    (photo.parent / photo.stem / "new").mkdir(parents=True)
+    shutil.copy(photo, photo.parent / photo.stem / "new")
+    before = {*Index.open(folder).table["id"].to_pylist()}
+    add(folder, str(photo.parent / photo.stem))
+    return {*Index.open(folder).table["id"].to_pylist()} - before
 
 
 def test_a_reference_without_a_picture_says_so(own, tmp_path):
