@@ -162,6 +162,7 @@ def test_another_writer_is_waited_for_only_so_long(own):
         answer = teach(client, ("a.jpg", jpeg()))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert f"process {os.getpid()} on" in answer.json()["error"]
+        assert "for 0.2 seconds" in answer.json()["error"]
         assert kept(client) == []
 
 
