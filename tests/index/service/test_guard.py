@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import re
+import shlex
 
 import pytest
 from starlette.responses import PlainTextResponse
 
+from eval.command import parse
+from index.serve import main
 from index.service.guard import SECURITY, Guard
 from index.service.monitor import Monitor
 from index.service.settings import Limits, Settings
@@ -68,6 +72,12 @@ def test_other_names_are_refused(client, host):
     answer = client.get("/healthz", headers={"host": host})
     assert answer.status_code in (400, 403)
     assert "name" in answer.json()["error"]
+
+
+def test_what_would_let_a_name_in_can_be_typed(client):
+    told = client.get("/healthz", headers={"host": "birds.org"}).json()["error"]
+    _, options = parse(main, shlex.split("a.index " + re.search(r"--hosts .*", told)[0]))
+    assert options["hosts"] == ("birds.org",)
 
 
 def test_one_host_must_be_named(tmp_path):
