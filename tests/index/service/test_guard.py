@@ -188,6 +188,16 @@ def test_a_mistake_of_its_own_is_told_and_logged(tmp_path, caplog):
     assert "KeyError: 'oh'" in caplog.text
 
 
+def test_a_mistake_of_a_route_is_found_in_the_log_by_its_answer(client, monkeypatch, caplog):
+    monkeypatch.setattr(client.service.current, "now", lambda: 1 / 0)
+    answer = client.get("/info")
+    assert answer.status_code == 500
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert "ZeroDivisionError" in caplog.text
+    assert answer.json()["error"].endswith(f"the log has it as {logged.request}")
+    assert answer.headers["x-request-id"] == logged.request
+
+
 def test_long_addresses_are_refused(tmp_path):
     guard = Guard(reader, Stand(tmp_path))
     assert asked(guard, path="/" + "a" * 5000, method="GET")[0] == 414
