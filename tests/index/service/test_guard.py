@@ -80,6 +80,16 @@ def test_what_would_let_a_name_in_can_be_typed(client):
     assert options["hosts"] == ("birds.org",)
 
 
+def test_a_form_has_no_more_than_it_may(client):
+    photo, field = ("photo", ("a.jpg", jpeg())), ("label", (None, b"class-1"))
+    for parts, most in (([photo] * 17, "files is 16"), ([photo] + [field] * 65, "fields is 64")):
+        assert client.post("/search", files=parts[:-1]).status_code == 200
+        answer = client.post("/search", files=parts)
+        assert (answer.status_code, most in answer.text) == (400, True)
+    answer = client.post("/search", files=[photo, ("label", (None, b"x" * 65_537))])
+    assert (answer.status_code, "64KB" in answer.text) == (400, True)
+
+
 def test_one_host_must_be_named(tmp_path):
     guard = Guard(reader, Stand(tmp_path))
     assert asked(guard, headers=[(b"host", b"evil.example")])[0] == 400
