@@ -4,7 +4,7 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PIL import Image, features
 
@@ -89,11 +89,12 @@ class Hostile:
 
     Args:
         photo: an honest JPEG.
+        references: ids that are there, to be compared with.
         seed: of the draws.
     """
 
-    def __init__(self, photo: bytes, seed: int = 0) -> None:
-        self._draw = random.Random(seed)
+    def __init__(self, photo: bytes, references: Sequence[str], seed: int = 0) -> None:
+        self._draw, self._references = random.Random(seed), references
         image = Image.open(io.BytesIO(photo)).convert("RGB")
         self._photos = [photo]
         for name in [*FORMATS, *(["AVIF"] if features.check("avif") else [])]:
@@ -245,16 +246,17 @@ class Hostile:
     def _posted(
         self, photos: list[bytes], fields: list[tuple[str, str]] | None = None
     ) -> tuple[str, str, dict[str, str], bytes]:
-        """A form with photos under a name of some kind, and fields."""
+        """A form with photos under a name of some kind, and fields; an explanation is asked of a reference there is."""
         name = self._draw.choice(("a.jpg", "../../etc/passwd", "a.svg", "\u202e.png", "x" * 2000, 'a"; name="k'))
+        path = self._draw.choice(("/search", "/search", "/search", "/explain"))
+        there = [(field, self._draw.choice(self._references)) for field in ("reference", "rival")]
         body = b""
-        for field, value in fields or []:
+        for field, value in [*(there if path == "/explain" else []), *(fields or [])]:
             head = f'--EDGE\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
             body += head.encode("utf-8", "surrogatepass")
         for photo in photos:
             head = f'--EDGE\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n\r\n'
             body += head.encode() + photo + b"\r\n"
-        path = self._draw.choice(("/search", "/search", "/search", "/explain"))
         return "POST", path, {"Content-Type": "multipart/form-data; boundary=EDGE"}, body + b"--EDGE--\r\n"
 
 

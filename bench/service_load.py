@@ -8,8 +8,9 @@ so. Meanwhile photos are taught, renamed, removed and brought back over HTTP, an
 anew.
 
 Every generation is kept as it was committed (its files are linked), and afterwards every answer is compared with the
-one that the generation that it names gives in process. Any other status than 200 and 503 is a failure, and so is a
-connection that breaks. Memory is that of the service without mapped files.
+one that the generation that it names gives in process. It fails, with exit status 1, where one differs or none could be
+compared, where a status is neither 200 nor 503, and where a connection or a rebuild breaks. Memory is that of the
+service without mapped files.
 """
 
 import argparse
@@ -47,7 +48,8 @@ def main() -> None:
         with serving(folder, "--workers", str(options.workers), "--limits.waiting", "24") as (process, host, port):
             load = Load(folder, asked, host, port, Path(place) / "kept")
             load.run(process, options.clients, options.minutes * 60)
-        load.judge()
+        right, wrong = load.judge()
+    sys.exit(bool(wrong or not right or load.failed()))
 
 
 def prepared(embedder: Path, photos: Path, place: Path) -> tuple[Path, list[tuple[str, bytes]]]:
@@ -181,8 +183,13 @@ class Load:
             time.sleep(min(left, 0.2))
         self.stop.set()
 
-    def judge(self) -> None:
-        """Compare every answer with that of the generation that it names."""
+    def failed(self) -> dict[str, int]:
+        """What was answered as it should not be, and how often."""
+        fine = (": 200", ": 503", "rebuild: 0")
+        return {told: count for told, count in self.statuses.items() if not told.endswith(fine)}
+
+    def judge(self) -> tuple[int, int]:
+        """Compare every answer with that of the generation that it names: how many are right, and wrong."""
         wrong = unknown = 0
         indexes: dict[int, Index] = {}
         vectors: dict[int, Any] = {}
@@ -207,6 +214,7 @@ class Load:
         tenth = max(1, len(self.megabytes) // 10)
         tenths = [self.megabytes[start : start + tenth] for start in range(0, len(self.megabytes), tenth)]
         print(f"memory in MB, the most in each tenth: {[round(max(some)) for some in tenths]}")
+        return len(self.answers) - wrong - unknown, wrong
 
 
 def alike(got: dict[str, Any], expected: dict[str, Any]) -> bool:

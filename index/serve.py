@@ -19,7 +19,7 @@ from eval.command import run
 from eval.errors import InputError
 from index.search import Index
 from index.service.app import make_app
-from index.service.guard import Guard
+from index.service.guard import HOST, Guard
 from index.service.monitor import LOGGING, SHARED
 from index.service.protocol import PatientConfig
 from index.service.settings import Limits, Settings, read_token
@@ -56,10 +56,16 @@ def main(
         taught: the folder for photos that are taught; by default NAME.taught beside the index.
         limits: what a request may be.
     """
+    if not host.strip():
+        raise InputError("host is empty, which would be all of this machine's addresses; write 127.0.0.1, or 0.0.0.0")
     if not 0 <= port < 1 << 16:
         raise InputError(f"port is {port}; it must be at least 0 and at most 65535")
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be at least 1")
+    for name in hosts:
+        found = HOST.fullmatch(name.lower())
+        if not found or found[2]:
+            raise InputError(f"hosts has {name!r}; write names alone, such as --hosts '[birds.example.org]'")
     if token_file and not allow_edit:
         raise InputError("--token-file is given without --allow-edit, which is what the token is for; give both")
     token = read_token(token_file) if allow_edit else None

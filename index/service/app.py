@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -71,9 +72,9 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": "; ".join(wrong)[:1000]}, 422)
 
 
-async def _failed(_: Request, error: Exception) -> JSONResponse:
-    """A mistake of the service's own; the guard logs it."""
-    return JSONResponse({"error": "something went wrong here; the log of the service has it"}, 500)
+async def _failed(_: Request, error: Exception) -> NoReturn:
+    """Leave a mistake of the service's own to the guard, which logs it and says under which name."""
+    raise error
 
 
 def _version() -> str:

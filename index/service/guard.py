@@ -135,7 +135,8 @@ class Guard:
             raise HTTPException(400, "a request must have one Host header, with a name or an address")
         name = found[1].strip("[]")
         if name not in self._hosts and not _is_address(name):
-            raise HTTPException(403, f"this service does not go by the name {name!r}; start it with --hosts {name}")
+            told = f"this service does not go by the name {name!r}; start it with --hosts '[{name}]'"
+            raise HTTPException(403, told)
 
     def _check_token(self, given: str) -> None:
         """Refuse changes by those who may not make them."""

@@ -5,6 +5,7 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -45,11 +46,15 @@ class Told:
 class Monitor:
     """The numbers of one process. Their labels are bounded: routes by template, methods by name.
 
+    What shows the state of a worker process that is gone is removed: it would be shown for ever.
+
     Attributes:
         registry: what they are kept in.
     """
 
     def __init__(self) -> None:
+        if SHARED in os.environ:
+            _forget_gone(Path(os.environ[SHARED]))
         self.registry = CollectorRegistry()
         own, labels = self.registry, ["method", "route", "status"]
         self._requests = Counter("fieldmark_requests", "Requests answered", labels, registry=own)
@@ -94,6 +99,17 @@ class Monitor:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+def _forget_gone(shared: Path) -> None:
+    """Remove the gauges of processes that are gone; what they have counted stays."""
+    for file in shared.glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)  # another process may start at the same time
+        except PermissionError:
+            continue
 
 
 class JsonLines(logging.Formatter):

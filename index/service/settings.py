@@ -13,6 +13,9 @@ TOKEN = "FIELDMARK_TOKEN"
 SHORTEST = 16
 """Characters of a token: a shorter one could be guessed."""
 
+MOST = 10**9
+"""Of any limit: more than a machine has, and a number to calculate with, which infinity is not."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -48,8 +51,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise InputError(f"limits.{name} is {value}; it must be above 0")
+            if not 0 < value <= MOST:
+                raise InputError(f"limits.{name} is {value}; it must be above 0 and at most {MOST}")
         if self.megapixels > MAX_PIXELS / 1e6:
             raise InputError(f"limits.megapixels is {self.megapixels:g}; it can be at most {MAX_PIXELS / 1e6:g}")
 

@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import re
+import shlex
 
 import pytest
 from starlette.responses import PlainTextResponse
 
+from eval.command import parse
+from index.serve import main
 from index.service.guard import SECURITY, Guard
 from index.service.monitor import Monitor
 from index.service.settings import Limits, Settings
@@ -68,6 +72,22 @@ def test_other_names_are_refused(client, host):
     answer = client.get("/healthz", headers={"host": host})
     assert answer.status_code in (400, 403)
     assert "name" in answer.json()["error"]
+
+
+def test_what_would_let_a_name_in_can_be_typed(client):
+    told = client.get("/healthz", headers={"host": "birds.org"}).json()["error"]
+    _, options = parse(main, shlex.split("a.index " + re.search(r"--hosts .*", told)[0]))
+    assert options["hosts"] == ("birds.org",)
+
+
+def test_a_form_has_no_more_than_it_may(client):
+    photo, field = ("photo", ("a.jpg", jpeg())), ("label", (None, b"class-1"))
+    for parts, most in (([photo] * 17, "files is 16"), ([photo] + [field] * 65, "fields is 64")):
+        assert client.post("/search", files=parts[:-1]).status_code == 200
+        answer = client.post("/search", files=parts)
+        assert (answer.status_code, most in answer.text) == (400, True)
+    answer = client.post("/search", files=[photo, ("label", (None, b"x" * 65_537))])
+    assert (answer.status_code, "64KB" in answer.text) == (400, True)
 
 
 def test_one_host_must_be_named(tmp_path):
@@ -181,6 +201,16 @@ def test_a_mistake_of_its_own_is_told_and_logged(tmp_path, caplog):
     assert headers["x-request-id"] in told["error"]
     assert "oh" not in told["error"]
     assert "KeyError: 'oh'" in caplog.text
+
+
+def test_a_mistake_of_a_route_is_found_in_the_log_by_its_answer(client, monkeypatch, caplog):
+    monkeypatch.setattr(client.service.current, "now", lambda: 1 / 0)
+    answer = client.get("/info")
+    assert answer.status_code == 500
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    assert "ZeroDivisionError" in caplog.text
+    assert answer.json()["error"].endswith(f"the log has it as {logged.request}")
+    assert answer.headers["x-request-id"] == logged.request
 
 
 def test_long_addresses_are_refused(tmp_path):

@@ -1,10 +1,25 @@
-"""The log: a JSON object a line."""
+"""The numbers of worker processes, and the log: a JSON object a line."""
 
 import json
 import logging
+import os
+import subprocess
 import sys
 
-from index.service.monitor import JsonLines
+from index.service.monitor import SHARED, JsonLines, Monitor
+
+
+def test_gauges_of_processes_that_are_gone_are_removed_and_what_they_counted_stays(tmp_path, monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names, others = ("counter", "histogram", "gauge_livesum", "gauge_livemin"), (os.getpid(), 1)
+    for name in names:
+        for pid in (gone.pid, *others):
+            (tmp_path / f"{name}_{pid}.db").touch()
+    monkeypatch.setenv(SHARED, str(tmp_path))
+    Monitor()
+    alive = {f"{name}_{pid}.db" for name in names for pid in others}
+    assert {path.name for path in tmp_path.iterdir()} == alive | {f"{name}_{gone.pid}.db" for name in names[:2]}
 
 
 def line(**more):

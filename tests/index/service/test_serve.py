@@ -332,10 +332,23 @@ def test_mistakes_are_told_in_a_sentence(built, tmp_path, monkeypatch):
         main(built, port=70_000)
     with pytest.raises(InputError, match=r"workers is 0"):
         main(built, workers=0)
+    with pytest.raises(InputError, match=r"host is empty, .* write 127.0.0.1"):
+        main(tmp_path / "none.index", host="", port=0)
     with pytest.raises(InputError, match=r"does not exist"):
         main(tmp_path / "none.index", port=0)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InputError, match=r"choose another --port"):
         main(built, port=taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("name", ["birds.org:8000", "http://birds.org", "birds.org/", " birds.org", "bird s.org", ""])
+def test_names_that_no_request_can_have_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=r"write names alone, such as --hosts '\[birds.example.org\]'"):
+        main(tmp_path / "none.index", hosts=("birds.org", name))
+
+
+def test_names_that_a_request_can_have_are_not(tmp_path):
+    with pytest.raises(InputError, match=r"does not exist"):
+        main(tmp_path / "none.index", port=0, hosts=("Birds.org", "birds", "birds_2.example.org", "192.168.0.7"))
 
 
 def test_the_command_line_is_read(tmp_path):

@@ -1,14 +1,20 @@
 """Limits and the token."""
 
+import math
+
 import pytest
 
 from eval.errors import InputError
 from index.service.settings import TOKEN, Limits, Settings, read_token
 
 
-def test_limits_are_above_nothing():
+def test_limits_are_above_nothing_and_finite():
     with pytest.raises(InputError, match=r"limits.photos is 0; it must be above 0"):
         Limits(photos=0)
+    for name, default in vars(Limits()).items():
+        for value in (0, -default, math.inf, math.nan, 1e308):
+            with pytest.raises(InputError, match=rf"limits.{name} is .*; it must be above 0 and at most 1000000000"):
+                Limits(**{name: value})
     with pytest.raises(InputError, match=r"limits.megapixels is 151; it can be at most 150"):
         Limits(megapixels=151)
 
