@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from eval.errors import InputError
 from index.info import facts
 from index.service.current import Snapshot
-from index.service.running import Service, service_of, taken
+from index.service.running import BUSY, Service, service_of, taken
 from index.service.schemas import Ready
 
 router = APIRouter(tags=["state"])
@@ -25,7 +27,12 @@ PUBLIC = ("when", "command", "to", "taken_back", "embedder", "answers")
 @router.get("/info")
 def info(snapshot: Current, service: Running) -> JSONResponse:
     """What the index holds, where it is from, what has been done to it, and what may be asked of the service."""
-    told = {name: value for name, value in facts(snapshot.index).items() if name not in PRIVATE}
+    try:
+        told = {name: value for name, value in facts(snapshot.index).items() if name not in PRIVATE}
+    except (InputError, OSError):
+        raise HTTPException(
+            503, "the index's folder is away or damaged; photos are answered, and nothing is told", BUSY
+        ) from None
     told["embedder"] = {name: value for name, value in told["embedder"].items() if not isinstance(value, list)}
     told["journal"] = [_public(entry) for entry in told["journal"]]
     limits = service.settings.limits

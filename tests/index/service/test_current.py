@@ -36,7 +36,6 @@ def test_a_commit_is_taken_up_and_who_has_begun_keeps_his(own, current):
     before = current.now()
     assert current.now() is before
     remove(own, label="class-1")
-    assert current.now().generation == 1
     until(lambda: current.now().generation == 2)
     assert (before.index.count, current.now().index.count) == (20, 15)
     assert before.index.judge(before.index.vectors(np.array([5]))[0]).neighbours[0].label == "class-1"

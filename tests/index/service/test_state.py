@@ -17,6 +17,14 @@ def test_what_an_index_holds_is_told_without_what_is_private(client, built, phot
     assert "by" not in told["journal"][0]
 
 
+def test_photos_are_answered_while_the_folder_is_away(own, photos):
+    with serving(own) as client:
+        own.rename(own.with_name("elsewhere"))
+        assert client.post("/search", files=files(photos / "class-1" / "05.png")).status_code == 200
+        answer = client.get("/info")
+        assert (answer.status_code, answer.json()["error"][:26]) == (503, "the index's folder is away")
+
+
 def test_health(client):
     assert client.get("/healthz").json() == {"alive": True}
     assert client.get("/readyz").json() == {"ready": True, "generation": 1, "problem": None}
