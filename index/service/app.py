@@ -58,11 +58,12 @@ def make_app(settings: Settings) -> Guard:
     return Guard(app, service)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     """A refusal as JSON."""
     assert isinstance(error, HTTPException)
     said = {"Not Found": "there is nothing here; /docs lists what there is"}.get(error.detail, error.detail)
-    return JSONResponse({"error": said}, error.status_code, dict(error.headers or {}))
+    told = request.app.state.service.settings.without_folder(said)
+    return JSONResponse({"error": told}, error.status_code, dict(error.headers or {}))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval.errors import InputError
+from eval.files import real_path
 from eval.images import MAX_PIXELS
 
 TOKEN = "FIELDMARK_TOKEN"
@@ -95,6 +96,13 @@ class Settings:
     def taught_folder(self) -> Path:
         """Where taught photos are kept: beside the index, where no folder is named."""
         return self.taught or self.folder.absolute().with_suffix(".taught")
+
+    def without_folder(self, sentence: str) -> str:
+        """A sentence as clients are told it: the index by its name, and not where it lies."""
+        for path in (real_path(self.folder), self.folder.absolute(), self.folder):
+            if len(path.parts) > 1:
+                sentence = sentence.replace(str(path), path.name)
+        return sentence
 
 
 def read_token(file: Path | None) -> str:

@@ -56,7 +56,8 @@ async def healthz() -> JSONResponse:
 @router.get("/readyz", response_model=Ready)
 async def readyz(snapshot: Current, service: Running) -> JSONResponse:
     """Whether photos are answered, by which generation, and what is wrong though they are."""
-    return JSONResponse({"ready": True, "generation": snapshot.generation, "problem": service.current.problem})
+    problem = service.current.problem and service.settings.without_folder(service.current.problem)
+    return JSONResponse({"ready": True, "generation": snapshot.generation, "problem": problem})
 
 
 @router.get("/metrics", response_class=Response)

@@ -1,6 +1,7 @@
 """Limits and the token."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,13 @@ def test_a_token_is_not_shown(tmp_path):
 def test_taught_photos_are_kept_beside_the_index(tmp_path):
     assert Settings(tmp_path / "birds.index").taught_folder == tmp_path / "birds.taught"
     assert Settings(tmp_path / "birds.index", taught=tmp_path).taught_folder == tmp_path
+
+
+def test_clients_are_not_told_where_the_index_lies(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / "birds.index"
+    for folder in (real, tmp_path / "link" / "birds.index", Path("link/birds.index"), Path("birds.index")):
+        for said in (folder, folder.absolute(), real):
+            assert Settings(folder).without_folder(f"'{said}/a' is gone.") == "'birds.index/a' is gone."
+    assert Settings(Path()).without_folder("a is gone. And b.") == "a is gone. And b."

@@ -3,6 +3,7 @@
 import re
 
 from index import Index
+from index.remove import main as remove
 from index.review import main as review
 from tests.index.service.conftest import files, serving
 
@@ -28,6 +29,24 @@ def test_photos_are_answered_while_the_folder_is_away(own, photos):
 def test_health(client):
     assert client.get("/healthz").json() == {"alive": True}
     assert client.get("/readyz").json() == {"ready": True, "generation": 1, "problem": None}
+
+
+def test_the_log_is_told_where_the_index_lies_and_clients_are_not(own, caplog):
+    manifest = own / "manifest.json"
+    whole = manifest.read_text()
+    with serving(own) as client:
+        manifest.write_text(whole.replace('"generation": 1', '"generation": 7'))
+        client.service.current.newest()
+        told = client.get("/readyz").json()["problem"]
+        assert "generation 1 goes on answering: own.index/manifest.json is damaged" in told
+        assert str(own.parent) not in told
+        assert [str(manifest) in one.reason for one in caplog.records if one.levelname == "ERROR"] == [True]
+        manifest.write_text(whole)
+    for number in range(4):
+        remove(own, label=f"class-{number}")
+    with serving(own) as client:
+        refused = client.get("/review")
+    assert refused.json()["error"].startswith("own.index holds no references")
 
 
 def test_numbers_count_what_is_asked(built, photos):
