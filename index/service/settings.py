@@ -116,6 +116,8 @@ def read_token(file: Path | None) -> str:
             token, source = file.read_text(encoding="utf-8").strip(), str(file)
         except UnicodeDecodeError:
             raise InputError(f"{file} is no text; write a token into it") from None
+        except OSError as error:
+            raise InputError(f"the token's file {file} cannot be read ({error.strerror})") from None
     else:
         token, source = os.environ.get(TOKEN, "").strip(), TOKEN
     make = "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"

@@ -38,6 +38,8 @@ def test_a_token_that_is_none_is_refused(tmp_path, monkeypatch):
     (tmp_path / "token").write_bytes(b"\xff" * 20)
     with pytest.raises(InputError, match=r"is no text"):
         read_token(tmp_path / "token")
+    with pytest.raises(InputError, match=r"nothing cannot be read \(No such file"):
+        read_token(tmp_path / "nothing")
 
 
 def test_a_token_is_not_shown(tmp_path):
