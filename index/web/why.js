@@ -59,7 +59,7 @@
       if (this.id !== id) this.photo = 0;
       Object.assign(this, { id, label });
       for (const place of [this.lead, this.body, this.rival]) place.replaceChildren();
-      this.heading.textContent = label ? `Why ${short(label, 80)}?` : "Why?";
+      this.heading.replaceChildren(...Fieldmark.breakable(label ? `Why ${short(label, 80)}?` : "Why?"));
       this.back.hidden = !Fieldmark.ask.photos().length;
       if (!Fieldmark.ask.photos().length || !id) {
         this.body.replaceChildren(
