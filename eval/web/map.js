@@ -1,9 +1,10 @@
 "use strict";
 /* Points of a plane on a canvas, coloured by class: drag to move, wheel, pinch or keys to zoom, hover to see, click to pin.
 
-   Fieldmark.map({label, x, y, codes, names, about, sheets, places, onPin})  -> {element, pin(i), highlight(code)}.
+   Fieldmark.map({label, x, y, codes, names, about, more, sheets, places, onPin})  -> {element, pin(i), highlight(code)}.
        x, y: Float32Array; NaN where a point has no place. codes: the class of each, -1 for none. names: of the classes.
        about(i) -> {title, note, photo, alt}: what is said of a point (photos.js says what a photo is).
+       more(i) (optional) -> elements that what is said of a pinned point ends with; it then stays until it is let go.
        sheets, places (optional): a Fieldmark.Sheets and the place of each point's photo in it, -1 for none; zoomed in,
        photos stand in the place of points.
        onPin(i) is called when a point is pinned, with -1 when it is let go.
@@ -231,14 +232,15 @@
 
     /* What the tip says: of the point under the pointer, else of the pinned one. */
     tell() {
-      const i = this.hovered >= 0 ? this.hovered : this.pinned;
+      const stays = this.more && this.pinned >= 0;
+      const i = this.hovered >= 0 && !stays ? this.hovered : this.pinned;
       this.tip.hidden = i < 0;
       if (i < 0) return;
       if (this.told !== i) {
         this.told = i;
         const { title, note, photo, alt } = this.about(i);
         this.tip.replaceChildren(...[photo && Fieldmark.photo(photo, alt || title), element("span", { class: "name" }, Fieldmark.breakable(title)),
-          note && element("span", { class: "faint small" }, Fieldmark.breakable(note))].filter(Boolean));
+          note && element("span", { class: "faint small" }, Fieldmark.breakable(note)), ...(stays ? this.more(i) : [])].filter(Boolean));
         if (this.keyed || i === this.pinned) this.voice.textContent = [title, note].filter(Boolean).join(", ");
       }
       this.tip.classList.toggle("pinned", i === this.pinned);

@@ -174,7 +174,7 @@
       alt: `Why: compare with reference ${neighbour.rank}, ${short(neighbour.label)}, similarity ${similarity}`,
       rank: neighbour.rank,
       frame: neighbour.label === said ? "same" : "other",
-      note: `${similarity}${neighbour.same_photo ? ", this very photo" : ""}`,
+      note: `similarity ${similarity}${neighbour.same_photo ? ", this very photo" : ""}`,
       onSelect: () => onSelect(neighbour),
     };
   }

@@ -19,8 +19,10 @@
   ];
   const LOOK = 20_000; // milliseconds between two looks at which generation answers
   const main = document.getElementById("main");
+  const visits = new Map(); // where one was when a view was left, by the visit that the browser's history names
   let info = null;
-  let first = true;
+  let here = null; // the visit that is shown
+  let asked = null; // where one was in the answer
 
   const links = NAVIGATION.map(([view, name]) => element("a", { href: Fieldmark.link(view), data: { view } }, name));
   const queue = element("span", { class: "badge", hidden: true });
@@ -47,26 +49,56 @@
     }
   }
 
+  /* A view is left: where one was in it is kept. */
+  function leave() {
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+    if (!here) return;
+    const left = { ...here, top: scrollY, focused: document.activeElement, told: Fieldmark.ask.told() };
+    visits.set(here.visit, left);
+    if (here.view === Fieldmark.ask) asked = left;
+  }
+
+  /* Where one was in a view that is come back to; null where it is a new visit or says something else now. */
+  function before(view) {
+    const known = history.state && visits.get(history.state.visit);
+    const was = known || (here && here.view === Fieldmark.why && view === Fieldmark.ask ? asked : null);
+    if (!was || was.view !== view) return null;
+    return view === Fieldmark.ask && (was.told !== view.told() || view.element.querySelector("[role=alert]")) ? null : was;
+  }
+
+  async function comeBack({ top, focused }, shown) {
+    const { visit } = here;
+    await shown;
+    if (visit !== here.visit) return;
+    scrollTo({ top, behavior: "instant" });
+    (focused.isConnected ? focused : main).focus({ preventScroll: true });
+  }
+
+  function begin(view) {
+    scrollTo({ top: 0, behavior: "instant" });
+    const heading = view.element.querySelector("h1:not([hidden])");
+    const seen = heading && heading.offsetParent && !heading.closest(".only-read");
+    (seen ? heading : main).focus({ preventScroll: true });
+  }
+
   function route() {
     if (location.hash && !location.hash.startsWith("#/")) return; // a place within a view
+    leave();
     const [, name = "", ...values] = location.hash.split("/").map(decoded);
     const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : VIEWS[""];
-    const other = !view.element.isConnected;
+    const [first, other, was] = [!here, !view.element.isConnected, before(view)];
+    if (!history.state || !history.state.visit) history.replaceState({ visit: `${Date.now()} ${visits.size}` }, "");
+    here = { view, visit: history.state.visit };
     if (other) main.replaceChildren(view.element);
     for (const link of links) {
       const here = VIEWS[link.dataset.view] === view || (link.dataset.view === "" && name === "why");
       if (here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    if (view.show) view.show(...values.map((value) => value || undefined));
+    const shown = view.show && view.show(...values.map((value) => value || undefined));
     document.title = `${view.title} · Fieldmark`;
-    if (!first && other) {
-      scrollTo({ top: 0, behavior: "instant" });
-      const heading = view.element.querySelector("h1:not([hidden])");
-      if (heading && heading.offsetParent) heading.focus({ preventScroll: true });
-      else main.focus({ preventScroll: true });
-    }
-    first = false;
+    if (was) comeBack(was, shown);
+    else if (!first && other) begin(view);
   }
 
   function foot() {
@@ -138,6 +170,7 @@
   document.addEventListener("fieldmark-answered", () => info && compared());
   document.addEventListener("visibilitychange", look);
   setInterval(look, LOOK);
+  history.scrollRestoration = "manual";
   addEventListener("hashchange", route);
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();

@@ -143,14 +143,14 @@
       this.hero.classList.add("only-read");
       this.kinds.hidden = this.intake.zone.hidden = true;
       this.asked.hidden = false;
-      this.show();
+      this.draw();
       this.again();
       scrollTo({ top: 0, behavior: "instant" });
       this.verdict.focus({ preventScroll: true });
     }
 
     /* The photos that are asked about, and what can be done with them. */
-    show() {
+    draw() {
       const { photos, box } = this.state;
       const press = (text, label, then) =>
         element("button", { class: "button", type: "button", "aria-label": label, on: { click: then } }, text);

@@ -10,7 +10,7 @@
     constructor() {
       this.title = "Map";
       this.lead = element("p", { class: "lead" }, "References that the embedder takes for alike lie close together.");
-      this.body = element("div");
+      this.body = element("div", { class: "stack" });
       this.element = element(
         "div",
         { class: "view atlas" },
@@ -40,7 +40,7 @@
       );
     }
 
-    draw({ generation, labels, codes, ids, points }) {
+    draw({ generation, count, labels, codes, ids, points }) {
       this.drawn = generation;
       const named = (at) => labels[codes[at]] ?? "no label";
       const map = Fieldmark.map({
@@ -54,29 +54,34 @@
           photo: Fieldmark.referencePhoto(ids[at]),
           alt: `Reference of ${short(named(at))}`,
         }),
-        onPin: (at) => this.pinned(at, ids, named),
+        more: (at) => this.more(ids[at], named(at)),
       });
-      this.pin = element("div", { class: "row", role: "status" });
-      this.body.replaceChildren(map.element, this.pin);
+      this.body.replaceChildren(...[this.missing(count - ids.length), map.element].filter(Boolean));
     }
 
-    pinned(at, ids, named) {
-      if (at < 0) return this.pin.replaceChildren();
+    missing(count) {
+      if (!count) return null;
+      return element(
+        "p",
+        { class: "small faint" },
+        `${plural(count, "reference")} ${count === 1 ? "is" : "are"} not on it yet; `,
+        element("code", null, "python -m index.map NAME.index"),
+        ` brings ${count === 1 ? "it" : "them"} in.`
+      );
+    }
+
+    /* What can be done with the reference that is pinned. */
+    more(id, label) {
       const open = element(
         "button",
         {
           class: "button",
           type: "button",
-          on: { click: () => Fieldmark.openReference({ id: ids[at], label: named(at) }) },
+          on: { click: () => Fieldmark.openReference({ id, label }) },
         },
-        "Open this reference"
+        "Open reference"
       );
-      const all = element(
-        "a",
-        { href: Fieldmark.link("browse", named(at)) },
-        `All references of ${short(named(at), 60)}`
-      );
-      this.pin.replaceChildren(open, all);
+      return [open, element("a", { href: Fieldmark.link("browse", label) }, "All of this label")];
     }
   }
 

@@ -2,12 +2,13 @@
 /* An explanation as the page works with it.
 
    Fieldmark.explained.ask({photo, box, id, label, signal})  -> what POST /explain says of a photo and a reference, its
-       grids as flat lists, row by row, and `region`, what a grid divides as shares of its photo's sides. `reference`
-       and `pairs` are empty where nobody has a picture of the reference.
+       grids as flat lists, row by row, and `region`, what a grid divides as shares of its photo's sides. `parts` are
+       {height, width, values}: their grids may be finer than that of the shares. `reference` and `pairs` are empty
+       where nobody has a picture of the reference.
    .answering(told, ofQuery, place)  -> what each place of the other photo adds together with this place of the query,
        or of the reference
    .where(place, grid)               -> where a place is, as a person says it
-   .positive(values) .sum(values) .strongest(values)
+   .positive(values) .strongest(values)
    .image(address)                   -> Promise of the picture there, null where there is none. */
 
 (() => {
@@ -21,7 +22,7 @@
         ...one,
         region: divided(one),
         shares: one.shares.flat(),
-        parts: one.parts && one.parts.map((part) => part.flat()),
+        parts: one.parts && one.parts.map((part) => ({ height: part.length, width: part[0].length, values: part.flat() })),
       };
     return {
       ...told,
@@ -45,7 +46,6 @@
       : Array.from({ length: mine }, (_, at) => pairs[at * other + place]);
   }
 
-  const sum = (values) => values.reduce((all, value) => all + value, 0);
   const strongest = (values) => values.indexOf(Math.max(...values));
 
   function where(place, { width, height }) {
@@ -69,5 +69,5 @@
     return read(await service.send("/explain", values, { signal }));
   }
 
-  Fieldmark.explained = { ask, answering, where, positive, sum, strongest, image };
+  Fieldmark.explained = { ask, answering, where, positive, strongest, image };
 })();

@@ -6,10 +6,13 @@
        right, bottom], which part of the picture the grid divides, as shares of its sides. onPoint(place, pinned): a
        place of the grid is pointed at, row by row; -1 for none.
        .element
-       .light(values, most, light): what each place adds; what adds most, by default the largest value, is lit whole;
-       null for none; light: "for" (default) or "against"
+       .light(values, {most, light, height, width}): what each place adds; what adds most, by default the largest value,
+       is lit whole; null for none; light: "for" (default) or "against"; height and width: of the grid of the values,
+       where it is not that of the places
        .ring(place): a place is ringed
-   Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels. */
+       .framed: there is more of the picture than the grid divides, and a frame around that
+   Fieldmark.pictureOf(image, box)  -> such a picture of an image, or of the part of it in a box of pixels.
+   Fieldmark.pictureWithin(picture, region)  -> the part of a picture in such a region, as a picture. */
 
 (() => {
   const { element } = Fieldmark;
@@ -19,6 +22,15 @@
   const LIGHT = { for: [255, 171, 25], against: [70, 150, 255] };
   const HIGH = 62; // hundredths of the window that a photo may be high
   const SMOOTH = 24; // pixels of the veil a place
+  const UNSEEN = 0.01; // of a side: so much outside of the region is worth a frame
+  const RING = [
+    ["rgba(0, 0, 0, 0.75)", 4],
+    ["#ffffff", 2],
+  ];
+  const FRAME = [
+    ["rgba(0, 0, 0, 0.4)", 3],
+    ["rgba(255, 255, 255, 0.85)", 1],
+  ];
 
   Fieldmark.pictureOf = (image, box) => {
     const [left, top, right, bottom] = box || [0, 0, image.naturalWidth, image.naturalHeight];
@@ -27,6 +39,20 @@
       width,
       height,
       draw: (pen, wide, high) => pen.drawImage(image, left, top, width, height, 0, 0, wide, high),
+    };
+  };
+
+  Fieldmark.pictureWithin = (picture, [left, top, right, bottom]) => {
+    const [across, down] = [right - left, bottom - top];
+    return {
+      width: picture.width * across,
+      height: picture.height * down,
+      draw: (pen, wide, high) => {
+        pen.save();
+        pen.translate((-left * wide) / across, (-top * high) / down);
+        picture.draw(pen, wide / across, high / down);
+        pen.restore();
+      },
     };
   };
 
@@ -63,6 +89,14 @@
     return canvas;
   }
 
+  function stroked(pen, rectangle, lines) {
+    for (const [colour, width] of lines) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = width;
+      pen.strokeRect(...rectangle);
+    }
+  }
+
   class Places {
     constructor(options) {
       Object.assign(this, { at: -1, pinned: false, ringed: -1 }, options);
@@ -77,13 +111,15 @@
       this.element = element("div", { class: "places" }, this.canvas);
       this.element.style.aspectRatio = `${this.picture.width} / ${this.picture.height}`;
       this.element.style.maxWidth = `${(HIGH * this.picture.width) / this.picture.height}vh`;
+      const [left, top, right, bottom] = this.region;
+      this.framed = Math.max(left, top, 1 - right, 1 - bottom) > UNSEEN;
       new ResizeObserver(() => this.draw()).observe(this.element);
       if (this.onPoint) this.listen();
     }
 
-    light(values, most = null, light = "for") {
+    light(values, { most = null, light = "for", height = this.height, width = this.width } = {}) {
       const greatest = () => most ?? Math.max(...values, 1e-12);
-      this.veil = values && veil(values, this.width, this.height, greatest(), LIGHT[light]);
+      this.veil = values && veil(values, width, height, greatest(), LIGHT[light]);
       this.draw();
     }
 
@@ -115,20 +151,14 @@
         pen.fill("evenodd");
         pen.drawImage(this.veil, ...inside);
       }
+      if (this.framed) stroked(pen, [x - 0.5, y - 0.5, inside[2] + 1, inside[3] + 1], FRAME); // on whole pixels
       for (const place of [this.ringed, this.at]) if (place >= 0) this.outline(pen, place, inside);
     }
 
     outline(pen, place, [left, top, width, height]) {
       const [wide, high] = [width / this.width, height / this.height];
       const [x, y] = [left + (place % this.width) * wide, top + Math.floor(place / this.width) * high];
-      for (const [colour, line] of [
-        ["rgba(0, 0, 0, 0.75)", 4],
-        ["#ffffff", 2],
-      ]) {
-        pen.strokeStyle = colour;
-        pen.lineWidth = line;
-        pen.strokeRect(x + 2, y + 2, wide - 4, high - 4);
-      }
+      stroked(pen, [x + 2, y + 2, wide - 4, high - 4], RING);
     }
 
     point(place, pinned) {

@@ -6,7 +6,7 @@
 
 (() => {
   const { element, number, short, service } = Fieldmark;
-  const { positive, sum } = Fieldmark.explained;
+  const { positive } = Fieldmark.explained;
 
   /* The nearest reference of another label. */
   async function nearest({ told, photo, box, signal }) {
@@ -29,21 +29,19 @@
       width,
       region,
     });
-    mine.light(positive(shares), most, other ? "against" : "for");
-    const speaks = number(sum(positive(shares)));
-    const facts = `Similarity ${number(told.similarity)}; the lit places speak for it with ${speaks}.`;
+    mine.light(positive(shares), { most, light: other ? "against" : "for" });
     const link = Fieldmark.link("why", told.id, told.label);
     return element(
       "div",
       { class: "card stack" },
-      element("h3", { title: told.label }, `For ${name}`),
+      element("h3", { title: told.label, class: "breaks" }, "For ", Fieldmark.breakable(name)),
       element(
         "div",
         { class: "for" },
         mine.element,
         Fieldmark.photo(Fieldmark.referencePhoto(told.id), `Reference of ${name}`)
       ),
-      element("p", { class: "small faint" }, facts),
+      element("p", { class: "small faint" }, `Similarity ${number(told.similarity)}`),
       other && element("a", { href: link }, "Compare place by place")
     );
   }

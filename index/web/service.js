@@ -7,7 +7,8 @@
    Fieldmark.service.remove(path, values, options)  -> the same of a DELETE, whose values are in its address
        values: null and undefined are left out. options: {signal, seconds, token, onWait(seconds)}.
        A service that is too busy is asked again when it says; onWait is told.
-   Fieldmark.service.onGeneration(f)                -> f(generation) when another one answers than before
+   Fieldmark.service.onGeneration(f)                -> f(generation) when another one answers than before, or
+       another embedder's of the same number
    Fieldmark.Refused                                -> what they throw: `message` is a sentence for people, `status` 0
        where nothing was reached. What was aborted by its signal throws as fetch does: `Fieldmark.gone(error)` tells.
    Fieldmark.sentence(text)                         -> with a capital letter and a full stop. */
@@ -33,13 +34,14 @@
 
   const heard = [];
   let generation = null;
+  let embedder = null;
 
   function noted(answer) {
-    const now = answer.headers.get("fieldmark-generation");
-    if (now === null || now === generation) return;
-    const before = generation;
-    generation = now;
-    if (before !== null) for (const then of heard) then(Number(now));
+    const [now, by] = ["generation", "embedder"].map((name) => answer.headers.get(`fieldmark-${name}`));
+    const other = (before, after) => before !== null && after !== null && before !== after;
+    const changed = other(generation, now) || other(embedder, by);
+    [generation, embedder] = [now ?? generation, by ?? embedder];
+    if (changed) for (const then of heard) then(Number(generation));
   }
 
   /* One request: its answer, or why there is none. */

@@ -14,6 +14,9 @@
     thumbnail: "Approximate: the reference's photo is not at hand, so its small picture in the index was looked at.",
     none: "Of this reference nothing but its vector is at hand, so only your photo can be lit.",
   };
+  const FRAME = "The network looks at what is inside the frame.";
+  const PEEP = 30; // pixels of the tile before, which say that there is one
+  const GONE = "The index has changed since your photo was asked about: this reference is no longer in it.";
 
   const { positive, strongest, answering, where, image } = Fieldmark.explained;
   const press = (text, pressed, then) =>
@@ -41,7 +44,7 @@
         element(
           "div",
           { class: "masthead" },
-          element("a", { href: "#/" }, "← Back to the answer"),
+          (this.back = element("a", { href: "#/" }, "← Back to the answer")),
           this.heading,
           this.lead
         ),
@@ -56,7 +59,8 @@
       if (this.id !== id) this.photo = 0;
       Object.assign(this, { id, label });
       for (const place of [this.lead, this.body, this.rival]) place.replaceChildren();
-      this.heading.textContent = label ? `Why ${short(label, 80)}?` : "Why?";
+      this.heading.replaceChildren(...Fieldmark.breakable(label ? `Why ${short(label, 80)}?` : "Why?"));
+      this.back.hidden = !Fieldmark.ask.photos().length;
       if (!Fieldmark.ask.photos().length || !id) {
         this.body.replaceChildren(
           element(
@@ -82,12 +86,16 @@
     }
 
     failed(error) {
-      const again = element(
-        "button",
-        { class: "button", type: "button", on: { click: () => this.show(this.id, this.label) } },
-        "Try again"
-      );
-      this.body.replaceChildren(Fieldmark.said(error), element("div", { class: "row" }, again));
+      const button = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
+      const gone = error.status === 404;
+      const again = gone
+        ? button("Ask again", () => {
+            location.hash = "#/";
+            Fieldmark.ask.again();
+          })
+        : button("Try again", () => this.show(this.id, this.label));
+      const told = gone ? new Fieldmark.Refused(GONE) : error;
+      this.body.replaceChildren(Fieldmark.said(told), element("div", { class: "row" }, again));
     }
 
     async mine() {
@@ -109,7 +117,7 @@
           element("strong", null, number(told.similarity)),
           "."
         ),
-        element("p", { class: "small faint" }, told.exact ? EXACT : APPROXIMATE[told.reference_seen])
+        (this.how = element("p", { class: "small faint" }, told.exact ? EXACT : APPROXIMATE[told.reference_seen]))
       );
       this.heading.replaceChildren(...Fieldmark.breakable(`Why ${short(told.label, 80)}?`));
       this.label = told.label;
@@ -126,6 +134,7 @@
           onPoint: told.pairs && ((at) => this.point(told, place, at)),
         })
       );
+      if (this.sides.some((side) => side.framed)) this.how.append(` ${FRAME}`);
       const figures = this.sides.map((side, place) =>
         element(
           "figure",
@@ -134,7 +143,7 @@
           element(
             "figcaption",
             null,
-            names[place],
+            Fieldmark.breakable(names[place]),
             !this.pictures[place] && element("span", { class: "small faint" }, " cannot be shown")
           )
         )
@@ -147,10 +156,16 @@
         this.others(),
       ];
       this.body.replaceChildren(...shown.filter(Boolean));
-      const here = this.body.querySelector(".others .same button");
-      if (this.following && here) here.focus({ preventScroll: true });
-      this.following = false;
+      this.follow();
       this.rest(told);
+    }
+
+    /* Of the neighbours the one that is compared is seen, and is where one was if it was chosen there. */
+    follow() {
+      const here = this.body.querySelector(".others .same");
+      if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - PEEP;
+      if (here && this.following) here.querySelector("button").focus({ preventScroll: true });
+      this.following = false;
     }
 
     /* The other neighbours, to go on from one to the next. */
@@ -159,11 +174,14 @@
       if (!answer || !answer.neighbours) return null;
       return element(
         "nav",
-        { class: "others", "aria-label": "The nearest references" },
+        { class: "others stack", "aria-labelledby": "others" },
+        element("h2", { id: "others" }, "The nearest references"),
         Fieldmark.tiles(
           answer.neighbours.map((one) => ({
             photo: Fieldmark.referencePhoto(one.id),
             alt: `Reference ${one.rank}, ${short(one.label, 60)}`,
+            caption: short(one.label, 60),
+            note: `similarity ${number(one.similarity)}`,
             rank: one.rank,
             frame: one.id === this.id ? "same" : "other",
             onSelect: () => {
@@ -193,24 +211,21 @@
     }
 
     parts(told) {
+      this.part = -1;
       if (!told.query.parts || !told.reference) return null;
-      const show = (part) => {
+      const onPart = (part) => {
         this.part = part;
-        buttons.forEach((button, place) => button.setAttribute("aria-pressed", String(place === part + 1)));
         this.rest(told);
       };
-      this.part = -1;
-      const buttons = ["All places", ...told.query.parts.map((_, part) => `Part ${part + 1}`)].map((text, place) =>
-        press(text, place === 0, () => show(place - 1))
-      );
-      return element("div", { class: "row", role: "group", "aria-label": "Light by" }, buttons);
+      return Fieldmark.parts({ grid: told.query, picture: this.picture(0), onPart });
     }
 
     /* Nothing is pointed at. */
     rest(told) {
       const part = this.part >= 0;
       [told.query, told.reference].filter(Boolean).forEach((grid, place) => {
-        this.sides[place].light(positive(part && grid.parts ? grid.parts[this.part] : grid.shares));
+        const { values, ...size } = part && grid.parts ? grid.parts[this.part] : { values: grid.shares };
+        this.sides[place].light(positive(values), size);
         this.sides[place].ring(-1);
       });
       this.readout.textContent = part

@@ -24,6 +24,15 @@ TOKEN = "a token that nobody guesses"
 KNOWN, NEW = TEST[:4], "Azure Skyflit"
 SERIOUS = ("serious", "critical")
 
+MAP = {
+    "generation": 1,
+    "count": 5,
+    "labels": ["a", "b"],
+    "codes": [0, 1, 0],
+    "ids": ["1", "2", "3"],
+    "points": [[0, 0], [1, 1], [None, None]],
+}
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -123,7 +132,8 @@ def drop(page, *files):
             const data = new DataTransfer();
             const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
             for (const [name, text] of sent) data.items.add(new File([bytes(text)], name));
-            const zone = document.querySelector(".zone:not([hidden])") || document.querySelector(".asking");
+            const places = [".zone:not([hidden])", ".asking", "body"];
+            const zone = places.map((one) => document.querySelector(one)).find(Boolean);
             const of = { dataTransfer: data, bubbles: true, cancelable: true };
             for (const kind of ["dragenter", "dragover", "drop"]) zone.dispatchEvent(new DragEvent(kind, of));
         }""",

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.index.web.conftest import (
     KNOWN,
+    MAP,
     NEW,
     TOKEN,
     drop,
@@ -101,15 +102,6 @@ def test_every_view_can_be_used_by_everybody_and_on_a_phone(site, birds, window)
         assert violations(page) == [], view
         assert page.evaluate("document.documentElement.scrollWidth") == 360, view
     assert page.locator(".map canvas").count() == 1
-
-
-MAP = {
-    "generation": 1,
-    "labels": ["a", "b"],
-    "codes": [0, 1, 0],
-    "ids": ["1", "2", "3"],
-    "points": [[0, 0], [1, 1], [None, None]],
-}
 
 
 def test_a_box_is_drawn_with_the_mouse_and_moved_by_keys(site, birds, window):

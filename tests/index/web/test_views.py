@@ -1,0 +1,97 @@
+"""Going from view to view and back; the map; another index under the page."""
+
+import pytest
+
+from tests.index.web.conftest import KNOWN, MAP, drop, file, needs_chromium, violations
+
+expect = pytest.importorskip("playwright.sync_api").expect
+pytestmark = needs_chromium
+
+
+@pytest.mark.parametrize("way", ["browser", "link"])
+def test_one_comes_back_to_where_one_was_in_the_answer(site, birds, window, way):
+    page = window(site, viewport={"width": 390, "height": 500})
+    drop(page, file(birds, KNOWN[0]))
+    tile = page.locator("#evidence button.frame").nth(5)
+    tile.scroll_into_view_if_needed()
+    where = page.evaluate("scrollY")
+    tile.click()
+    page.wait_for_selector("#rival canvas")
+    assert page.evaluate("scrollY") == 0
+    if way == "browser":
+        page.go_back()
+    else:
+        page.get_by_role("link", name="Back to the answer").click()
+    expect(tile).to_be_focused()
+    assert where > 300
+    assert page.evaluate("scrollY") == where
+    tile.click()
+    page.wait_for_selector("#rival canvas")
+    drop(page, file(birds, KNOWN[0], 1))
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("scrollY") == 0  # another answer begins at its top
+
+
+def test_one_comes_back_to_where_one_was_among_the_labels(site, window):
+    page = window(f"{site}/#/browse", viewport={"width": 360, "height": 200})
+    page.wait_for_selector(".browse .tile button")
+    page.evaluate("scrollTo(0, document.body.scrollHeight - 300)")
+    where = page.evaluate("scrollY")
+    page.evaluate("document.querySelector('.browse .tile:last-child button').click()")
+    page.get_by_role("link", name="All labels").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="Browse").wait_for()
+    expect(page.locator(".browse li[data-label]")).to_have_count(len(KNOWN))
+    assert page.evaluate("scrollY") == where > 100
+
+
+def test_an_open_dialog_goes_with_its_view(site, window):
+    page = window(f"{site}/#/browse")
+    page.locator(".browse .tile button").first.click()
+    page.get_by_role("link", name="All labels").wait_for()
+    page.locator(".browse .tile button").first.click()
+    page.wait_for_selector("dialog[open]")
+    page.go_back()
+    page.get_by_role("heading", name="Browse").wait_for()
+    assert page.locator("dialog").count() == 0
+
+
+def test_a_point_of_the_map_is_opened_from_its_tip_and_what_is_not_on_it_is_said(site, window):
+    page = window(site, refused=True)
+    page.route("**/map", lambda route: route.fulfill(json=MAP))
+    page.evaluate("Fieldmark.ask.info.map = true")
+    page.goto(f"{site}/#/map")
+    page.get_by_text("2 references are not on it yet").wait_for()
+    seen = page.locator(".map canvas").bounding_box()
+    page.wait_for_timeout(100)  # it is drawn with the next frame
+    side = 0.9 * min(seen["width"], seen["height"]) / 2
+    middle = (seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
+    page.mouse.click(middle[0] + side, middle[1] - side)
+    page.mouse.move(middle[0] - side, middle[1] + side)  # over another point: the pinned one's tip stays
+    assert page.locator(".tip .name").inner_text() == "b"
+    assert violations(page) == []
+    page.locator(".tip").get_by_role("button", name="Open reference").click()
+    page.get_by_role("heading", name="b", exact=True).wait_for()
+
+
+def test_another_embedders_index_of_the_same_generation_is_noticed(site, window):
+    page, embedder = window(site), []
+
+    def answer(route):
+        given = route.fetch()
+        headers = {name: value for name, value in given.headers.items() if name != "fieldmark-embedder"}
+        if embedder:
+            headers["fieldmark-embedder"] = embedder[0]
+        route.fulfill(response=given, headers=headers)
+
+    page.route("**/labels*", answer)
+    page.route("**/info", answer)
+    page.evaluate("() => { window.heard = 0; Fieldmark.service.onGeneration(() => heard++); }")
+    heard = []
+    for now in (["a" * 16], ["b" * 16], [], ["b" * 16]):
+        embedder[:] = now
+        page.evaluate("Fieldmark.service.get('/labels')")
+        page.wait_for_load_state("networkidle")
+        heard.append(page.evaluate("heard"))
+    assert heard[-1] - heard[0] == 1
+    assert heard[1:] == [heard[1]] * 3
