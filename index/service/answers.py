@@ -156,4 +156,4 @@ async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer
 
 def _told(upload: Upload, error: BadImage) -> str:
     """What is wrong with a photo, in a sentence."""
-    return f"{upload.name or 'the photo'}: {error.reason}"
+    return f"{upload.name or 'the photo'} {error.reason}"
