@@ -289,8 +289,11 @@ def _reason(error: Exception, source: bytes | Image.Image) -> str:
         return "takes more memory to decode than there is; make it smaller, or free some"
     if not isinstance(error, UnidentifiedImageError) or isinstance(source, Image.Image):
         return f"is not an image that can be read ({' '.join(str(error).split()) or type(error).__name__})"
-    if not source:
-        return "is empty"
+    return _kind(source) if source else "is empty"
+
+
+def _kind(source: bytes) -> str:
+    """What bytes are that no decoder knows, by the first of them."""
     head = source[:12]
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and "HEIF" not in _formats():
         return "is a HEIC photo, which needs the package pillow-heif here; or save it as JPEG"

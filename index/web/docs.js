@@ -66,6 +66,6 @@
   }
 
   document.getElementById("bar").append(
-    Fieldmark.brand("/"), element("a", { href: "/" }, "Back to the page"), Fieldmark.themeSwitch());
+    Fieldmark.brand("/"), element("a", { href: "/" }, "To the page"), Fieldmark.themeSwitch());
   show();
 })();

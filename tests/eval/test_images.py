@@ -236,7 +236,10 @@ def test_bombs_inside_of_text_are_not_unpacked(chunk: bytes) -> None:
         (b"", "is empty"),
         (b"I am a text file", "is not an image that can be read (no photo format that is known)"),
         (b"\n%PDF-1.7\n", "is a PDF; export the page as JPEG or PNG"),
-        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a bird -->\n<SVG width='9'/>", "is an SVG drawing; export it as PNG"),
+        (
+            b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a bird -->\n<SVG width='9'/>",
+            "is an SVG drawing; export it as PNG",
+        ),
         (b"<!doctype html><svg/>", "no photo format that is known"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no photo format that is known"),
         (written(flag(side=200), "JPEG")[:-200], "truncated"),
@@ -264,7 +267,9 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
 
 def test_heic_without_its_package_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_formats", lambda: ("JPEG",))
-    with pytest.raises(BadImage, match=r"is a HEIC photo, which needs the package pillow-heif here; or save it as JPEG"):
+    with pytest.raises(
+        BadImage, match=r"is a HEIC photo, which needs the package pillow-heif here; or save it as JPEG"
+    ):
         open_image(b"\0\0\0\x18ftypheic" + b"\0" * 100)
 
 
