@@ -52,6 +52,7 @@
         this.mark.hidden = this.whole.hidden = true;
         return;
       }
+      this.mark.hidden = this.taken.read === false; // no part of it can be asked about either
       if (box) this.share = [box[0] / width, box[1] / height, box[2] / width, box[3] / height];
       this.draw();
     }
@@ -126,7 +127,7 @@
     listen() {
       let move = null;
       this.stage.addEventListener("pointerdown", (event) => {
-        if (this.taken.unseen || event.button > 0 || (event.pointerType === "touch" && !this.marking)) return;
+        if (this.mark.hidden || event.button > 0 || (event.pointerType === "touch" && !this.marking)) return;
         event.preventDefault();
         this.stage.setPointerCapture(event.pointerId);
         move = this.grasped(event);
