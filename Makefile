@@ -34,7 +34,9 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	echo "  $(DEMO)/answers.png       new photos of unseen species and the references that they were named by"; \
 	echo "  $(DEMO)/report/report.html how good it is, and why: the species, their look-alikes, a map of all photos"; \
 	echo "  $(DEMO)/run/curves.png    how the training went"; \
-	echo "  $(DEMO)/birds.index       the index: one folder that answers on any machine"
+	echo "  $(DEMO)/birds.index       the index: one folder that answers on any machine"; \
+	echo "Or ask it yourself, on a page at http://127.0.0.1:8000:"; \
+	echo "  $(RUN) -m index.serve $(DEMO)/birds.index"
 
 test: $(INSTALLED)  ## Run the whole test suite
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile

@@ -277,7 +277,7 @@ def _cut(image: Image.Image, box: Box, scale: int, path: Path | None) -> Image.I
     top, bottom = np.clip((box[1] / scale, box[3] / scale), 0, image.height)
     if not (left < right and top < bottom):
         width, height = image.width * scale, image.height * scale
-        raise BadImage(path, f"box {tuple(box)} holds nothing of the {width} x {height} pixels")
+        raise BadImage(path, f"has nothing in box {tuple(box)}: it has {width} x {height} pixels")
     return image.crop((int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))))
 
 
@@ -288,10 +288,18 @@ def _reason(error: Exception, source: bytes | Image.Image) -> str:
     if isinstance(error, MemoryError):
         return "takes more memory to decode than there is; make it smaller, or free some"
     if not isinstance(error, UnidentifiedImageError) or isinstance(source, Image.Image):
-        return f"not an image that can be read ({' '.join(str(error).split()) or type(error).__name__})"
-    if not source:
-        return "is empty"
+        return f"is not an image that can be read ({' '.join(str(error).split()) or type(error).__name__})"
+    return _kind(source) if source else "is empty"
+
+
+def _kind(source: bytes) -> str:
+    """What bytes are that no decoder knows, by the first of them."""
     head = source[:12]
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and "HEIF" not in _formats():
-        return "HEIC photos need one more package: pip install 'fieldmark[heif]'"
-    return "not an image that can be read (no photo format that is known)"
+        return "is a HEIC photo, which needs the package pillow-heif here; or save it as JPEG"
+    text = source[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(b"%pdf-"):
+        return "is a PDF; export the page as JPEG or PNG"
+    if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
+        return "is an SVG drawing; export it as PNG"
+    return "is not an image that can be read (no photo format that is known)"

@@ -169,4 +169,4 @@ async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answe
 
 def _told(upload: Upload, error: BadImage) -> str:
     """What is wrong with a photo, in a sentence."""
-    return f"{upload.name or 'the photo'}: {error.reason}"
+    return f"{upload.name or 'the photo'} {error.reason}"

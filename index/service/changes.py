@@ -140,7 +140,7 @@ async def _changed(request: Request, service: Service, work: Callable[[], dict[s
     try:
         told = await service.write(done)
     except BadImage as error:
-        raise HTTPException(415, f"a photo cannot be taught: {error.reason}") from None
+        raise HTTPException(415, f"a photo cannot be taught: it {error.reason}") from None
     except BusyError as error:
         raise HTTPException(503, str(error), BUSY) from None
     except InputError as error:

@@ -22,7 +22,7 @@
         "a",
         { class: "chip", href: Fieldmark.link("browse", label), title: label },
         short(label, 60),
-        share !== undefined && element("span", { class: "faint" }, ` ${whole(share)}`)
+        share !== undefined && element("span", { class: "faint" }, ` ${surely(share)}`)
       )
     );
   const chips = (labels, name) => element("ul", { class: "chips", "aria-label": name }, labels);
@@ -33,9 +33,8 @@
     const first = answer.candidates[0];
     if (answer.known === false)
       return {
-        kicker: "Unlike anything in this index",
         name: "Unknown",
-        lead: "No reference is near enough to name it. The nearest guesses, with their shares of the vote:",
+        lead: "Not near enough to any reference to be named.",
       };
     if (answer.probability === null)
       return {
@@ -78,11 +77,25 @@
     };
   }
 
-  function guesses(answer) {
+  /* An index calls some photos of its own labels unknown, too: what this one then is. */
+  function guesses(answer, info) {
     if (answer.known !== false || !answer.candidates.length) return null;
-    return chips(
-      answer.candidates.slice(0, 5).map(({ label, share }) => chip(label, share)),
-      "Nearest guesses"
+    const refused = info.calibration && Math.round(100 * (1 - info.calibration.known_accepted));
+    return element(
+      "div",
+      { class: "stack tight" },
+      element("h3", null, "If it is one of these, then most likely"),
+      chips(
+        answer.candidates.slice(0, 5).map(({ label, share }) => chip(label, share)),
+        "Nearest guesses"
+      ),
+      info.calibration &&
+        element(
+          "p",
+          { class: "small faint" },
+          `Of photos of the labels of this index, ${refused ? `about ${refused} in 100 are` : "fewer than 1 in 100 is"} `,
+          "called unknown as well."
+        )
     );
   }
 
@@ -136,11 +149,11 @@
     return element(
       "div",
       { class: `verdict ${answer.known === false ? "unknown" : ""}` },
-      element("p", { class: "kicker" }, kicker),
+      kicker && element("p", { class: "kicker" }, kicker),
       element("h2", { class: "name", title: name }, Fieldmark.breakable(short(name, 120))),
       figure && element("p", { class: "sure" }, element("strong", null, figure), ` ${unit}`, meter),
       element("p", { class: "small faint" }, lead),
-      guesses(answer),
+      guesses(answer, info),
       labelSet(answer),
       remarks(answer)
     );

@@ -56,15 +56,20 @@
       this.info = info;
       const said = this.verdict.querySelector(".verdict");
       if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info));
-      this.lead.textContent = info.references
-        ? `Drop a photo. It is named by the nearest of ${plural(info.references, "reference photo")} ` +
-          `of ${plural(info.classes, "label")}, and you see why.`
-        : "This index holds no references yet. Drop a photo and teach it.";
+      this.lead.replaceChildren(
+        ...(info.references
+          ? [
+              ...Fieldmark.words("Drop a photo. ", "Take or choose a photo. "),
+              `It is named by the nearest of ${plural(info.references, "reference photo")} ` +
+                `of ${plural(info.classes, "label")}, and you see why.`,
+            ]
+          : ["This index holds no references yet.", info.service.edit ? " Give it a photo and teach it." : ""])
+      );
       if (!this.teach) {
         this.teach = Fieldmark.teach({
           info,
-          photos: () => this.state.photos,
-          box: () => this.state.box,
+          photos: () => this.photos(),
+          box: () => this.box(),
           onTaught: (notice) => {
             this.taught.replaceChildren(notice);
             this.again();
@@ -113,32 +118,35 @@
       this.trouble.scrollIntoView({ block: "nearest" });
     }
 
+    /* As many of the files as the service takes at once; which were left out is said. */
     take(files, more) {
-      const all = more ? [...this.state.photos.map((one) => one.file), ...files] : files;
       const { photos, megabytes } = this.info ? this.info.service : { photos: Infinity, megabytes: Infinity };
-      const size = all.reduce((sum, file) => sum + file.size, 0) / 1e6;
-      if (all.length > photos)
-        return this.problem(
-          new Fieldmark.Refused(`Those are ${all.length} photos; at most ${photos} are asked about at once.`)
-        );
-      if (size > megabytes)
-        return this.problem(
-          new Fieldmark.Refused(
-            `${all.length > 1 ? "Those photos have" : "That photo has"} ${Fieldmark.number(size, 0)} MB; ` +
-              `the service takes ${megabytes} MB at most.`
-          )
-        );
-      this.reopen({
-        photos: more
-          ? [...this.state.photos, ...files.map((file) => new Fieldmark.Taken(file))]
-          : files.map((file) => new Fieldmark.Taken(file)),
-        box: null,
-      });
+      const kept = more ? [...this.state.photos] : [];
+      const [many, large] = [[], []];
+      let free = 1e6 * megabytes - kept.reduce((sum, one) => sum + one.file.size, 0);
+      for (const file of files) {
+        if (kept.length >= photos) many.push(file);
+        else if (file.size > free) large.push(file);
+        else {
+          kept.push(new Fieldmark.Taken(file));
+          free -= file.size;
+        }
+      }
+      const size = large.reduce((sum, file) => sum + file.size, 0) / 1e6;
+      const told = [
+        many.length > 0 && `At most ${photos} photos are asked about at once. Left out: ${Fieldmark.names(many)}.`,
+        large.length > 0 &&
+          `The service takes ${megabytes} MB at most at once. ` +
+            `Left out: ${Fieldmark.names(large)} (${Fieldmark.number(size, 0)} MB).`,
+      ].filter(Boolean);
+      if (many.length + large.length < files.length) this.reopen({ photos: kept, box: null });
+      if (told.length) this.problem(new Fieldmark.Refused(told.join(" ")));
     }
 
     reopen({ photos, box }) {
       this.state = { photos, box, told: null, k: SHOWN };
-      for (const place of [this.trouble, this.taught, this.evidence]) place.replaceChildren();
+      for (const place of [this.trouble, this.evidence]) place.replaceChildren();
+      if (!this.taught.querySelector("button:enabled")) this.taught.replaceChildren(); // what can be undone stays
       location.hash = "#/";
       this.hero.classList.add("only-read");
       this.kinds.hidden = this.intake.zone.hidden = true;
@@ -169,13 +177,18 @@
             this.again();
           },
         });
+      const count = this.photos().length;
+      const together =
+        count === 1
+          ? "The answer is of the other one."
+          : `${count < photos.length ? "The others" : "These"} count together, as photos of one subject.`;
       const several = () => [
         element(
           "ul",
           { class: "tiles mine", "aria-label": "Your photos of one subject" },
           photos.map((one) => this.tile(one))
         ),
-        element("p", { class: "small faint" }, "These count together, as photos of one subject."),
+        element("p", { class: "small faint" }, together),
         element("div", { class: "row" }, actions),
       ];
       this.subject.replaceChildren(...(boxed ? [boxed] : several()));
@@ -183,14 +196,17 @@
 
     tile(photo) {
       const out = () => this.reopen({ photos: this.state.photos.filter((one) => one !== photo), box: null });
+      const lost = photo.read === false;
+      const leave = lost ? "Take away" : "Leave out";
       const item = element(
         "li",
-        { class: "tile" },
+        { class: `tile ${lost ? "lost" : ""}` },
         Fieldmark.photo(photo.place(), photo.name),
+        lost && element("span", { class: "note" }, "Left out of the answer"),
         element(
           "button",
-          { class: "button", type: "button", "aria-label": `Leave out ${photo.name}`, on: { click: out } },
-          "Leave out"
+          { class: "button", type: "button", "aria-label": `${leave} ${photo.name}`, on: { click: out } },
+          leave
         )
       );
       photo.ready.then((shown) => {
@@ -232,13 +248,27 @@
       this.verdict.replaceChildren(...children.filter(Boolean));
     }
 
+    /* Which photos the service could read: what is shown of them says so. */
+    read(could) {
+      const { photos } = this.state;
+      const other = photos.some((one) => one.read !== could(one) && (one.unseen || !could(one) || one.read === false));
+      for (const one of photos) one.read = could(one);
+      if (other) this.show();
+    }
+
     failed(error) {
       this.state.told = null;
       this.evidence.replaceChildren();
+      const never = error.status === 415; // whoever asks
+      if (never) this.read(() => false);
       const again = element(
         "button",
-        { class: "button", type: "button", on: { click: () => this.again() } },
-        "Ask again"
+        {
+          class: "button",
+          type: "button",
+          on: { click: () => (never ? this.intake.choose(false) : this.again()) },
+        },
+        never ? "Choose another photo" : "Ask again"
       );
       this.settled(
         element("h2", null, "No answer"),
@@ -250,8 +280,7 @@
           element(
             "span",
             { class: "small faint" },
-            "Your photo is kept on this page.",
-            error.status === 415 && " JPEG, PNG, WebP and TIFF can be read."
+            never ? "JPEG, PNG, WebP and TIFF can be read." : "Your photo is kept on this page."
           )
         ),
         error.status === 409 && this.lesson()
@@ -263,13 +292,18 @@
       const lost = told.answers.filter((one) => one.error);
       this.state.told = told;
       if (answer.error) return this.failed(new Fieldmark.Refused(Fieldmark.sentence(answer.error)));
-      const told_lost = lost.map((one) =>
-        element("p", { class: "notice warns" }, Fieldmark.sentence(`${one.query || "a photo"}: ${one.error}`))
+      const without = lost.map(({ query, error }) =>
+        element(
+          "p",
+          { class: "notice warns" },
+          Fieldmark.sentence(`Answered without ${Fieldmark.short(query || "a photo")}, which ${error}`)
+        )
       );
+      this.read(this.lostOf(lost));
       this.teach.suggest(
         [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
       );
-      this.settled(Fieldmark.verdict(answer, this.info), ...told_lost, this.lesson());
+      this.settled(...without, Fieldmark.verdict(answer, this.info), this.lesson());
       const more =
         answer.neighbours.length >= this.state.k &&
         this.state.k < MORE &&
@@ -305,7 +339,18 @@
       document.dispatchEvent(new CustomEvent("fieldmark-answered"));
     }
 
+    /* The service names what it could not read; of two photos of one name it is the one that is not seen here either. */
+    lostOf(lost) {
+      const found = new Set();
+      for (const { query } of lost) {
+        const called = this.state.photos.filter((one) => one.name === query && !found.has(one));
+        found.add(called.find((one) => one.unseen) || called[0]);
+      }
+      return (photo) => !found.has(photo);
+    }
+
     lesson() {
+      if (!this.info.service.edit) return element("div", { class: "lesson" }, this.teach.element);
       return element(
         "section",
         { class: "lesson", "aria-labelledby": "lesson" },
@@ -326,8 +371,9 @@
       for (const then of waiting) then();
     }
 
+    /* Those that count. */
     photos() {
-      return this.state.photos;
+      return this.state.photos.filter((one) => one.read !== false);
     }
     box() {
       return this.state.photos.length === 1 ? this.state.box : null;

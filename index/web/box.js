@@ -10,7 +10,6 @@
   const { element } = Fieldmark;
   const LEAST = 0.04; // of a side: what is smaller is a click
   const STEP = 0.02;
-  const HIGH = 62; // hundredths of the window that a photo may be high
   const PATIENCE = 500; // milliseconds
   const CORNERS = ["nw", "ne", "se", "sw"];
   const within = (value) => Math.min(1, Math.max(0, value));
@@ -47,12 +46,13 @@
 
     begin(box) {
       const { width, height, unseen } = this.taken;
-      this.stage.style.width = unseen ? "100%" : `min(100%, ${(HIGH * width) / height}vh)`;
+      if (!unseen) this.stage.style.setProperty("--ratio", String(width / height));
       if (unseen) {
         this.stage.replaceChildren(Fieldmark.photo(this.taken.place(), this.taken.name));
         this.mark.hidden = this.whole.hidden = true;
         return;
       }
+      this.mark.hidden = this.taken.read === false; // no part of it can be asked about either
       if (box) this.share = [box[0] / width, box[1] / height, box[2] / width, box[3] / height];
       this.draw();
     }
@@ -71,9 +71,15 @@
       ])
         if (this.marking) this.stage.setAttribute(name, value);
         else this.stage.removeAttribute(name);
-      this.hint.textContent = this.marking
-        ? "Draw a box around the subject, or move it by the arrow keys. Shift and arrows size it, Delete takes it away."
-        : "";
+      this.hint.replaceChildren(
+        ...(this.marking
+          ? Fieldmark.words(
+              "Draw a box around the subject, or move it by the arrow keys. " +
+                "Shift and arrows size it, Delete takes it away.",
+              "Draw a box around the subject with your finger, or move the box and its corners."
+            )
+          : [])
+      );
       if (!share) return;
       const [left, top, right, bottom] = share.map((part) => `${100 * part}%`);
       this.frame.style.left = left;
@@ -121,7 +127,7 @@
     listen() {
       let move = null;
       this.stage.addEventListener("pointerdown", (event) => {
-        if (this.taken.unseen || event.button > 0 || (event.pointerType === "touch" && !this.marking)) return;
+        if (this.mark.hidden || event.button > 0 || (event.pointerType === "touch" && !this.marking)) return;
         event.preventDefault();
         this.stage.setPointerCapture(event.pointerId);
         move = this.grasped(event);

@@ -2,12 +2,7 @@
 "use strict";
 
 (() => {
-  function element(tag, text, ...children) {
-    const made = document.createElement(tag);
-    if (text) made.textContent = text;
-    made.append(...children);
-    return made;
-  }
+  const { element } = Fieldmark;
 
   function resolved(description, schema) {
     const name = schema && schema.$ref ? schema.$ref.split("/").pop() : null;
@@ -44,15 +39,17 @@
 
   function section(description, path, method, operation) {
     const given = parameters(description, operation);
-    const rows = given.map((one) => element("tr", "",
-      element("th", one.name),
-      element("td", [kind(one.schema || {}), one.required ? "needed" : ""].filter(Boolean).join(", ")),
-      element("td", one.description || ""),
+    const rows = given.map((one) => element("tr", null,
+      element("th", { scope: "row" }, one.name),
+      element("td", null, [kind(one.schema || {}), one.required ? "needed" : ""].filter(Boolean).join(", ")),
+      element("td", null, one.description),
     ));
-    const parts = [element("h2", `${method.toUpperCase()} ${path}`), element("p", operation.description || operation.summary)];
-    if (rows.length) parts.push(element("table", "", ...rows));
-    parts.push(element("pre", curl(path, method, given, Boolean(operation.security))));
-    return element("section", "", ...parts);
+    return element("section", { class: "operation" },
+      element("h2", null, `${method.toUpperCase()} ${path}`),
+      element("p", null, operation.description || operation.summary),
+      rows.length > 0 && element("table", null, rows),
+      element("pre", null, curl(path, method, given, Boolean(operation.security))),
+    );
   }
 
   async function show() {
@@ -68,5 +65,7 @@
     place.replaceChildren(...sections);
   }
 
+  document.getElementById("bar").append(
+    Fieldmark.brand("/"), element("a", { href: "/" }, "To the page"), Fieldmark.themeSwitch());
   show();
 })();

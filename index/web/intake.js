@@ -73,9 +73,14 @@
       "div",
       { class: "zone" },
       element("span", { class: "zone-mark", "aria-hidden": "true" }, "⤓"),
-      element("p", { class: "zone-title" }, "Drop a photo here"),
+      element("p", { class: "zone-title" }, Fieldmark.words("Drop a photo here", "Your photo")),
       element("div", { class: "row" }, button("Choose photos", "main", choose), button("Take a photo", "", take)),
-      element("p", { class: "small faint" }, "or paste one. Several photos of one subject count together.")
+      element(
+        "p",
+        { class: "small faint" },
+        Fieldmark.words("or paste one. ", ""),
+        "Several photos of one subject count together."
+      )
     );
     listen(zone, { onPhotos, onProblem });
     return { zone, choose, take };

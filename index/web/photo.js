@@ -3,22 +3,32 @@
 
    new Fieldmark.Taken(file)      -> {file, name, address, picture}: a photo; `address` shows it.
        .ready                     -> Promise of whether this browser can show it; then .width and .height are known.
+       .read                      -> whether the service could read it; null as long as that is not known.
        .place()                   -> {src} or {absent}, as photos.js takes it.
    Fieldmark.referencePhoto(id)   -> {src}: the small picture of a reference.
    Fieldmark.said(error)          -> an element with what went wrong, for a place with role="alert".
    Fieldmark.busy(text)           -> an element that says what is waited for.
    Fieldmark.short(text, most)    -> a text that fits, the rest as "…".
+   Fieldmark.names(photos)        -> what photos, or files, are called, in a few words.
    Fieldmark.breakable(text)      -> its parts as children of an element: a line may end after "_", "-", "/" and ".".
+   Fieldmark.words(mouse, touch)  -> what is said to whoever has a mouse and to whoever has a finger, as children.
    Fieldmark.link(view, ...values)  -> the address of a view: "#/browse/House%20Sparrow". */
 
 (() => {
   const { element } = Fieldmark;
-  const UNSEEN = "This browser cannot show this kind of file. The service may still be able to read it.";
+  const UNSEEN = "This browser cannot show this kind of file.";
+  const NAMED = 3;
+  const READ = new Map([
+    [null, `${UNSEEN} The service may still be able to read it.`],
+    [true, `${UNSEEN} The service can read it.`],
+    [false, "Neither this browser nor the service can read this file."],
+  ]);
 
   Fieldmark.Taken = class {
     constructor(file) {
       this.file = file;
       this.name = file.name || "photo";
+      this.read = null;
       this.address = URL.createObjectURL(file);
       this.picture = new Image();
       this.ready = new Promise((resolve) => {
@@ -33,7 +43,7 @@
     }
 
     place() {
-      return this.unseen ? { absent: UNSEEN } : { src: this.address };
+      return this.unseen ? { absent: READ.get(this.read) } : { src: this.address };
     }
   };
 
@@ -53,8 +63,19 @@
     return whole.length > most ? `${whole.slice(0, most - 1).join("")}…` : String(text);
   };
 
+  Fieldmark.names = (photos) => {
+    const some = photos.slice(0, NAMED).map(({ name }) => Fieldmark.short(name || "photo", 40));
+    const more = photos.length - some.length;
+    return some.join(", ") + (more ? ` and ${more} more` : "");
+  };
+
   Fieldmark.breakable = (text) =>
     text.split(/(?<=[_/.-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
+
+  Fieldmark.words = (mouse, touch) => [
+    element("span", { class: "by-mouse" }, mouse),
+    element("span", { class: "by-touch" }, touch),
+  ];
 
   Fieldmark.link = (view, ...values) => `#/${[view, ...values.map(encodeURIComponent)].join("/")}`;
 })();

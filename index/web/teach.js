@@ -147,11 +147,13 @@
         place.replaceChildren(element("p", null, "Taken back: the index is as it was before."));
         onUndone();
       } catch (error) {
-        place.append(Fieldmark.said(error));
+        button.disabled = error.status === 409; // another change has come between
+        trouble.replaceChildren(Fieldmark.said(error));
       }
     };
+    const trouble = element("div");
     const button = element("button", { class: "button", type: "button", on: { click: undo } }, "Undo");
-    place.append(element("p", null, element("span", { "aria-hidden": "true" }, "✓ "), text), button);
+    place.append(element("p", null, element("span", { "aria-hidden": "true" }, "✓ "), text), button, trouble);
     return place;
   };
 
@@ -163,13 +165,15 @@
       : null;
   };
 
-  function outcome(label, told) {
+  /* It is still read when other photos are asked about. */
+  function outcome(label, told, taken) {
     const name = short(label, 60);
-    if (told.relabelled) return `${plural(told.relabelled, "reference")} became ${name}.`;
-    if (!told.added) return `${plural(told.already_there, "photo")} had been a reference of ${name} already.`;
+    const which = Fieldmark.names(taken);
+    if (told.relabelled) return `${plural(told.relabelled, "reference")} became ${name}: ${which}.`;
+    if (!told.added) return `${plural(told.already_there, "photo")} had been a reference of ${name} already: ${which}.`;
     const itself = told.added === 1 ? "It is its" : "They are their";
     return (
-      `${plural(told.added, "photo")} added to the references of ${name}. ` +
+      `${plural(told.added, "photo")} added to the references of ${name}: ${which}. ` +
       `${itself} own nearest now; another photo shows what was learnt.`
     );
   }
@@ -181,7 +185,8 @@
         element: element(
           "p",
           { class: "small faint" },
-          "This service does not change its index. Started with --allow-edit and a token, it can be taught here."
+          "Wrong, or new? This service does not change its index. " +
+            "Started with --allow-edit and a token, it can be taught here."
         ),
       };
     let suggested = [];
@@ -199,9 +204,10 @@
       const problem = wrong(label, info.service.label);
       if (problem) return refuse(new Fieldmark.Refused(problem));
       button.disabled = true;
+      const taken = photos();
       result.replaceChildren(Fieldmark.busy("Adding to the references …"));
       const values = {
-        photo: photos().map((one) => one.file),
+        photo: taken.map((one) => one.file),
         label,
         box: box() && box().join(","),
         relabel: relabel || null,
@@ -214,7 +220,7 @@
         if (!told) return;
         field.input.value = "";
         field.input.removeAttribute("aria-invalid");
-        onTaught(Fieldmark.undoable(outcome(label, told), told.generation, onUndone), told);
+        onTaught(Fieldmark.undoable(outcome(label, told, taken), told.generation, onUndone), told);
       } catch (error) {
         refuse(error, error.status === 409 && !relabel);
       } finally {

@@ -304,5 +304,5 @@ def test_the_command(run_folder, photos, tmp_path):
     bad = run("ray", "none", "--on-bad-image", "error")
     assert (bad.returncode, bad.stdout) == (2, "")
     *bar, reason = bad.stderr.splitlines()
-    assert re.match(r"error: .*07\.png: not an image that can be read", reason)
+    assert re.match(r"error: .*07\.png: is not an image that can be read", reason)
     assert all("photo/s]" in line for line in bar if line)

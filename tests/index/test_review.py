@@ -181,7 +181,7 @@ def test_references_without_pictures(tmp_path, thumbnail):
     assert [one.rows for one in found.copies] == [[0, 3]]
     index = Index.open(folder)
     row = sheets._together(index, [0, 3], "2 photos")
-    reason = "no picture" if not thumbnail else "not an image that can be read (no photo format that is known)"
+    reason = "no picture" if not thumbnail else "is not an image that can be read (no photo format that is known)"
     assert [row.query, *(tile.image for tile in row.tiles)] == [reason, reason]
 
 

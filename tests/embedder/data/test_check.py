@@ -115,7 +115,7 @@ def test_the_page_holds_all_that_it_shows(spoilt, tmp_path, capsys):
     assert near.count("<img ") == 2
     assert f'alt="train/{third}/small.jpg"' in near
     unreadable = page.partition('<section id="unreadable">')[2].partition("</section>")[0]
-    assert "train/&lt;b&gt;wren &amp; co/0000.jpg: not an image that" in unreadable.replace("<wbr>", "")
+    assert "train/&lt;b&gt;wren &amp; co/0000.jpg: is not an image that" in unreadable.replace("<wbr>", "")
     assert "<figure" not in unreadable
     main(str(folder), report=tmp_path / "report")  # its own page is replaced
 

@@ -15,7 +15,7 @@ def test_each_photo_is_seen_as_it_is(photo_folder):
     catalog = read_catalog(photo_folder)
     facts = look_at(catalog, {0, 1, 5})
     assert {row: facts.reasons[row].split(" (")[0] for row in facts.reasons} == {
-        1: "not an image that can be read",
+        1: "is not an image that can be read",
         2: "is empty",
     }
     assert facts.readable.tolist() == facts.pictured.tolist() == [row not in {1, 2} for row in range(12)]

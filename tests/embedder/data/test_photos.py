@@ -228,7 +228,9 @@ def test_unreadable_photos_are_left_out_with_their_reasons(mixed_folder):
 
 
 def test_unreadable_photos_can_be_an_error(mixed_folder):
-    with pytest.raises(InputError, match=r"3 of 14 photos in .* cannot be read \(first: crow/text.jpg: not an image"):
+    with pytest.raises(
+        InputError, match=r"3 of 14 photos in .* cannot be read \(first: crow/text.jpg: is not an image"
+    ):
         check_photos(read_catalog(mixed_folder), "error")
 
 

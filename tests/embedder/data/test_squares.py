@@ -53,7 +53,7 @@ def test_squares_are_the_photos_squashed(folder, tmp_path):
     assert (
         reasons
         == [photo["reason"] for photo in left_out]
-        == ["not an image that can be read (no photo format that is known)", "is empty"]
+        == ["is not an image that can be read (no photo format that is known)", "is empty"]
     )
     for row, outcome in enumerate(outcomes):
         if isinstance(outcome, str):

@@ -88,6 +88,82 @@ def test_what_is_taught_is_recognised_in_another_photo(site, birds, window):
     page.get_by_text("is gone").wait_for()
 
 
+def test_undo_is_there_until_it_is_used(site, birds, window):
+    page = window(site)
+    taught, other = file(birds, NEW), file(birds, KNOWN[0])
+    drop(page, ("azure.jpg", taught.read_bytes()))
+    teach(page, NEW)
+    page.get_by_label("Token", exact=True).last.fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.get_by_text(f"1 photo added to the references of {NEW}: azure.jpg.").wait_for()
+    drop(page, other)
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Taken back").wait_for()
+    settled(page)
+    drop(page, taught)
+    assert page.get_by_text("Taken back").count() == 0
+    assert name(page) != NEW
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+def test_a_phone_is_told_of_fingers_and_reaches_what_it_needs(site, birds, window):
+    page = window(site, **PHONE)
+    for words in ("Drop a photo", "or paste one"):
+        assert not page.get_by_text(words).first.is_visible(), words
+    assert page.get_by_text("Take or choose a photo.").is_visible()
+    drop(page, file(birds, NEW))
+    sides = [page.locator(one).bounding_box()["width"] for one in (".subject", ".answer")]
+    assert sides[0] == sides[1]
+    page.get_by_role("button", name="Mark the subject").click()
+    assert page.get_by_text("with your finger").is_visible()
+    assert not page.get_by_text("arrow keys").is_visible()
+    page.get_by_label("This is a").click()
+    page.get_by_role("option").first.wait_for()
+    button = page.get_by_role("button", name="Teach", exact=True)
+    top = """(button) => {
+        const { left, top, width, height } = button.getBoundingClientRect();
+        return document.elementFromPoint(left + width / 2, top + height / 2) === button;
+    }"""
+    button.scroll_into_view_if_needed()
+    assert button.evaluate(top)  # with the suggestions open
+    assert page.get_by_role("option").first.is_visible()
+    page.get_by_label("This is a").press_sequentially(NEW)
+    button.click()
+    page.get_by_role("dialog").wait_for()
+
+
+def test_the_list_of_routes_looks_as_the_page_and_leads_back(site, window):
+    page = window(site, viewport={"width": 390, "height": 844})
+    page.get_by_role("button", name="Change to dark colours").click()
+    page.goto(f"{site}/docs")
+    page.get_by_role("heading", name="DELETE /references/{id}").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    cut = "[...document.querySelectorAll('pre')].filter((one) => one.scrollWidth > one.clientWidth).length"
+    assert page.evaluate(cut) == 0
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert violations(page) == []
+    page.get_by_role("link", name="To the page").click()
+    page.get_by_role("heading", name="What is this?").wait_for()
+
+
+def informing(page, **told):
+    """Let the service say otherwise of itself."""
+    page.route("**/info", lambda route: route.fulfill(json=route.fetch().json() | told))
+    page.reload()
+    page.wait_for_selector("#foot p")
+
+
+def test_a_service_that_does_not_learn_says_only_that(site, birds, window):
+    page = window(site)
+    service = page.evaluate("Fieldmark.ask.info.service")
+    informing(page, service=service | {"edit": False})
+    drop(page, file(birds, NEW))
+    page.get_by_text("This service does not change its index.").wait_for()
+    assert page.get_by_text("Teach it").count() == 0
+
+
 def test_every_view_can_be_used_by_everybody_and_on_a_phone(site, birds, window):
     page = window(site, viewport={"width": 360, "height": 740}, color_scheme="dark")
     drop(page, file(birds, NEW))
@@ -220,9 +296,14 @@ def test_what_an_answer_says(site, birds, window, told, named, said):
 
 def test_doubtful_answers_wait_for_review(site, birds, window):
     page = window(site)
+    informing(page, calibration={"known_accepted": 0.904})
     answering(page, known=False, label=None, candidates=[{"label": "perhaps", "share": 0.6}])
     drop(page, file(birds, NEW))
     assert name(page) == "Unknown"
+    said = ["Not near enough to any", "If it is one of these, then most likely", "about 10 in 100 are called unknown"]
+    text = page.locator(".verdict").inner_text()
+    assert [one for one in said if one not in text] == []
+    assert page.locator(".kicker").count() == 0
     assert page.locator(".chip").all_inner_texts() == ["perhaps 60\u202f%"]
     page.get_by_role("link", name="Review").click()
     with page.expect_response("**/search"):

@@ -32,12 +32,23 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
 
 
 @pytest.mark.parametrize(
-    ("called", "content"), [("trip.jpg", PDF), ("a.svg", SVG), ("b.heic", HEIC), ("empty.png", b"")]
+    ("called", "content", "said"),
+    [
+        ("trip.jpg", PDF, "trip.jpg is a PDF; export the page as JPEG or PNG."),
+        ("a.svg", SVG, "a.svg is an SVG drawing; export it as PNG."),
+        ("b.heic", HEIC, "b.heic is"),  # as far as there is a package for it
+        ("empty.png", b"", "empty.png is empty."),
+    ],
 )
-def test_what_is_no_photo_is_refused_in_a_sentence_and_kept(site, birds, window, called, content):
+def test_what_is_no_photo_is_refused_in_a_sentence_and_kept(site, birds, window, called, content, said):
     page = window(site, refused=True)
     drop(page, (called, content))
-    assert called in page.get_by_role("alert").inner_text()
+    assert page.get_by_role("alert").inner_text().startswith(said)
+    if called != "a.svg":  # which the browser shows
+        page.get_by_text("Neither this browser nor the service can read this file.").wait_for()
+    assert page.get_by_role("button", name="Ask again").count() == 0
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Choose another photo").click()
     assert violations(page) == []
     assert page.locator(".subject .absent, .subject img").count() == 1
     assert page.title() != "1"
@@ -63,6 +74,41 @@ def test_text_and_a_photo_too_large_are_refused_before_they_are_sent(site, windo
         }"""
     )
     assert "33 MB" in page.get_by_role("alert").inner_text()
+
+
+def test_of_too_many_photos_the_first_are_asked_about(site, birds, window):
+    page = window(site)
+    content = file(birds, KNOWN[0]).read_bytes()
+    drop(page, *[(f"{number}.jpg", content) for number in range(18)])
+    assert page.locator(".mine .tile").count() == 16
+    told = page.get_by_role("alert").inner_text()
+    assert told == "At most 16 photos are asked about at once. Left out: 16.jpg, 17.jpg."
+    assert name(page)
+    page.get_by_role("button", name="Leave out").first.click()
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_of_photos_that_are_too_large_together_those_that_fit_are_asked_about(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, KNOWN[0]))
+    drop(page, ("large.jpg", bytes(33_000_000)), ("small.jpg", file(birds, NEW).read_bytes()))
+    told = page.get_by_role("alert").inner_text()
+    assert told == "The service takes 32 MB at most at once. Left out: large.jpg (33 MB)."
+    assert page.get_by_alt_text("Your photo, small.jpg").count() == 1
+
+
+def test_of_two_photos_the_one_that_cannot_be_read_is_marked_and_not_taught(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, KNOWN[0]), ("trip.jpg", PDF))
+    page.get_by_text("Answered without trip.jpg, which is a PDF; export the page as JPEG or PNG.").wait_for()
+    marked = page.locator(".mine .tile", has_text="Left out of the answer")
+    assert marked.get_by_role("button", name="Take away trip.jpg").count() == 1
+    assert page.get_by_text("The answer is of the other one.").count() == 1
+    assert violations(page) == []
+    assert page.evaluate("Fieldmark.ask.photos().length") == 1
+    marked.get_by_role("button").click()
+    settled(page)
+    assert page.get_by_role("button", name="Mark the subject").count() == 1
 
 
 def test_no_camera_is_said(site, window):
