@@ -1,12 +1,12 @@
 "use strict";
 /* What an answer says, and the references that it is made from.
 
-   Fieldmark.verdict(answer, info)               -> an element with the label and how sure that is, or that it is
-       unknown.
+   Fieldmark.verdict(answer, info, photos)       -> an element with the label and how sure that is, or that it is
+       unknown, or a reference itself; photos: how many were asked about as one subject.
    Fieldmark.references(answer, {onSelect})      -> the neighbours as photos, grouped by label; onSelect(neighbour).
-   Fieldmark.doubt(answer, info)                 -> why a person should look at an answer, in a sentence; null where it
+   Fieldmark.doubt(answer, photos)               -> why a person should look at an answer, in a sentence; null where it
        is sure.
-   Fieldmark.asText(answer)                      -> an answer in a sentence, for those who listen.
+   Fieldmark.asText(answer, photos)              -> an answer in a sentence, for those who listen.
    `answer` is as index.query --json prints it, `info` as GET /info gives it. */
 
 (() => {
@@ -27,8 +27,29 @@
     );
   const chips = (labels, name) => element("ul", { class: "chips", "aria-label": name }, labels);
 
+  /* The label that a photo itself has as a reference; null where it is none, or one of several photos. */
+  function own(answer, photos) {
+    const same = answer.neighbours.filter((one) => one.same_photo);
+    return photos === 1 && same.length ? same[0].label : null;
+  }
+
+  /* What the other references say of a photo that is one itself. */
+  function otherwise(answer) {
+    const [first] = answer.candidates;
+    if (answer.known === false || !first) return "By the others it would be unknown.";
+    const sure = answer.probability === null ? `${whole(first.share)} of their vote` : surely(answer.probability);
+    return `By the others it is most likely ${short(answer.label || first.label)}, with ${sure}.`;
+  }
+
   /* The words of a verdict: what stands above the name, the name, how sure, and what that means. */
-  function words(answer, info) {
+  function words(answer, info, photos) {
+    const itself = own(answer, photos);
+    if (itself !== null)
+      return {
+        kicker: "This very photo is a reference of",
+        name: itself,
+        lead: `It has no vote on itself. ${otherwise(answer)}`,
+      };
     const kinds = `one of the ${plural(info.classes, "label")} of this index`;
     const first = answer.candidates[0];
     if (answer.known === false)
@@ -117,15 +138,16 @@
     );
   }
 
-  function remarks(answer) {
+  function remarks(answer, photos) {
     const stale =
       answer.calibration_stale &&
       "Many references have changed since this index was calibrated, so its probabilities may no longer hold; " +
         "index.calibrate puts that right.";
     const lines = [...answer.quality.map(Fieldmark.sentence), stale].filter(Boolean);
-    const own =
+    const among =
+      photos > 1 &&
       answer.neighbours.some((one) => one.same_photo) &&
-      "This very photo is among the references; beside others it has no vote.";
+      "One of these very photos is among the references; it has no vote.";
     return [
       lines.length > 0 &&
         element(
@@ -133,12 +155,13 @@
           { class: "remarks" },
           lines.map((line) => element("li", null, line))
         ),
-      own && element("p", { class: "small faint" }, own),
+      among && element("p", { class: "small faint" }, among),
     ];
   }
 
-  Fieldmark.verdict = (answer, info) => {
-    const { kicker, name, figure, unit, share, lead } = words(answer, info);
+  Fieldmark.verdict = (answer, info, photos = 1) => {
+    const { kicker, name, figure, unit, share, lead } = words(answer, info, photos);
+    const itself = own(answer, photos) !== null;
     const meter =
       share !== undefined &&
       element(
@@ -148,18 +171,19 @@
       );
     return element(
       "div",
-      { class: `verdict ${answer.known === false ? "unknown" : ""}` },
+      { class: `verdict ${answer.known === false && !itself ? "unknown" : ""}` },
       kicker && element("p", { class: "kicker" }, kicker),
       element("h2", { class: "name", title: name }, Fieldmark.breakable(short(name, 120))),
       figure && element("p", { class: "sure" }, element("strong", null, figure), ` ${unit}`, meter),
       element("p", { class: "small faint" }, lead),
-      guesses(answer, info),
-      labelSet(answer),
-      remarks(answer)
+      !itself && [guesses(answer, info), labelSet(answer)],
+      remarks(answer, photos)
     );
   };
 
-  Fieldmark.asText = (answer) => {
+  Fieldmark.asText = (answer, photos = 1) => {
+    const itself = own(answer, photos);
+    if (itself !== null) return `This very photo is a reference of ${short(itself)}. ${otherwise(answer)}`;
     if (answer.known === false) {
       const near = answer.candidates
         .slice(0, 3)
@@ -171,7 +195,8 @@
     return `${short(answer.label || "Nothing")}, ${sure}.`;
   };
 
-  Fieldmark.doubt = (answer, info) => {
+  Fieldmark.doubt = (answer, photos = 1) => {
+    if (own(answer, photos) !== null) return null;
     if (answer.known === false) return "unknown";
     if (answer.known === null) return null;
     if (answer.level !== "label") return answer.level ? `sure of the ${answer.level} only` : "not sure";

@@ -55,7 +55,7 @@
     start(info) {
       this.info = info;
       const said = this.verdict.querySelector(".verdict");
-      if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info));
+      if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info, this.state.photos.length));
       this.lead.replaceChildren(
         ...(info.references
           ? [
@@ -303,7 +303,7 @@
       this.teach.suggest(
         [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
       );
-      this.settled(...without, Fieldmark.verdict(answer, this.info), this.lesson());
+      this.settled(...without, Fieldmark.verdict(answer, this.info, this.state.photos.length), this.lesson());
       const more =
         answer.neighbours.length >= this.state.k &&
         this.state.k < MORE &&
@@ -334,7 +334,7 @@
           element("div", { class: "row" }, more || null)
         )
       );
-      this.voice.textContent = Fieldmark.asText(answer);
+      this.voice.textContent = Fieldmark.asText(answer, this.state.photos.length);
       this.remember(answer);
       document.dispatchEvent(new CustomEvent("fieldmark-answered"));
     }
@@ -361,7 +361,7 @@
 
     remember(answer) {
       const { photos, box } = this.state;
-      const why = Fieldmark.doubt(answer, this.info);
+      const why = Fieldmark.doubt(answer, photos.length);
       const others = Fieldmark.doubtful.filter((one) => one.photos[0] !== photos[0]);
       Fieldmark.doubtful = why ? [{ photos, box, answer, why, at: new Date() }, ...others].slice(0, QUEUE) : others;
       this.recount();

@@ -60,6 +60,7 @@ def test_the_walk(site, birds, window, shot):
     page.get_by_role("button", name="Go on").click()
     page.get_by_text(f"1 photo added to the references of {NEW}").wait_for()
     expect(page.locator(".verdict .name")).to_have_text(NEW)
+    assert "It has no vote on itself. By the others it" in page.locator(".verdict").inner_text()
     shot(page, "5-taught")
     assert violations(page) == []
 
