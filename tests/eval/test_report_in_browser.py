@@ -235,6 +235,59 @@ def test_light_and_dark(opened) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+def test_paper_is_the_same_whatever_the_screen_is(opened, width: int) -> None:
+    """Charts at their size, the whole map with its legend, the folds open, and nothing said of clicks."""
+    page = opened(width)
+    before, folded = marked(page), page.locator("details.more:not([open])").count()
+    assert "click" in page.locator("#content").inner_text().lower()
+    tell = "(event) => window.dispatchEvent(new Event(event))"
+    page.evaluate(tell, "beforeprint")  # a page that is being printed is not laid out again for its scripts
+    charts = "[...document.querySelectorAll('.chart svg[role=img]')]"
+    assert page.evaluate(f"{charts}.map((svg) => svg.viewBox.baseVal.width)") == [400, 400, 400]
+    canvas = page.locator(".map canvas")
+    assert canvas.evaluate("(one) => one.width / one.height") == 680 / 600
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 971})  # A4 within its margins
+    assert all(0.9 < scale < 1.1 for scale in page.evaluate(f"{charts}.map((svg) => svg.getScreenCTM().a)"))
+    assert canvas.evaluate("(one) => getComputedStyle(one).objectFit") == "contain"
+    assert page.locator(".map .legend .name").count() == 24 and page.locator(".map .legend li").last.is_visible()
+    assert page.locator("#queries details .evidence").first.is_visible()
+    assert "click" not in page.locator("#content").inner_text().lower()
+    page.emulate_media(media="screen")
+    page.evaluate(tell, "afterprint")
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(page)
+    assert page.locator("details.more:not([open])").count() == folded
+    assert marked(page) == before
+
+
+def test_names_on_the_map_stand_whole_and_above_their_points(opened) -> None:
+    """Also where a class lies at the edge."""
+    page = opened()
+    drawn = page.evaluate("""() => {
+        const texts = [];
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            texts.push([x - this.measureText(text).width / 2, x + this.measureText(text).width / 2, y]);
+            fillText.call(this, text, x, y);
+        };
+        const names = ['a rather long name', 'another long name'];
+        const made = Fieldmark.map({ label: 'two', names, codes: [0, 0, 0, 1, 1, 1],
+            x: Float32Array.of(0, 0.1, 0, 100, 100.1, 100), y: Float32Array.of(0, 5, 2, 0, 5, 2),
+            about: () => ({ title: '' }) });
+        document.getElementById('content').replaceChildren(made.element);
+        const { clientWidth, clientHeight } = made.element.querySelector('.stage');
+        return new Promise((done) => setTimeout(() => done([texts, clientWidth, clientHeight]), 300));
+    }""")
+    texts, width, height = drawn
+    assert len(texts) == 2
+    scale = 0.9 * width / 100.1  # of the points, whose middle is the map's
+    for left, right, bottom in texts:
+        assert left >= 0 and right <= width
+        assert bottom < height / 2 - 2.5 * scale
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(opened, width: int, scheme: str) -> None:
     """No serious mistake that axe finds; nothing is wider than a phone."""
