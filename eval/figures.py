@@ -118,7 +118,8 @@ def _similarity(axes: Any, between: dict[str, Any]) -> None:
         axes.stairs(between[name], between["edges"], fill=True, color=colour, alpha=0.25)
         axes.stairs(between[name], between["edges"], color=colour, linestyle=dashes, label=label)
     if between["threshold"] is not None:
-        axes.axvline(between["threshold"], color=INK, linewidth=1, linestyle=":", label="threshold of unknown")
+        label = "threshold of unknown" + between["estimated"] * " (estimate)"
+        axes.axvline(between["threshold"], color=INK, linewidth=1, linestyle=":", label=label)
     axes.set(xlabel="similarity (cosine)", ylabel="share of queries")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
 

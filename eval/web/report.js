@@ -94,10 +94,12 @@
     const s = data.separation;
     if (s) {
       const most = Math.max(...s.same, ...s.other);
-      const rule = s.threshold === null ? [] : [{ at: s.threshold, label: `threshold ${number(s.threshold, 2)}` }];
+      const rule = s.threshold === null ? [] : [{ at: s.threshold, label: `threshold ${number(s.threshold, 2)}${s.estimated ? " (estimate)" : ""}` }];
       const promise = s.threshold === null
         ? "There are too few classes for a threshold of unknown."
-        : `Above the threshold at most ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`;
+        : s.estimated
+          ? `Above the threshold, an estimate from ${plural(data.classes, "class", "classes")}, about ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`
+          : `Above the threshold at most ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`;
       parts.push(Fieldmark.histogram({
         title: "Similarity to the nearest", lead: `Where the two overlap, photos of other classes look as near as those of the own class. ${promise}`, height: 280,
         x: { label: "similarity (cosine)", from: s.edges[0], to: s.edges[s.edges.length - 1] },

@@ -8,7 +8,8 @@ from PIL import Image
 from eval.figures import EVIDENCE, FIGURES, draw, draw_evidence
 
 BETWEEN = {
-    "edges": [0.0, 0.5, 1.0], "same": [0.2, 0.8], "other": [0.9, 0.1], "threshold": 0.6, "known_accepted": 0.7,
+    "edges": [0.0, 0.5, 1.0], "same": [0.2, 0.8], "other": [0.9, 0.1], "threshold": 0.6, "estimated": False,
+    "known_accepted": 0.7,
     "unknown_accepted": 0.05, "curve": [(0.0, 0.0), (0.05, 0.7), (1.0, 1.0)], "auroc": 0.9,
 }  # fmt: skip
 SAID = {
