@@ -1,11 +1,13 @@
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from eval.figures import EVIDENCE, FIGURES, draw, draw_evidence
+from eval.figures import EVIDENCE, FIGURES, _map, draw, draw_evidence
 
 BETWEEN = {
     "edges": [0.0, 0.5, 1.0], "same": [0.2, 0.8], "other": [0.9, 0.1], "threshold": 0.6, "estimated": False,
@@ -16,6 +18,7 @@ SAID = {
     "recall": [[1, 0.8, 0.7, 0.9], [2, 0.9, 0.85, 0.95]],
     "separation": BETWEEN,
     "points": {"codes": np.array([0, 0, 1, -1])},
+    "class_names": ["one", "_$two$"],
 }
 PLACES = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 
@@ -35,6 +38,31 @@ def test_the_same_each_time(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     for one, two in zip(draw(SAID, PLACES, tmp_path), draw(SAID, PLACES, tmp_path / "again"), strict=True):
         assert one.read_bytes() == two.read_bytes()
+
+
+def drawn_map(codes: list[int], names: list[str], places: list[tuple[float, float]]) -> Any:
+    """The map as it is before it becomes pixels: its axes."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    _map(figure.subplots(), np.array(places, np.float32), np.array(codes, np.int32), names)
+    return figure.axes[0]
+
+
+def test_the_map_names_classes_above_their_points() -> None:
+    """Whole also at the edge, as they are whatever is in them, and in the legend; none over another one."""
+    names = ["_at the very left$x$", "right_of_everything_else", "not there", "right too"]
+    places = [(0.0, 0.0), (0.0, 1.0), (100.0, 0.0), (100.0, 1.0), (100.0, 0.1), (50.0, 70.0)]
+    axes = drawn_map([0, 0, 1, 1, 3, -1], names, places)
+    axes.figure.draw_without_rendering()
+    assert [text.get_text() for text in axes.texts] == names[:2]  # "right too" has no room
+    for text, top in zip(axes.texts, [(0, 1), (100, 1)], strict=True):
+        box, edge = text.get_window_extent(), axes.get_window_extent()
+        assert box.x0 >= edge.x0 - 0.5 and box.x1 <= edge.x1 + 0.5
+        assert box.y0 > axes.transData.transform(top)[1]
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*names[:2], names[3]]
+    many = [f"class {code}" for code in range(30)]
+    axes = drawn_map([*range(30)], many, [(code % 6, code // 6) for code in range(30)])
+    assert not axes.figure.legends and len(axes.texts) > 10
 
 
 @pytest.mark.parametrize(("said", "names"), [

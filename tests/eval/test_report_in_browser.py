@@ -11,6 +11,7 @@ import pytest
 
 from eval.compare import main
 from eval.embeddings import EmbeddingSet
+from eval.figures import colours
 from tests.eval.conftest import MARKUP, SCRIPT
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'fieldmark[dev]'")
@@ -200,6 +201,12 @@ def test_the_legend_finds_a_class_and_highlights_it(opened) -> None:
     assert marked(page) != before
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 40])
+def test_figures_have_the_colours_of_the_page(opened, count: int) -> None:
+    page = opened(color_scheme="light")
+    assert page.evaluate(f"Fieldmark.colours({count})") == (255 * colours(count)).round().astype(int).tolist()
 
 
 def test_photos_that_have_moved_are_told_of(opened, hostile: SimpleNamespace) -> None:
