@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from eval.contact_sheet import Photo, Row, Tile, contact_sheet
 from eval.lettering import typeface_for
 
 FIGURES = ("recall.png", "similarity.png", "open-set.png", "map.png")
-EVIDENCE = "worst.png"
-FILES = (*FIGURES, EVIDENCE)
+EVIDENCE = ("worst.png", "best.png", "confusions.png")
+FILES = (*FIGURES, *EVIDENCE)
 """The files that there may be: some evaluations have nothing to show in one."""
 
 SHOWN = 5
-"""Queries of the evidence."""
+"""Queries, or pairs of classes, of each file of evidence."""
 
 DPI = 200
 ACCENT, RIGHT, WRONG, INK, LINE = "#2c5aa0", "#0f7b5f", "#c4481c", "#1d2422", "#dddbd1"
@@ -78,12 +79,12 @@ def draw(said: dict[str, Any], places: NDArray[np.float32], folder: Path) -> lis
 
 
 def draw_evidence(said: dict[str, Any], photos: Mapping[int, bytes], folder: Path) -> None:
-    """Draw the worst queries with what they found, where there are any.
+    """Draw the worst and the best queries with what they found, and classes taken for each other, where there are any.
 
     Args:
         said: as for ``draw``.
         photos: the JPEG of each photo that can be had, by its number.
-        folder: where the file goes.
+        folder: where the files go.
     """
     names, shown = said["class_names"], said["shown"]
 
@@ -97,14 +98,22 @@ def draw_evidence(said: dict[str, Any], photos: Mapping[int, bytes], folder: Pat
     def tile(number: int, similarity: float, right: bool) -> Tile:
         return Tile(photo(number), label(number), similarity, "right" if right else "wrong")
 
-    rows = [
-        Row(
-            photo(one["query"]), label(one["query"]), f"MAP@R {one['score']:.3f}", [tile(*near) for near in one["near"]]
-        )
-        for one in said["worst"][:SHOWN]
-    ]
-    if rows:
-        contact_sheet(rows, columns=len(rows[0].tiles)).save(folder / EVIDENCE)
+    def found(one: dict[str, Any]) -> Row:
+        near = [tile(*near) for near in one["near"]]
+        return Row(photo(one["query"]), label(one["query"]), f"MAP@R {one['score']:.3f}", near)
+
+    def mistaken(pair: dict[str, Any]) -> list[Row]:
+        told = f"{pair['forth'] + pair['back']} of {pair['queries']} queries of both are taken for the other"
+        return [
+            Row(photo(query), label(query), told, [replace(tile(reference, similarity, False), ranked=False)])
+            for query, reference, similarity in pair["mistakes"][:1]
+        ]
+
+    kinds = ([*map(found, said["worst"][:SHOWN])], [*map(found, said["best"][:SHOWN])])
+    pairs = [row for pair in said["confusions"][:SHOWN] for row in mistaken(pair)]
+    for name, rows in zip(EVIDENCE, (*kinds, pairs), strict=True):
+        if rows:
+            contact_sheet(rows, columns=len(rows[0].tiles)).save(folder / name)
 
 
 def _recall(axes: Any, recall: list[list[float]]) -> None:
@@ -127,7 +136,7 @@ def _similarity(axes: Any, between: dict[str, Any]) -> None:
         axes.stairs(between[name], between["edges"], fill=True, color=colour, alpha=0.25)
         axes.stairs(between[name], between["edges"], color=colour, linestyle=dashes, label=label)
     if between["threshold"] is not None:
-        label = "threshold of unknown" + between["estimated"] * " (estimate)"
+        label = "threshold (estimate)" if between["estimated"] else "threshold of unknown"
         axes.axvline(between["threshold"], color=INK, linewidth=1, linestyle=":", label=label)
     axes.set(xlabel="similarity (cosine)", ylabel="share of queries")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8)
@@ -197,11 +206,11 @@ def _list_classes(axes: Any, classes: list[tuple[str, NDArray[np.float64]]], fon
         loc="outside lower left",
         ncols=ABREAST,
         handletextpad=0.1,
-        columnspacing=1,
+        columnspacing=0.8,
         prop=font,
     )
     for text, (name, _) in zip(legend.get_texts(), classes, strict=True):
-        text.set(text=_short(name), parse_math=False, fontsize=6)
+        text.set(text=_short(name, 24), parse_math=False, fontsize=6)
 
 
 def _name_classes(axes: Any, classes: list[tuple[str, NDArray[np.float32]]], font: Any) -> None:
@@ -214,8 +223,8 @@ def _name_classes(axes: Any, classes: list[tuple[str, NDArray[np.float32]]], fon
         middle = np.median(points, axis=0)
         near = points[np.argsort(np.hypot(*(points - middle).T))[: int(np.ceil(NEAR * len(points)))]]
         text = axes.annotate(
-            _short(name), (middle[0], near[:, 1].max()), (0, 2.5), textcoords="offset points", ha="center", va="bottom",
-            fontproperties=font, fontsize=6, color=INK, parse_math=False,
+            _short(name, 28), (middle[0], near[:, 1].max()), (0, 2.5), textcoords="offset points",
+            ha="center", va="bottom", fontproperties=font, fontsize=6, color=INK, parse_math=False,
             path_effects=[withStroke(linewidth=1.5, foreground="white")],
         )  # fmt: skip
         box = text.get_window_extent()
@@ -228,6 +237,6 @@ def _name_classes(axes: Any, classes: list[tuple[str, NDArray[np.float32]]], fon
         taken.append(box)
 
 
-def _short(name: str) -> str:
-    """A name that has room on the map."""
-    return name if len(name) <= 28 else name[:27] + "…"
+def _short(name: str, most: int) -> str:
+    """A name that has room."""
+    return name if len(name) <= most else name[: most - 1] + "…"

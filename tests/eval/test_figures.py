@@ -74,19 +74,21 @@ def test_what_there_is_not_is_not_drawn(said: dict, names: tuple[str, ...], tmp_
     assert [file.name for file in draw(said, PLACES, tmp_path)] == list(names)
 
 
-def test_the_worst_queries_are_a_contact_sheet(tmp_path: Path) -> None:
+def test_the_evidence_is_in_contact_sheets(tmp_path: Path) -> None:
     """Also where a photo is gone, whose name stands in its place."""
     red, green = (io.BytesIO() for _ in range(2))
     Image.new("RGB", (50, 40), "#c00000").save(red, "JPEG")
     Image.new("RGB", (50, 40), "#00c000").save(green, "JPEG")
     worst = [{"query": 0, "score": 0.0, "near": [[1, 0.9, True], [2, 0.8, False]]}]
     shown = {str(number): {"name": f"{number}.jpg", "code": number - 1} for number in range(3)}
-    said = {"worst": worst, "shown": shown, "class_names": ["one", "two"]}
+    pair = {"forth": 2, "back": 1, "queries": 9, "mistakes": [[0, 1, 0.9]]}
+    said = {"worst": worst, "best": worst, "confusions": [pair], "shown": shown, "class_names": ["one", "two"]}
     photos = {0: red.getvalue(), 1: green.getvalue()}
     draw_evidence(said, photos, tmp_path)
-    counts = {colour: count for count, colour in Image.open(tmp_path / EVIDENCE).convert("RGB").getcolors(1 << 24)}
-    assert sum(count for (r, g, b), count in counts.items() if r > 180 and g < 20 and b < 20) > 20_000
-    assert sum(count for (r, g, b), count in counts.items() if g > 180 and r < 20 and b < 20) > 10_000
-    (tmp_path / EVIDENCE).unlink()
-    draw_evidence({**said, "worst": []}, photos, tmp_path)
-    assert not (tmp_path / EVIDENCE).exists()
+    for name in EVIDENCE:
+        counts = {colour: count for count, colour in Image.open(tmp_path / name).convert("RGB").getcolors(1 << 24)}
+        assert sum(count for (r, g, b), count in counts.items() if r > 180 and g < 20 and b < 20) > 20_000
+        assert sum(count for (r, g, b), count in counts.items() if g > 180 and r < 20 and b < 20) > 10_000
+        (tmp_path / name).unlink()
+    draw_evidence({**said, "worst": [], "best": [], "confusions": []}, photos, tmp_path)
+    assert list(tmp_path.iterdir()) == []
