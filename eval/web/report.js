@@ -123,8 +123,9 @@
     const { metrics, rows } = data.by_class;
     return section("classes", "Class by class", ["The worst first", onScreen("; click a heading for another order"), "."],
       Fieldmark.table({
-        caption: "Metrics of each class", filter: "Find a class", sort: { column: 2, descending: false }, most: 15, rows,
-        columns: [{ title: "class" }, { title: "queries", kind: "count" }, ...metrics.map((title) => ({ title, kind: "share" })), { title: "most often taken for" }],
+        caption: "Metrics of each class", filter: "Find a class", sort: { column: 1, descending: false }, most: 15,
+        rows: rows.map(([label, queries, ...values]) => [label, ...values.slice(0, -1), queries, values.at(-1)]),
+        columns: [{ title: "class" }, ...metrics.map((title) => ({ title, kind: "share" })), { title: "queries", kind: "count" }, { title: "most often taken for" }],
       }));
   }
 

@@ -108,9 +108,11 @@ def test_markup_in_names_is_text(opened) -> None:
 
 def test_the_table_sorts_and_filters(opened) -> None:
     page = opened()
-    column = page.locator("#classes tbody tr > :nth-child(3)")
+    column = page.locator("#classes tbody tr > :nth-child(2)")
     shares = [float(re.sub(r"[^\d.]", "", text)) for text in column.all_inner_texts()]
     assert shares == sorted(shares) and len(shares) == 15
+    queries = page.locator("#classes tbody tr > :nth-child(5)").all_inner_texts()
+    assert page.locator("#classes thead th").nth(4).inner_text() == "queries" and set(queries) <= {"4", "5"}
     heading = page.locator("#classes thead th", has_text="recall@1")
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.get_by_role("button").click()
@@ -330,4 +332,25 @@ def test_a_comparison_shows_what_flipped(opened, comparison: Path, width: int) -
     assert page.locator("#lost .flip").count() == len(data["lost"]) > 2
     assert page.locator("#lost .flip").first.locator(".tile.right, .tile.wrong").count() == 6
     assert page.locator("#classes tbody tr").count() == 15
+    numbers = page.locator("#numbers tbody td:not(:last-child), #classes tbody td:not(:last-child)").all_inner_texts()
+    assert len(numbers) > 40 and all(text.endswith("%") for text in numbers)
     assert faults(page) == []
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+def test_a_phone_shows_the_first_measure_of_a_table(opened, comparison: Path, kind: str) -> None:
+    page = opened(390, file=comparison if kind == "comparison" else None)
+    table, measure = (
+        page.locator("#classes .scrolls").bounding_box(),
+        page.locator("#classes tbody td").first.bounding_box(),
+    )
+    assert measure["x"] + measure["width"] < table["x"] + table["width"]
+
+
+def test_embedders_that_agree_everywhere_have_no_interval(opened, hostile: SimpleNamespace, tmp_path: Path) -> None:
+    same = EmbeddingSet(hostile.set.vectors, hostile.set.table, "e" * 64)
+    same.save(tmp_path / "same", made_from={}, images_root=None, left_out=[])
+    main(hostile.vectors, tmp_path / "same", report=tmp_path / "made")
+    page = opened(file=tmp_path / "made" / "comparison.html")
+    assert page.get_by_text("By MAP@R no query differs.").is_visible()
+    assert set(page.locator("#numbers tbody td:last-child").all_inner_texts()) == {"no query differs"}
