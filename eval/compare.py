@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, class_intervals
 from eval.command import run
-from eval.compare_page import FILES, KIND, NEAREST, write_comparison
+from eval.compare_page import FILES, KIND, NEAREST, SIDES, write_comparison
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import Evaluation, evaluate
@@ -35,6 +35,7 @@ class Comparison:
     Attributes:
         means: of each metric, of the first and of the second.
         differences: second less first, with intervals that are paired by query and resample whole classes.
+        differing: how many queries differ by each metric; where none does, an interval says nothing of these two.
         won: paths (or ids) of the queries whose nearest reference the second gets right and the first does not.
         lost: the other way round.
         queries: how many were compared.
@@ -44,6 +45,7 @@ class Comparison:
 
     means: dict[str, tuple[float, float]]
     differences: dict[str, Interval]
+    differing: dict[str, int]
     won: list[str]
     lost: list[str]
     queries: int
@@ -128,12 +130,13 @@ def main(
     wanted = Wanted.of(report, folders, overwrite, kind=KIND, files=FILES, k=ks) if report else None
     pair = paired(EmbeddingSet.load(first), EmbeddingSet.load(second), ks)
     comparison = compared(pair, ks)
-    for warning in [*comparison.warnings, *roughness(comparison.differences)]:
+    warnings = [*comparison.warnings, *roughness(comparison.differences)]
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(dumps(asdict(comparison)) if json else _table(comparison))
     if wanted:
         with wanted.folder() as folder:
-            write_comparison(folder, pair.sets, pair.evaluations, asdict(comparison), folders)
+            write_comparison(folder, pair.sets, pair.evaluations, {**asdict(comparison), "warnings": warnings}, folders)
     return comparison
 
 
@@ -173,13 +176,13 @@ def compared(pair: Pair, ks: Sequence[int]) -> Comparison:
     return Comparison(
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
         differences=differences,
+        differing={name: int((values != 0).sum()) for name, values in pairs.items()},
         won=_named(first, evaluations[0], right & ~left),
         lost=_named(first, evaluations[0], left & ~right),
         queries=evaluations[0].queries,
         left_out=evaluations[0].left_out,
         warnings=[
-            *_warnings("first", first, evaluations[0]),
-            *_warnings("second", second, evaluations[1]),
+            *_of_both(*(_warnings(*one) for one in zip(SIDES, pair.sets, evaluations, strict=True))),
             *(["both are of the same embedder"] if first.fingerprint == second.fingerprint else []),
         ],
     )
@@ -191,6 +194,15 @@ def _warnings(name: str, one: EmbeddingSet, evaluation: Evaluation) -> list[str]
     if one.unreadable:
         found.append(f"{one.unreadable} photos could not be read, and are in no number")
     return [f"{name}: {text}" for text in found]
+
+
+def _of_both(one: list[str], two: list[str]) -> list[str]:
+    """The warnings about the first and the second; what is true of both is said once."""
+    first, second = SIDES
+    said = [
+        text if f"{second}{text.removeprefix(first)}" not in two else f"both{text.removeprefix(first)}" for text in one
+    ]
+    return [*said, *(text for text in two if f"both{text.removeprefix(second)}" not in said)]
 
 
 def compare_recipes(
@@ -302,6 +314,8 @@ def _table(comparison: Comparison) -> str:
     for name, interval in comparison.differences.items():
         one, two = comparison.means[name]
         ends = f"{interval.mean:+.4f}  [{interval.low:+.4f}, {interval.high:+.4f}]"
+        if not comparison.differing[name]:
+            ends = "no query differs"
         lines.append(f"{title(name):<12}{one:>8.4f}{two:>8.4f}  {ends}")
     for text, paths in (("right by the second alone", comparison.won), ("right by the first alone", comparison.lost)):
         lines.append(f"{text}: {len(paths)}")

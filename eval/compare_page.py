@@ -19,6 +19,9 @@ KIND, PAGE = "comparison", "comparison.html"
 FILES = {MANIFEST, PAGE}
 """What a folder of a comparison holds."""
 
+SIDES = ("first", "second")
+"""What the command calls the two."""
+
 FLIPS = 24
 """Queries of each kind that are shown with pictures; all are listed."""
 
@@ -63,9 +66,9 @@ def content(sets: Two, evaluations: Evaluations, comparison: dict[str, Any], nam
         "fingerprints": [one.fingerprint for one in sets],
         "queries": comparison["queries"],
         "left_out": comparison["left_out"],
-        "warnings": comparison["warnings"],
+        "warnings": [_with_name(text, names) for text in comparison["warnings"]],
         "metrics": [
-            [title(name), *comparison["means"][name], one["mean"], one["low"], one["high"]]
+            [title(name), *comparison["means"][name], one["mean"], *_ends(one, comparison["differing"][name])]
             for name, one in comparison["differences"].items()
         ],
         "both": int((left & right).sum()),
@@ -76,6 +79,17 @@ def content(sets: Two, evaluations: Evaluations, comparison: dict[str, Any], nam
         "lost_names": comparison["lost"],
         "classes": _classes(evaluations),
     }
+
+
+def _with_name(warning: str, names: Sequence[str]) -> str:
+    """A warning about one of the two with the name that the page has for it."""
+    side, colon, text = warning.partition(": ")
+    return f"{names[SIDES.index(side)]}{colon}{text}" if side in SIDES else warning
+
+
+def _ends(difference: dict[str, Any], differing: int) -> list[float | None]:
+    """The ends of the interval of a difference; none where no query differs."""
+    return [difference["low"], difference["high"]] if differing else [None, None]
 
 
 def _flips(evaluations: Evaluations, flipped: NDArray[np.bool_]) -> list[dict[str, Any]]:

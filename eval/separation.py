@@ -7,13 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.calibration import unknown_threshold
+from eval.calibration import expected_threshold, unknown_threshold
 from eval.embeddings import EmbeddingSet, common_codes
 from eval.evaluation import Evaluation
 from eval.neighbours import nearest
 
 FALSE_ACCEPTS = 0.05
-"""The share of photos of new classes that the threshold lets pass at most, in expectation."""
+"""The share of photos of new classes that the threshold lets pass at most, in expectation.
+
+With fewer than 19 classes nothing of the kind can be promised: there the rate is that of one class more among them, as
+in an index, and the threshold is an estimate."""
+
+FEWEST_CLASSES = 5
+"""With fewer there is not even that: more than a sixth of the new would pass."""
 
 BINS = 50
 POINTS = 200
@@ -30,8 +36,9 @@ class Separation:
         edges: ``[B + 1]``, of the histograms' bins.
         same: ``[B]``, the share of the measured queries whose nearest reference of their own class is so similar.
         other: ``[B]``, the share of the labelled queries whose nearest one of another class is.
-        threshold: from which on a photo is taken for known so that new classes pass at ``FALSE_ACCEPTS`` at most; none
-            where there are too few classes.
+        threshold: from which on a photo is taken for known; none where there are too few classes.
+        false_accepts: the share of photos of new classes that pass it; none without one.
+        estimated: whether that is what is expected, and not the most that is expected.
         known_accepted: the share of measured queries above it; none without one.
         unknown_accepted: the share of the others above it; none without one.
         curve: ``[P, 2]``, from strict to lenient: the shares of unknown and of known photos that are accepted.
@@ -41,6 +48,8 @@ class Separation:
     same: list[float]
     other: list[float]
     threshold: float | None
+    false_accepts: float | None
+    estimated: bool
     known_accepted: float | None
     unknown_accepted: float | None
     curve: list[tuple[float, float]]
@@ -56,18 +65,31 @@ def separation(queries: EmbeddingSet, references: EmbeddingSet | None, evaluatio
     same = nearest_of_own(queries, references, codes, target_codes)[evaluation.rows]
     known = evaluation.nearest.similarities[evaluation.rows, 0]
     edges = _edges(min(same.min(), unknown.min()), max(same.max(), unknown.max()))
-    threshold = math.inf
+    threshold, rate, estimated = None, None, False
     if len(asked) == len(unknown):  # otherwise some have no reference of another class, and their classes are not known
-        threshold = unknown_threshold(unknown, asked, FALSE_ACCEPTS)
+        threshold, rate, estimated = _threshold(unknown, asked)
     return Separation(
         edges=edges.tolist(),
         same=_shares(same, edges),
         other=_shares(unknown, edges),
-        threshold=None if math.isinf(threshold) else threshold,
-        known_accepted=None if math.isinf(threshold) else float((known > threshold).mean()),
-        unknown_accepted=None if math.isinf(threshold) else float((unknown > threshold).mean()),
+        threshold=threshold,
+        false_accepts=rate,
+        estimated=estimated,
+        known_accepted=None if threshold is None else float((known > threshold).mean()),
+        unknown_accepted=None if threshold is None else float((unknown > threshold).mean()),
         curve=open_set_curve(known, unknown),
     )
+
+
+def _threshold(unknown: Scores, codes: NDArray[np.int64]) -> tuple[float | None, float | None, bool]:
+    """The threshold, its rate of false accepts, and whether that is an estimate."""
+    classes = len(np.unique(codes))
+    if classes < FEWEST_CLASSES:
+        return None, None, False
+    least = 1 / (classes + 1)
+    if least > FALSE_ACCEPTS:
+        return expected_threshold(unknown, codes, least), least, True
+    return unknown_threshold(unknown, codes, FALSE_ACCEPTS), FALSE_ACCEPTS, False
 
 
 def nearest_of_own(

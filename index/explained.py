@@ -95,7 +95,7 @@ def _card(card: Card, typeface: str | None) -> Image.Image:
     if first.rival is not None and first.difference is not None:
         pairs.append(_pair(first.rival, first.difference, AGAINST, "abc", tall, typeface))
     column = _column(card, typeface)
-    height = pairs[0].height + GAP
+    height = max(pair.height for pair in pairs) + GAP
     left, rows = MARGIN + COLUMN + GAP, -(-len(pairs) // ABREAST)
     across = min(ABREAST, len(pairs)) * (2 * PHOTO + SEAM + GAP) - GAP
     parts = _parts(first, across, font_of(typeface, SMALL))
@@ -114,7 +114,12 @@ def _pair(one: Explanation, values: Values, hue: Colour, marks: str, tall: int, 
     text, small = font_of(typeface, TEXT), font_of(typeface, SMALL)
     places = [] if one.pairs is None else marked(one.pairs)
     side = -1 if hue == AGAINST else 1
-    made = Image.new("RGB", (2 * PHOTO + SEAM, tall + 6 + line_height(text) + line_height(small)), CARD)
+    (label, *_) = wrap(one.label, text, PHOTO, 1) or [""]
+    similar = f"similarity {one.similarity:.3f}, {WHY[one.exact]}{SEEN[one.reference_seen]}"
+    what = "what speaks for the answer, and for this rival" if hue == AGAINST else "what makes the two similar"
+    told, lit_by = ([(line, small, FAINT) for line in wrap(each, small, PHOTO, 2)] for each in (similar, what))
+    below = max(line_height(text) + len(told) * line_height(small), 2 + len(lit_by) * line_height(small))
+    made = Image.new("RGB", (2 * PHOTO + SEAM, tall + 6 + below), CARD)
     shown = _marked(lit(one.query, values, PHOTO), one.query, [first for first, _ in places], hue, marks, small)
     made.paste(_panel(shown, tall), (0, 0))
     if one.reference is None:
@@ -124,11 +129,8 @@ def _pair(one: Explanation, values: Values, hue: Colour, marks: str, tall: int, 
         shown = lit(one.reference, side * one.reference.shares.clip(0), PHOTO)
         other = _marked(shown, one.reference, [second for _, second in places], hue, marks, small)
     made.paste(_panel(other, tall), (PHOTO + SEAM, 0))
-    (label, *_) = wrap(one.label, text, PHOTO, 1) or [""]
-    told = f"similarity {one.similarity:.3f}, {WHY[one.exact]}{SEEN[one.reference_seen]}"
-    draw_lines(made, [(label, text, INK), (told, small, FAINT)], (PHOTO + SEAM, tall + 6))
-    what = "what speaks for the answer, and for this rival" if hue == AGAINST else "what makes the two similar"
-    draw_lines(made, [(what, small, FAINT)], (0, tall + 8))
+    draw_lines(made, [(label, text, INK), *told], (PHOTO + SEAM, tall + 6))
+    draw_lines(made, lit_by, (0, tall + 8))
     return made
 
 

@@ -16,6 +16,7 @@
    facts([[name, value], ...])            -> a list of facts.
    brand(href)                            -> the mark and the name.
    themeSwitch()                          -> the button for light and dark; onTheme(f) calls f when that has changed.
+   onPrint(f)                             calls f(true) before the page is printed, f(false) after that.
    paint(name)                            -> a colour of style.css, such as "accent", as it is now.
    colours(n)                             -> n colours as [r, g, b] that are told apart, for the theme as it is now. */
 
@@ -24,6 +25,7 @@ const Fieldmark = (() => {
   const THIN = "\u202f";
   const SVG = "http://www.w3.org/2000/svg";
   const themed = [];
+  const printed = [];
 
   function fill(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -132,15 +134,21 @@ const Fieldmark = (() => {
   if (["light", "dark"].includes(remembered())) document.documentElement.dataset.theme = remembered();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 
-  /* Paper is white, whatever the screen is. */
+  /* Paper is white, whatever the screen is, and nobody can open a fold on it (a chart's numbers are drawn above them). */
   window.addEventListener("beforeprint", () => {
     const { theme } = document.documentElement.dataset;
+    const folds = [...document.querySelectorAll("details.more:not([open])")].filter((fold) => !fold.closest(".chart"));
+    const turn = (now) => {
+      for (const fold of folds) fold.open = now;
+      changed();
+      for (const then of printed) then(now);
+    };
     document.documentElement.dataset.theme = "light";
-    changed();
+    turn(true);
     window.addEventListener("afterprint", () => {
       if (theme) document.documentElement.dataset.theme = theme;
       else delete document.documentElement.dataset.theme;
-      changed();
+      turn(false);
     }, { once: true });
   });
 
@@ -175,6 +183,6 @@ const Fieldmark = (() => {
 
   return {
     element, drawing, number, count, percent, plural, breakable, content, typed, blob, section, notice, facts, brand, themeSwitch,
-    onTheme: (then) => themed.push(then), isDark: dark, paint, colours,
+    onTheme: (then) => themed.push(then), onPrint: (then) => printed.push(then), isDark: dark, paint, colours,
   };
 })();

@@ -15,6 +15,7 @@
 (() => {
   const { element, drawing, number } = Fieldmark;
   const DASHES = ["", "7 4", "2 4"];
+  const PAPER = { width: 400, height: 230 }; // of a plot, whatever the screen is
   const MARGIN = { left: 44, right: 18, top: 34, bottom: 44 };
 
   function steps(from, to, most) {
@@ -92,16 +93,17 @@
   function figure({ title, lead, height = 300 }, series, filled, draw, told) {
     const plot = element("div", { class: "plot" });
     const readout = element("div", { class: "readout", hidden: true });
-    let last = 0;
+    let [last, printing] = [0, false];
     const redraw = () => {
-      const width = plot.clientWidth;
+      const [width, high] = printing ? [PAPER.width, PAPER.height] : [plot.clientWidth, height];
       if (!width || width === last) return;
       last = width;
-      const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": title });
-      draw(svg, width, height, readout);
+      const svg = drawing("svg", { viewBox: `0 0 ${width} ${high}`, height: high, role: "img", "aria-label": title });
+      draw(svg, width, high, readout);
       plot.replaceChildren(svg, readout);
     };
     new ResizeObserver(redraw).observe(plot);
+    Fieldmark.onPrint((now) => { [last, printing] = [0, now]; redraw(); });
     const caption = element("figcaption", null, element("h3", null, title), lead && element("p", { class: "small faint" }, lead));
     const numbers = element("details", { class: "more" }, element("summary", null, "The numbers"));
     numbers.addEventListener("toggle", () => numbers.children.length < 2 && numbers.append(Fieldmark.table(told())));

@@ -5,7 +5,7 @@
   const { element, count, number, percent, plural, section, breakable } = Fieldmark;
   const data = Fieldmark.content("data");
   const [first, second] = data.names;
-  const signed = (value, digits = 4) => (value > 0 ? "+" : "") + number(value, digits);
+  const signed = (value) => (value > 0 ? "+" : "") + percent(value);
   const labelOf = (n) => data.shown[n].label ?? "no label";
   const nameOf = (n) => data.shown[n].name;
   const photo = (n) => (data.pictures[n] ? { src: `data:image/jpeg;base64,${data.pictures[n]}` } : { absent: nameOf(n) });
@@ -27,31 +27,34 @@
   }
 
   function verdict([name, , , mean, low, high]) {
+    if (low === null) return `By ${name} no query differs.`;
     if (low > 0) return `${second} is better by ${name}: ${signed(mean)}, and the interval is above 0.`;
     if (high < 0) return `${first} is better by ${name}: ${signed(-mean)}, and the interval of the difference is below 0.`;
     return `By ${name} neither is shown to be better: the interval of the difference holds 0.`;
   }
 
   function numbers() {
-    const columns = [{ title: "metric" }, { title: first, kind: "number", digits: 4 }, { title: second, kind: "number", digits: 4 },
-      { title: "difference", kind: "signed" }, { title: "low", kind: "signed" }, { title: "high", kind: "signed" }];
+    const interval = ([low, high]) => element("span", { class: "number" }, low === null ? "no query differs" : `${signed(low)} to ${signed(high)}`);
+    const columns = [{ title: "metric" }, { title: first, kind: "share" }, { title: second, kind: "share" },
+      { title: "difference", kind: "signed" }, { title: "95\u202f% interval", kind: "node", node: interval }];
+    const rows = data.metrics.map(([name, one, two, mean, ...ends]) => [name, one, two, mean, ends]);
     const main = data.metrics.find(([name]) => name === "MAP@R") || data.metrics[0];
     const cards = [["right by both", data.both], [`right by ${second} alone`, data.won_names.length, "right"],
       [`right by ${first} alone`, data.lost_names.length, "wrong"], ["wrong by both", data.neither]];
-    return section("numbers", "The numbers", "Paired, query by query; the 95\u202f% interval of the difference is over other classes like these. It says nothing of another training by the same recipe: several seeds would.",
+    return section("numbers", "The numbers", `Paired, query by query; a difference is ${second} less ${first}, in percentage points. Its 95\u202f% interval is over other classes like these. It says nothing of another training by the same recipe: several seeds would.`,
       element("div", { class: "card" }, element("p", null, verdict(main))),
       element("div", { class: "cards" }, cards.map(([text, value, tone]) => element("div", { class: "card headline" },
         element("h3", { class: "name" }, breakable(text)), element("span", { class: `number is-${tone}` }, count(value)),
         element("span", { class: "ends" }, `${percent(value / data.queries)} of the queries`)))),
-      Fieldmark.table({ caption: "Metrics of both", columns, rows: data.metrics }));
+      Fieldmark.table({ caption: "Metrics of both", columns, rows }));
   }
 
   function classes() {
     return section("classes", "Class by class", "recall@1 of each; where they differ most stands first.",
       Fieldmark.table({
         caption: "recall@1 of each class", filter: "Find a class", most: 15,
-        rows: [...data.classes].sort((a, b) => Math.abs(b[4]) - Math.abs(a[4])),
-        columns: [{ title: "class" }, { title: "queries", kind: "count" }, { title: first, kind: "share" }, { title: second, kind: "share" }, { title: "difference", kind: "signed", digits: 3 }],
+        rows: [...data.classes].sort((a, b) => Math.abs(b[4]) - Math.abs(a[4])).map(([name, queries, ...shares]) => [name, ...shares, queries]),
+        columns: [{ title: "class" }, { title: first, kind: "share" }, { title: second, kind: "share" }, { title: "difference", kind: "signed" }, { title: "queries", kind: "count" }],
       }));
   }
 

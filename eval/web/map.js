@@ -16,6 +16,7 @@
   const REACH = 14; // pixels between pointer and point
   const PHOTOS = 150; // at most so many are drawn
   const PHOTO_SIDE = 46;
+  const PAPER = { width: 680, height: 600 }; // pixels, whatever the screen is
   const LEGEND = 300;
 
   class Plane {
@@ -32,6 +33,11 @@
       Fieldmark.onTheme(() => this.recolour());
       if (this.sheets) this.sheets.whenLoaded(() => this.draw());
       new ResizeObserver(() => this.resize()).observe(this.stage);
+      Fieldmark.onPrint((now) => {
+        this.printing = now;
+        this.resize();
+        if (this.width) this.paint(); // the page does not wait
+      });
     }
 
     build() {
@@ -60,7 +66,7 @@
           return element("li", null, element("button", { type: "button", "aria-pressed": String(this.highlighted === code), data: { code },
             on: { click: toggle } },
           element("span", { class: "swatch", style: { background: `rgb(${r} ${g} ${b})` } }),
-          element("span", { class: "name", title: name }, name), element("span", { class: "count" }, Fieldmark.count(counts.get(code)))));
+          element("span", { class: "name", title: name }, Fieldmark.breakable(name)), element("span", { class: "count" }, Fieldmark.count(counts.get(code)))));
         }));
         rest.textContent = found.length > LEGEND ? `and ${found.length - LEGEND} more` : plural(found.length, "class", "classes");
       };
@@ -79,14 +85,13 @@
     }
 
     resize() {
-      const [width, height] = [this.stage.clientWidth, this.stage.clientHeight];
+      const { width, height } = this.printing ? PAPER : { width: this.stage.clientWidth, height: this.stage.clientHeight };
       if (!width || (width === this.width && height === this.height)) return;
-      const first = !this.width;
       const [oldWidth, oldHeight] = [this.width, this.height];
-      Object.assign(this, { width, height, ratio: Math.min(2, window.devicePixelRatio || 1) });
+      Object.assign(this, { width, height, ratio: this.printing ? 3 : Math.min(2, window.devicePixelRatio || 1) });
       this.canvas.width = Math.round(width * this.ratio);
       this.canvas.height = Math.round(height * this.ratio);
-      if (first) return this.fit();
+      if (!oldWidth || this.whole) return this.fit();
       this.view.left += (width - oldWidth) / 2;
       this.view.top += (height - oldHeight) / 2;
       this.draw();
@@ -95,6 +100,7 @@
     fit() {
       const scale = Math.min(this.width / this.wide, this.height / this.high) * 0.9;
       this.least = scale * 0.7;
+      this.whole = true;
       this.view = { scale, left: (this.width - scale) / 2, top: (this.height - scale) / 2 };
       this.draw();
     }
@@ -102,6 +108,7 @@
     zoom(factor, x = this.width / 2, y = this.height / 2) {
       const { scale, left, top } = this.view;
       const to = Math.min(Math.max(scale * factor, this.least), this.least * 600);
+      this.whole = false;
       this.view = { scale: to, left: x - ((x - left) * to) / scale, top: y - ((y - top) * to) / scale };
       this.draw();
       return to !== scale;
@@ -109,6 +116,7 @@
 
     move(x, y) {
       const middle = (start, size) => Math.min(Math.max(start, size / 2 - this.view.scale), size / 2);
+      this.whole = false;
       this.view.left = middle(this.view.left + x, this.width);
       this.view.top = middle(this.view.top + y, this.height);
       this.draw();
@@ -192,15 +200,16 @@
     captions(pen) {
       pen.font = "500 11px system-ui, sans-serif";
       pen.textAlign = "center";
-      pen.textBaseline = "middle";
+      pen.textBaseline = "bottom";
       pen.lineJoin = "round";
       const taken = [];
-      for (const { code, x, y } of this.middles) {
+      for (const { code, x, y, top } of this.middles) {
         if (this.highlighted >= 0 && code !== this.highlighted) continue;
-        const [atX, atY] = [x * this.view.scale + this.view.left, y * this.view.scale + this.view.top];
-        if (atX < 0 || atY < 0 || atX > this.width || atY > this.height || taken.length >= 45) continue;
-        const name = String(this.names[code]).slice(0, 28);
+        const [middleX, middleY, topY] = [[x, "left"], [y, "top"], [top, "top"]].map(([at, side]) => at * this.view.scale + this.view[side]);
+        if (middleX < 0 || middleY < 0 || middleX > this.width || middleY > this.height || taken.length >= 45) continue;
+        const name = String(this.names[code]).replace(/^(.{27}).{2,}$/u, "$1…");
         const wide = pen.measureText(name).width / 2 + 5;
+        const [atX, atY] = [Math.max(wide, Math.min(middleX, this.width - wide)), Math.max(topY - 5, 16)];
         if (taken.some((one) => Math.abs(one.x - atX) < one.wide + wide && Math.abs(one.y - atY) < 18)) continue;
         taken.push({ x: atX, y: atY, wide });
         pen.lineWidth = 3.5;

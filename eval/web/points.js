@@ -7,10 +7,12 @@
    Fieldmark.points.disc(radius)    -> a disc with a smooth edge, for `stamp`.
    Fieldmark.points.stamp(image, disc, x, y, [r, g, b], strength)  -> the disc painted over the pixels of an ImageData.
    Fieldmark.points.channels(colour)  -> [r, g, b] of a CSS colour.
-   Fieldmark.points.middles(grid, codes, classes)  -> [{code, count, x, y}], the largest class first. */
+   Fieldmark.points.middles(grid, codes, classes)  -> [{code, count, x, y, top}], the largest class first: where a class
+       has its middle, and the upper end of what lies around that. */
 
 (() => {
   const CELLS = 256;
+  const NEAR = 0.9; // the share of a class that its name stands above; the others may lie anywhere
 
   function gridded(x, y) {
     let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
@@ -70,8 +72,15 @@
     const members = Array.from({ length: classes }, () => []);
     for (const i of order) if (codes[i] >= 0) members[codes[i]].push(i);
     const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+    const around = (some, x, y) => {
+      const far = (i) => Math.hypot(px[i] - x, py[i] - y);
+      return [...some].sort((a, b) => far(a) - far(b)).slice(0, Math.ceil(NEAR * some.length));
+    };
     return members
-      .map((some, code) => ({ code, count: some.length, x: median(some.map((i) => px[i])), y: median(some.map((i) => py[i])) }))
+      .map((some, code) => {
+        const [x, y] = [median(some.map((i) => px[i])), median(some.map((i) => py[i]))];
+        return { code, count: some.length, x, y, top: around(some, x, y).reduce((least, i) => Math.min(least, py[i]), y) };
+      })
       .filter((one) => one.count > 0)
       .sort((a, b) => b.count - a.count);
   }

@@ -32,6 +32,7 @@
   const labelOf = (n) => className(data.shown[n].code);
   const photo = (n) => (large.has(n) ? { src: large.get(n) } : { absent: nameOf(n) });
   const short = (n) => nameOf(n).split("/").pop();
+  const onScreen = (text) => element("span", { class: "on-screen" }, text);
   const alike = (similarity) => `similarity ${number(similarity)}`;
 
   const points = data.points;
@@ -93,10 +94,12 @@
     const s = data.separation;
     if (s) {
       const most = Math.max(...s.same, ...s.other);
-      const rule = s.threshold === null ? [] : [{ at: s.threshold, label: `threshold ${number(s.threshold, 2)}` }];
+      const rule = s.threshold === null ? [] : [{ at: s.threshold, label: `threshold ${number(s.threshold, 2)}${s.estimated ? " (estimate)" : ""}` }];
       const promise = s.threshold === null
         ? "There are too few classes for a threshold of unknown."
-        : `Above the threshold at most ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`;
+        : s.estimated
+          ? `Above the threshold, an estimate from ${plural(data.classes, "class", "classes")}, about ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`
+          : `Above the threshold at most ${percent(s.false_accepts, 0)} of photos of new classes are expected, and ${percent(s.known_accepted)} of these queries.`;
       parts.push(Fieldmark.histogram({
         title: "Similarity to the nearest", lead: `Where the two overlap, photos of other classes look as near as those of the own class. ${promise}`, height: 280,
         x: { label: "similarity (cosine)", from: s.edges[0], to: s.edges[s.edges.length - 1] },
@@ -118,10 +121,11 @@
 
   function classes() {
     const { metrics, rows } = data.by_class;
-    return section("classes", "Class by class", "The worst first; click a heading for another order.",
+    return section("classes", "Class by class", ["The worst first", onScreen("; click a heading for another order"), "."],
       Fieldmark.table({
-        caption: "Metrics of each class", filter: "Find a class", sort: { column: 2, descending: false }, most: 15, rows,
-        columns: [{ title: "class" }, { title: "queries", kind: "count" }, ...metrics.map((title) => ({ title, kind: "share" })), { title: "most often taken for" }],
+        caption: "Metrics of each class", filter: "Find a class", sort: { column: 1, descending: false }, most: 15,
+        rows: rows.map(([label, queries, ...values]) => [label, ...values.slice(0, -1), queries, values.at(-1)]),
+        columns: [{ title: "class" }, ...metrics.map((title) => ({ title, kind: "share" })), { title: "queries", kind: "count" }, { title: "most often taken for" }],
       }));
   }
 
@@ -213,7 +217,7 @@
     const made = Fieldmark.map({ label: `Map of ${plural(codes.length, "photo")}`, x: unpack("Float32", "x"), y: unpack("Float32", "y"), codes, names: data.class_names, about, sheets: sprites, places, onPin });
     const some = codes.length < points.of ? ` Of ${count(points.of)} photos it has ${count(codes.length)}, evenly drawn.` : "";
     const pictured = sheets.asked < codes.length ? ` ${count(sheets.asked)} of the points have a small photo, so that this file stays small.` : "";
-    return section("map", "The map", `UMAP of the embedding space: photos beside each other look alike to the embedder; distances and gaps mean little. Click a point for its nearest, zoom in for photos.${some}${pictured}`, made.element, below);
+    return section("map", "The map", [`UMAP of the embedding space: photos beside each other look alike to the embedder; distances and gaps mean little.`, onScreen(" Click a point for its nearest, zoom in for photos."), some, onScreen(pictured)], made.element, below);
   }
 
   /* All together. */

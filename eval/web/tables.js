@@ -3,7 +3,7 @@
 
    Fieldmark.table({caption, columns, rows, sort, filter, most})  -> an element.
        columns: [{title, kind, digits}]; kind: "text" (default; the first column heads its row), "count", "number",
-           "signed" (with + or −), "share" (a percentage with a bar), "node" (row values are made by `node(value) -> element`, not sorted).
+           "signed" (a percentage with + or −), "share" (a percentage with a bar), "node" (row values are made by `node(value) -> element`, not sorted).
        rows: a list of values a row, in the order of the columns; null sorts last.
        sort: {column: 2, descending: true}, none for the order given; filter: what the field says that filters by
        the first column, none for no field; most: rows shown before "Show all". */
@@ -14,7 +14,7 @@
     text: (value) => (value === null || value === undefined ? "–" : Fieldmark.breakable(value)),
     count: (value) => Fieldmark.count(value),
     number: (value, column) => Fieldmark.number(value, column.digits ?? 3),
-    signed: (value, column) => (value > 0 ? "+" : "") + Fieldmark.number(value, column.digits ?? 4),
+    signed: (value, column) => (value > 0 ? "+" : "") + Fieldmark.percent(value, column.digits ?? 1),
     node: (value, column) => (value === null ? "" : column.node(value)),
   };
 

@@ -67,6 +67,7 @@ def test_a_set_is_not_better_than_itself(first: EmbeddingSet) -> None:
     found = compare(first, shuffled(first))
     assert found.won == found.lost == []
     assert all(one.mean == 0 and one.low == -one.high < 0 for one in found.differences.values())
+    assert set(found.differing.values()) == {0}
 
 
 def test_pairing_narrows_the_interval(first: EmbeddingSet) -> None:
@@ -97,6 +98,9 @@ def test_the_command(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "200 queries, 0 left out"
     assert f"right by the second alone: {len(found.won)}" in lines
+    assert found.differing["recall@1"] == len(found.won) + len(found.lost) > 0
+    main(tmp_path / "first", tmp_path / "first", k="1")
+    assert all(line.endswith("  no query differs") for line in capsys.readouterr().out.splitlines()[2:5])
     assert sum(line.startswith("  ") and line.endswith(".jpg") for line in lines) == min(10, len(found.won)) + min(
         10, len(found.lost)
     )
@@ -156,6 +160,10 @@ def test_what_flatters_is_said_of_each(first: EmbeddingSet, second: EmbeddingSet
     found = compare(first, EmbeddingSet(second.vectors, seen, "g"))
     assert [text.partition(":")[0] for text in found.warnings] == ["second"] * 3
     assert any("trained on" in text for text in found.warnings)
+    first.vectors[1] = first.vectors[0]
+    again = compare(first, EmbeddingSet(second.vectors, seen, "g"))
+    assert [text.partition(":")[0] for text in again.warnings] == ["both", "both", "second"]
+    assert {text.partition(": ")[2] for text in again.warnings} == {text.partition(": ")[2] for text in found.warnings}
     assert found.left_out == 0
 
 

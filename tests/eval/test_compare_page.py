@@ -68,6 +68,17 @@ def test_the_numbers_are_those_of_the_comparison(said: dict, sets: tuple[Embeddi
         assert difference == two - one
 
 
+def test_the_page_has_names_where_the_command_says_first_and_second(sets: tuple[EmbeddingSet, EmbeddingSet]) -> None:
+    pair = paired(*sets, [1])
+    comparison = asdict(compared(pair, [1]))
+    comparison["warnings"] = ["first: a: b", "second: c", "both: d", "only 8 classes: take care"]
+    said = content(pair.sets, pair.evaluations, comparison, ["one", "two"])
+    assert said["warnings"] == ["one: a: b", "two: c", "both: d", "only 8 classes: take care"]
+    comparison["differing"] = dict.fromkeys(comparison["differing"], 0)
+    said = content(pair.sets, pair.evaluations, comparison, ["one", "two"])
+    assert all(row[4:] == [None, None] for row in said["metrics"])
+
+
 def test_the_command_makes_the_page(hostile: SimpleNamespace, sets: tuple, tmp_path: Path, capsys) -> None:
     order = np.random.default_rng(3).permutation(120)
     other = EmbeddingSet(sets[1].vectors[order], sets[1].table.take(order), sets[1].fingerprint)

@@ -11,6 +11,7 @@ import pytest
 
 from eval.compare import main
 from eval.embeddings import EmbeddingSet
+from eval.figures import colours
 from tests.eval.conftest import MARKUP, SCRIPT
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install 'fieldmark[dev]'")
@@ -107,9 +108,11 @@ def test_markup_in_names_is_text(opened) -> None:
 
 def test_the_table_sorts_and_filters(opened) -> None:
     page = opened()
-    column = page.locator("#classes tbody tr > :nth-child(3)")
+    column = page.locator("#classes tbody tr > :nth-child(2)")
     shares = [float(re.sub(r"[^\d.]", "", text)) for text in column.all_inner_texts()]
     assert shares == sorted(shares) and len(shares) == 15
+    queries = page.locator("#classes tbody tr > :nth-child(5)").all_inner_texts()
+    assert page.locator("#classes thead th").nth(4).inner_text() == "queries" and set(queries) <= {"4", "5"}
     heading = page.locator("#classes thead th", has_text="recall@1")
     assert heading.get_attribute("aria-sort") == "ascending"
     heading.get_by_role("button").click()
@@ -202,6 +205,12 @@ def test_the_legend_finds_a_class_and_highlights_it(opened) -> None:
     assert button.get_attribute("aria-pressed") == "false"
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 40])
+def test_figures_have_the_colours_of_the_page(opened, count: int) -> None:
+    page = opened(color_scheme="light")
+    assert page.evaluate(f"Fieldmark.colours({count})") == (255 * colours(count)).round().astype(int).tolist()
+
+
 def test_photos_that_have_moved_are_told_of(opened, hostile: SimpleNamespace) -> None:
     page = opened()
     assert page.get_by_text("3 photos of 120 could not be shown").is_visible()
@@ -232,6 +241,59 @@ def test_light_and_dark(opened) -> None:
     assert page.evaluate(map_ground) == 255
     assert page.get_by_role("button", name="Change to dark colours").is_visible()
     assert page.evaluate(ground) == opened(color_scheme="light").evaluate(ground)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_paper_is_the_same_whatever_the_screen_is(opened, width: int) -> None:
+    """Charts at their size, the whole map with its legend, the folds open, and nothing said of clicks."""
+    page = opened(width)
+    before, folded = marked(page), page.locator("details.more:not([open])").count()
+    assert "click" in page.locator("#content").inner_text().lower()
+    tell = "(event) => window.dispatchEvent(new Event(event))"
+    page.evaluate(tell, "beforeprint")  # a page that is being printed is not laid out again for its scripts
+    charts = "[...document.querySelectorAll('.chart svg[role=img]')]"
+    assert page.evaluate(f"{charts}.map((svg) => svg.viewBox.baseVal.width)") == [400, 400, 400]
+    canvas = page.locator(".map canvas")
+    assert canvas.evaluate("(one) => one.width / one.height") == 680 / 600
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 971})  # A4 within its margins
+    assert all(0.9 < scale < 1.1 for scale in page.evaluate(f"{charts}.map((svg) => svg.getScreenCTM().a)"))
+    assert canvas.evaluate("(one) => getComputedStyle(one).objectFit") == "contain"
+    assert page.locator(".map .legend .name").count() == 24 and page.locator(".map .legend li").last.is_visible()
+    assert page.locator("#queries details .evidence").first.is_visible()
+    assert "click" not in page.locator("#content").inner_text().lower()
+    page.emulate_media(media="screen")
+    page.evaluate(tell, "afterprint")
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(page)
+    assert page.locator("details.more:not([open])").count() == folded
+    assert marked(page) == before
+
+
+def test_names_on_the_map_stand_whole_and_above_their_points(opened) -> None:
+    """Also where a class lies at the edge."""
+    page = opened()
+    drawn = page.evaluate("""() => {
+        const texts = [];
+        const { fillText } = CanvasRenderingContext2D.prototype;
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            texts.push([x - this.measureText(text).width / 2, x + this.measureText(text).width / 2, y]);
+            fillText.call(this, text, x, y);
+        };
+        const names = ['a rather long name', 'another long name'];
+        const made = Fieldmark.map({ label: 'two', names, codes: [0, 0, 0, 1, 1, 1],
+            x: Float32Array.of(0, 0.1, 0, 100, 100.1, 100), y: Float32Array.of(0, 5, 2, 0, 5, 2),
+            about: () => ({ title: '' }) });
+        document.getElementById('content').replaceChildren(made.element);
+        const { clientWidth, clientHeight } = made.element.querySelector('.stage');
+        return new Promise((done) => setTimeout(() => done([texts, clientWidth, clientHeight]), 300));
+    }""")
+    texts, width, height = drawn
+    assert len(texts) == 2
+    scale = 0.9 * width / 100.1  # of the points, whose middle is the map's
+    for left, right, bottom in texts:
+        assert left >= 0 and right <= width
+        assert bottom < height / 2 - 2.5 * scale
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -270,4 +332,25 @@ def test_a_comparison_shows_what_flipped(opened, comparison: Path, width: int) -
     assert page.locator("#lost .flip").count() == len(data["lost"]) > 2
     assert page.locator("#lost .flip").first.locator(".tile.right, .tile.wrong").count() == 6
     assert page.locator("#classes tbody tr").count() == 15
+    numbers = page.locator("#numbers tbody td:not(:last-child), #classes tbody td:not(:last-child)").all_inner_texts()
+    assert len(numbers) > 40 and all(text.endswith("%") for text in numbers)
     assert faults(page) == []
+
+
+@pytest.mark.parametrize("kind", ["report", "comparison"])
+def test_a_phone_shows_the_first_measure_of_a_table(opened, comparison: Path, kind: str) -> None:
+    page = opened(390, file=comparison if kind == "comparison" else None)
+    table, measure = (
+        page.locator("#classes .scrolls").bounding_box(),
+        page.locator("#classes tbody td").first.bounding_box(),
+    )
+    assert measure["x"] + measure["width"] < table["x"] + table["width"]
+
+
+def test_embedders_that_agree_everywhere_have_no_interval(opened, hostile: SimpleNamespace, tmp_path: Path) -> None:
+    same = EmbeddingSet(hostile.set.vectors, hostile.set.table, "e" * 64)
+    same.save(tmp_path / "same", made_from={}, images_root=None, left_out=[])
+    main(hostile.vectors, tmp_path / "same", report=tmp_path / "made")
+    page = opened(file=tmp_path / "made" / "comparison.html")
+    assert page.get_by_text("By MAP@R no query differs.").is_visible()
+    assert set(page.locator("#numbers tbody td:last-child").all_inner_texts()) == {"no query differs"}

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from eval.calibration import unknown_threshold
+from eval.calibration import expected_threshold, unknown_threshold
 from eval.embeddings import EmbeddingSet
 from eval.evaluation import evaluate
 from eval.open_set import auroc
@@ -45,6 +45,7 @@ def test_histograms_threshold_and_curve_are_those_of_all_pairs(itself: bool) -> 
         assert np.abs(np.histogram(scores, edges)[0] / len(scores) - shares).max() < 2 / len(scores)
     threshold = unknown_threshold(np.array(other), np.array(codes), FALSE_ACCEPTS)
     assert found.threshold == pytest.approx(threshold, abs=1e-6)
+    assert (found.false_accepts, found.estimated) == (FALSE_ACCEPTS, False)
     known = similarities[[label is not None for label in queries.labels]].max(axis=1)
     assert found.known_accepted == pytest.approx((known > found.threshold + 1e-6).mean())
     assert found.unknown_accepted == pytest.approx((evaluation.hidden_scores > found.threshold).mean())
@@ -53,10 +54,24 @@ def test_histograms_threshold_and_curve_are_those_of_all_pairs(itself: bool) -> 
 
 
 def test_too_few_classes_for_a_threshold() -> None:
-    queries = drawn(40, 5, 0)
+    queries = drawn(40, 4, 0)
     found = separation(queries, None, evaluate(queries))
     assert found is not None
     assert (found.threshold, found.known_accepted, found.unknown_accepted) == (None, None, None)
+    assert (found.false_accepts, found.estimated) == (None, False)
+
+
+@pytest.mark.parametrize("classes", [5, 16, 18])
+def test_few_classes_have_a_threshold_that_is_an_estimate(classes: int) -> None:
+    """For the rate that so many classes can tell of."""
+    queries = drawn(144, classes, 0)
+    evaluation = evaluate(queries)
+    found = separation(queries, None, evaluation)
+    assert found is not None
+    codes, _ = queries.label_codes()
+    expected = expected_threshold(evaluation.hidden_scores, codes[codes >= 0], 1 / (classes + 1))
+    assert (found.threshold, found.false_accepts, found.estimated) == (expected, 1 / (classes + 1), True)
+    assert found.unknown_accepted is not None and found.unknown_accepted <= 1.5 / (classes + 1)
 
 
 def test_one_class_has_nothing_to_be_separated_from() -> None:

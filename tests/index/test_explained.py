@@ -75,6 +75,26 @@ def test_captions(lines) -> None:
     assert sorted(marks) == sorted(2 * 2 * "123"[: len(places)] + 2 * "abc"[: len(places)] + "1")
 
 
+def test_captions_are_no_wider_than_their_photo(lines, monkeypatch) -> None:
+    """Also in a wider typeface than Pillow's own, and where nothing is as short as it may be."""
+    drawn = []
+    plain = room.draw_lines
+    monkeypatch.setattr(
+        room, "draw_lines", lambda card, some, at: (drawn.append((card, some, at)), plain(card, some, at))
+    )
+    rival = explanation("robin", exact=False, reference_seen="thumbnail")
+    one = explanation("зяблик, " * 9, rival=rival, difference=np.linspace(-1, 1, 25).reshape(5, 5))
+    draw([Card("Wren", "", [one])])
+    below = [(card, some, at) for card, some, at in drawn if card.width == 2 * room.PHOTO + room.SEAM]
+    assert len(below) == 4
+    for card, some, (_, top) in below:
+        assert all(font.getlength(line) <= room.PHOTO for line, font, _ in some)
+        assert top + sum(room.line_height(font) for _, font, _ in some) <= card.height
+    written, _ = lines()
+    assert "what speaks for the answer, and for this rival" in " ".join(written)
+    assert "approximate, by thumbnail" in " ".join(written)
+
+
 def test_all_that_is_exact_is_called_so(lines) -> None:
     draw([Card("Wren", "", [explanation()])])
     written, _ = lines()
