@@ -253,7 +253,7 @@
       const { photos } = this.state;
       const other = photos.some((one) => one.read !== could(one) && (one.unseen || !could(one) || one.read === false));
       for (const one of photos) one.read = could(one);
-      if (other) this.show();
+      if (other) this.draw();
     }
 
     failed(error) {
