@@ -12,12 +12,13 @@
 
 (() => {
   const { element, plural } = Fieldmark;
-  const { CELLS, gridded, disc, stamp, channels, middles } = Fieldmark.points;
+  const { CELLS, gridded, disc, stamp, cross, channels, middles } = Fieldmark.points;
   const REACH = 14; // pixels between pointer and point
   const PHOTOS = 150; // at most so many are drawn
   const PHOTO_SIDE = 46;
   const PAPER = { width: 680, height: 600 }; // pixels, whatever the screen is
   const LEGEND = 300;
+  const BUTTONS = 64; // pixels at the right, which they lie on
 
   class Plane {
     constructor(options) {
@@ -98,10 +99,11 @@
     }
 
     fit() {
-      const scale = Math.min(this.width / this.wide, this.height / this.high) * 0.9;
+      const room = Math.max(this.width - BUTTONS, this.width / 2);
+      const scale = Math.min(room / this.wide, this.height / this.high) * 0.9;
       this.least = scale * 0.7;
       this.whole = true;
-      this.view = { scale, left: (this.width - scale) / 2, top: (this.height - scale) / 2 };
+      this.view = { scale, left: (room - scale) / 2, top: (this.height - scale) / 2 };
       this.draw();
     }
 
@@ -183,7 +185,7 @@
       if (this.shown) for (const i of seen) this.photo(pen, i, colour(i));
       else this.captions(pen);
       for (const i of [this.hovered, this.pinned]) if (i >= 0) this.ring(pen, i);
-      if (this.keyed) this.cross(pen);
+      if (this.keyed) cross(pen, this.width / 2, this.height / 2, this.ink);
     }
 
     photo(pen, i, [r, g, b]) {
@@ -227,15 +229,6 @@
       pen.beginPath();
       if (this.shown) pen.rect(x - PHOTO_SIDE / 2 - 4, y - PHOTO_SIDE / 2 - 4, PHOTO_SIDE + 8, PHOTO_SIDE + 8);
       else pen.arc(x, y, 7, 0, 2 * Math.PI);
-      pen.stroke();
-    }
-
-    cross(pen) {
-      const [x, y] = [this.width / 2, this.height / 2];
-      pen.strokeStyle = this.ink;
-      pen.lineWidth = 1;
-      pen.beginPath();
-      for (const [a, b] of [[-14, -5], [5, 14]]) { pen.moveTo(x + a, y); pen.lineTo(x + b, y); pen.moveTo(x, y + a); pen.lineTo(x, y + b); }
       pen.stroke();
     }
 

@@ -6,6 +6,7 @@
        those of cell c are order[first[c]] to order[first[c + 1] - 1]; points that are NaN lie nowhere.
    Fieldmark.points.disc(radius)    -> a disc with a smooth edge, for `stamp`.
    Fieldmark.points.stamp(image, disc, x, y, [r, g, b], strength)  -> the disc painted over the pixels of an ImageData.
+   Fieldmark.points.cross(pen, x, y, colour)  -> a cross hair on a canvas.
    Fieldmark.points.channels(colour)  -> [r, g, b] of a CSS colour.
    Fieldmark.points.middles(grid, codes, classes)  -> [{code, count, x, y, top}], the largest class first: where a class
        has its middle, and the upper end of what lies around that. */
@@ -60,6 +61,14 @@
     }
   }
 
+  function cross(pen, x, y, colour) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    for (const [a, b] of [[-14, -5], [5, 14]]) { pen.moveTo(x + a, y); pen.lineTo(x + b, y); pen.moveTo(x, y + a); pen.lineTo(x, y + b); }
+    pen.stroke();
+  }
+
   const channels = (colour) => {
     const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     pen.fillStyle = colour;
@@ -85,5 +94,5 @@
       .sort((a, b) => b.count - a.count);
   }
 
-  Fieldmark.points = { CELLS, gridded, disc, stamp, channels, middles };
+  Fieldmark.points = { CELLS, gridded, disc, stamp, cross, channels, middles };
 })();

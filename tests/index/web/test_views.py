@@ -64,8 +64,9 @@ def test_a_point_of_the_map_is_opened_from_its_tip_and_what_is_not_on_it_is_said
     page.get_by_text("2 references are not on it yet").wait_for()
     seen = page.locator(".map canvas").bounding_box()
     page.wait_for_timeout(100)  # it is drawn with the next frame
-    side = 0.9 * min(seen["width"], seen["height"]) / 2
-    middle = (seen["x"] + seen["width"] / 2, seen["y"] + seen["height"] / 2)
+    room = seen["width"] - 64  # beside the buttons
+    side = 0.9 * min(room, seen["height"]) / 2
+    middle = (seen["x"] + room / 2, seen["y"] + seen["height"] / 2)
     page.mouse.click(middle[0] + side, middle[1] - side)
     page.mouse.move(middle[0] - side, middle[1] + side)  # over another point: the pinned one's tip stays
     assert page.locator(".tip .name").inner_text() == "b"
