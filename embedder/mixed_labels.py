@@ -42,13 +42,14 @@ class ClassLoss(nn.Module):
 
 
 def soft_proxy_anchor(loss: ProxyAnchorLoss, vectors: Tensor, labels: Tensor, mixed: Mixed) -> Tensor:
-    """Proxy-Anchor of photos that are positives of a proxy with a weight y, and negatives with 1 - y.
+    """Proxy-Anchor of photos that are positives of a proxy with a weight y, and negatives with the weight of the rest.
 
     Kim et al., "Proxy Anchor Loss" (2020), equation 4, its exponentials weighted as those of mixed examples are by
     Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning" (2022), section 3.4. And the margin
     goes with the weight, from that of positives to that of negatives. By weights alone, which at a scale of 32 mean
     next to nothing, mixed photos are the hardest negatives of their own classes and outweigh all others
-    (docs/techniques.md has what that costs). Where every y is 0 or 1, it is the loss itself.
+    (docs/techniques.md has what that costs). A photo whose weights are less than 1 together, by SnapMix, counts less
+    in both. Where every y is 0 or 1, it is the loss itself.
 
     Args:
         loss: has the proxies, the margin and the scale.
@@ -59,9 +60,10 @@ def soft_proxy_anchor(loss: ProxyAnchorLoss, vectors: Tensor, labels: Tensor, mi
     cosines = F.normalize(vectors) @ F.normalize(loss.proxies).T
     pairs = torch.stack([labels, mixed.others], 1)
     wanted = torch.zeros_like(cosines).scatter_add(1, pairs, mixed.shares.to(cosines)).clamp(max=1.0)
-    margins = loss.margin * (2 * wanted - 1)
+    whole = mixed.shares.sum(1, keepdim=True).to(cosines)
+    margins = loss.margin * (2 * wanted / whole.clamp(min=1e-6) - 1)
     pulled = _log_of_one_more(loss.alpha * (margins - cosines), wanted)
-    pushed = _log_of_one_more(loss.alpha * (cosines - margins), 1 - wanted)
+    pushed = _log_of_one_more(loss.alpha * (cosines - margins), (whole - wanted).clamp(min=0.0))
     present = wanted.sum(0).clamp(max=1.0)  # a class of which next to nothing is there counts next to nothing
     return (present * pulled).sum() / present.sum().clamp(min=1e-6) + pushed.mean()
 

@@ -61,9 +61,10 @@ def test_proxy_anchor_weighs_its_exponentials_and_moves_its_margins():
     for row in range(PHOTOS):
         wanted[row, LABELS[row]] += weights[row, 0]
         wanted[row, OTHERS[row]] += weights[row, 1]
-    past = cosines - 0.2 * (2 * wanted - 1)
+    whole = weights.sum(1, keepdim=True)
+    past = cosines - 0.2 * (2 * wanted / whole - 1)
     pulled = [(1 + (wanted[:, c] * (-4.0 * past[:, c]).exp()).sum()).log() for c in range(5)]
-    pushed = [(1 + ((1 - wanted[:, c]) * (4.0 * past[:, c]).exp()).sum()).log() for c in range(CLASSES)]
+    pushed = [(1 + ((whole[:, 0] - wanted[:, c]) * (4.0 * past[:, c]).exp()).sum()).log() for c in range(CLASSES)]
     there = [min(1.0, float(wanted[:, c].sum())) for c in range(5)]
     weighted = [share * one for share, one in zip(there, pulled, strict=True)]
     expected = sum(weighted) / sum(there) + sum(pushed) / CLASSES
