@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
@@ -18,7 +19,7 @@ from index.service.batching import Question
 from index.service.current import Snapshot
 from index.service.running import Service, service_of, taken
 from index.service.schemas import Answers, problems
-from index.service.uploads import Prepared, Upload, decoding, kept_id, parse_box, uploads
+from index.service.uploads import HASH, Prepared, Upload, decoding, kept_id, parse_box, uploads
 
 SAME = 0.99
 """The least similarity of a photo and of the same one written anew."""
@@ -156,11 +157,12 @@ async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer
 async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answer: Answer) -> set[str]:
     """The ids of neighbours that some photos themselves have become by being taught: they have no vote either.
 
-    What is taught is written anew, so that its id is not that of the file. It is looked for where a neighbour is so
-    near that it may be.
+    What is taught is written anew, so that its id is not that of the file. It is looked for where a neighbour was
+    taught, as the name of its file says, and is so near that it may be.
     """
     least = SAME if len(photos) == 1 else 0.0  # a mean may lie far from what it is the mean of
-    near = {one.id for one in answer.neighbours if one.similarity > least and not one.same_photo}
+    others = [one for one in answer.neighbours if one.similarity > least and not one.same_photo]
+    near = {one.id for one in others if HASH.fullmatch(PurePosixPath(one.path or "").stem)}
     if not near:
         return set()
     limits = service.settings.limits

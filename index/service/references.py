@@ -1,6 +1,5 @@
 """The routes of references: labels, references, their pictures."""
 
-import re
 from bisect import bisect_right
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from index.service.current import Snapshot
 from index.service.running import Service, newest, service_of, taken
 from index.service.schemas import Labels, References, problems
 from index.service.settings import Limits
-from index.service.uploads import checked, encoded
+from index.service.uploads import HASH, checked, encoded
 
 router = APIRouter(tags=["references"])
 
@@ -36,9 +35,6 @@ Holding = Annotated[Snapshot, Depends(holding)]
 
 SIDE = 1600
 """Pixels of the longer side of a photo that is shown."""
-
-HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
-"""Ids that are made of a photo's contents; those of vectors that were embedded elsewhere may be anything."""
 
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 ASKED_AGAIN = {"cache-control": "private, no-cache"}

@@ -1,6 +1,7 @@
 """Photos out of a request, within limits, stripped of what they tell beside the picture."""
 
 import io
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ UNSEEN = {
 
 SEEN = "LNPS"
 """First letters of the categories of Unicode of what can be seen by itself."""
+
+HASH = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""Ids that are made of a photo's contents; those of vectors that were embedded elsewhere may be anything."""
 
 LONGEST_NAME = 255
 """Characters of a photo's name that an answer repeats."""
