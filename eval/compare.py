@@ -84,12 +84,6 @@ class Pair:
     sets: tuple[EmbeddingSet, EmbeddingSet]
     evaluations: tuple[Evaluation, Evaluation]
 
-    @property
-    def right(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of the first and of the second, ``[Q]``, whether the nearest reference is of the query's class."""
-        one, two = (evaluation.per_query["recall@1"] > 0 for evaluation in self.evaluations)
-        return one, two
-
 
 def main(
     first: Path,
@@ -172,7 +166,7 @@ def compared(pair: Pair, ks: Sequence[int]) -> Comparison:
     names = [name for name in one if name in METRICS or name in {f"recall@{k}" for k in ks}]
     pairs = {name: two[name] - one[name] for name in names}
     differences = class_intervals(pairs, evaluations[0].codes, bounds=(-1.0, 1.0))
-    left, right = pair.right
+    left, right = (evaluation.right for evaluation in evaluations)
     return Comparison(
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
         differences=differences,

@@ -59,7 +59,7 @@ def write_comparison(
 
 def content(sets: Two, evaluations: Evaluations, comparison: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """All that the page says but the photos; these stand in it by their row in the first set."""
-    left, right = (evaluation.per_query["recall@1"] > 0 for evaluation in evaluations)
+    left, right = (evaluation.right for evaluation in evaluations)
     return {
         "kind": KIND,
         "names": list(names),

@@ -64,6 +64,11 @@ class Evaluation:
         """How many queries the means are taken over."""
         return len(self.rows)
 
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """``[Q]``, whether the nearest reference is of the query's class; where recall@1 was asked for."""
+        return self.per_query["recall@1"] > 0
+
     def means(self) -> dict[str, float]:
         """The mean of each metric over the queries (micro); in [0, 1]."""
         return {name: float(values.mean()) for name, values in self.per_query.items()}
