@@ -1,20 +1,22 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
     python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres] [--epochs 6,3] [--test]
-    python bench/techniques.py table [--out bench/runs/techniques]
+    python bench/techniques.py table [--results bench/techniques/screen.jsonl]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe.
-``run`` goes on where it was, and several may run beside each other, one a seed; ``table`` shows what there is: paired
-differences of each query, the mean over seeds, with intervals over other classes. After all choices, and once,
-``--test`` trains on all training classes and measures by the test classes, 67-98 and 51-100.
+``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, one a seed;
+``table`` shows what there is: paired differences, the mean over seeds, with intervals over other classes. After all
+choices, and once, ``--test`` trains on all training classes and measures by the test classes, 67-98 and 51-100, with
+``--results`` of its own.
 """
 
 import argparse
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +33,10 @@ from eval.evaluation import evaluate
 from eval.files import replacing
 
 SETS = ("cars98", "birds100")
+
+Result = dict[str, Any]
+"""A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
+the sum of each metric over them."""
 
 TECHNIQUES = {
     "base": "",
@@ -72,6 +78,8 @@ PHOTOS = 64
 
 METRICS = ("recall@1", "map@r")
 
+WORKS = ("work", "query work")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,19 +92,24 @@ def main() -> None:
     run.add_argument("--epochs", default="6,3", help="of the base recipe: half of what it has in configs/")
     run.add_argument("--test", action="store_true", help="measure by the test classes")
     for one in (run, table):
-        one.add_argument("--out", type=Path, default=Path("bench/runs/techniques"))
+        one.add_argument("--results", type=Path, default=Path("bench/techniques/screen.jsonl"))
     options = parser.parse_args()
     if options.command == "table":
-        show(options.out)
+        show(read_results(options.results))
         return
+    work = Path("bench/runs") / options.results.stem
     epochs = dict(zip(SETS, map(int, options.epochs.split(",")), strict=True))
     for name in SETS:
-        write_tables(name, getattr(options, name), options.out, options.test)
-    for seed in options.seeds.split(","):
+        write_tables(name, getattr(options, name), work, options.test)
+    for seed in map(int, options.seeds.split(",")):
         for technique in TECHNIQUES:
             for name in SETS:
                 if technique == "base" or slug(technique) in options.only:
-                    measure(name, technique, int(seed), epochs[name], options.out)
+                    measure(name, technique, seed, epochs[name], work, options.results)
+
+
+def read_results(file: Path) -> list[Result]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
 def write_tables(name: str, root: str, out: Path, test: bool) -> None:
@@ -129,29 +142,52 @@ def slug(technique: str) -> str:
     return technique.replace(" ", "-").replace(",", "")
 
 
-def measure(name: str, technique: str, seed: int, epochs: int, out: Path) -> None:
-    """Train and embed what is not there yet."""
-    folder = out / name / slug(technique) / str(seed)
-    if (folder / "result.json").exists():
+def measure(name: str, technique: str, seed: int, epochs: int, out: Path, results: Path) -> None:
+    """Train, embed and evaluate what is not among the results yet."""
+    before = [one for one in read_results(results) if (one["photos"], one["technique"]) == (name, technique)]
+    if any(one["seed"] == seed for one in before):
         return
+    folder = out / name / slug(technique) / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    work = step_work(name, technique, out) if technique != "base" else 1.0
+    if before:
+        work = before[0]["work"]
+    else:
+        work = step_work(name, technique, out) if technique != "base" else 1.0
     epochs = max(1, round(epochs / work))
     began = time.perf_counter()
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
     run_module(folder, ["embedder.train", *training(name, technique, out), *last])
     seconds = time.perf_counter() - began
+    embedder = folder / "run" / "embedder.onnx"
     run_module(folder, ["embedder.embed", folder / "run", out / name / "held-out.csv", "--out", folder / "vectors"])
-    scores = evaluate(EmbeddingSet.load(folder / "vectors"), None, [1]).means()
-    embedder, base = folder / "run" / "embedder.onnx", out / name / f"base-{seed}.onnx"
-    if technique == "base":
-        shutil.copy(embedder, base)
-    result = {"epochs": epochs, "seconds": seconds, "work": work, "query work": query_work(embedder, base)}
-    result |= {one: scores[one] for one in METRICS}
-    shutil.rmtree(folder / "run")
-    (folder / "result.json").write_text(json.dumps(result))
-    print(name, technique, seed, result, flush=True)
+    query = before[0]["query work"] if before else query_work(embedder, plain_embedder(name, out))
+    result = {"photos": name, "technique": technique, "seed": seed, "epochs": epochs, "seconds": round(seconds)}
+    result |= {"work": round(work, 3), "query work": round(query, 3), **scores(EmbeddingSet.load(folder / "vectors"))}
+    shutil.rmtree(folder)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+    print(name, technique, seed, *(f"{one} {result[one]:.4f}" for one in METRICS), flush=True)
+
+
+def scores(vectors: EmbeddingSet) -> Result:
+    """The means of the metrics, and what they are means of, class by class."""
+    found = evaluate(vectors, None, [1])
+    _, codes = np.unique(found.codes, return_inverse=True)
+    queries = np.bincount(codes)
+    sums = [np.bincount(codes, found.per_query[one]).round(4).tolist() for one in METRICS]
+    classes = [list(one) for one in zip(queries.tolist(), *sums, strict=True)]
+    return {**{one: round(found.means()[one], 5) for one in METRICS}, "classes": classes}
+
+
+def plain_embedder(name: str, out: Path) -> Path:
+    """The base recipe's embedder as it is before training, which is as dear as after it."""
+    folder = out / name / f"plain-{os.getpid()}"
+    if not folder.exists():
+        folder.mkdir()
+        run_module(folder, ["embedder.train", *training(name, "base", out), "--train.epochs", 0, "--run", folder / "run"])
+    return folder / "run" / "embedder.onnx"
 
 
 def training(name: str, technique: str, out: Path) -> list[str]:
@@ -162,15 +198,11 @@ def training(name: str, technique: str, out: Path) -> list[str]:
 
 
 def step_work(name: str, technique: str, out: Path) -> float:
-    """How much dearer a step is than the base recipe's, in seconds of the processor; measured once."""
-    file = out / name / f"work-{slug(technique)}.json"
-    if not file.exists():
-        sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
-        code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
-        done = subprocess.run([sys.executable, "-c", code, repr(sides)], check=True, stdout=subprocess.PIPE, text=True)
-        if not file.exists():  # a run beside this one may have been sooner
-            file.write_text(done.stdout.split()[-1])
-    return float(file.read_text())
+    """How much dearer a step is than the base recipe's, in seconds of the processor."""
+    sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
+    code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, repr(sides)], check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
 
 
 def compare_steps(*sides: list[str]) -> float:
@@ -217,36 +249,36 @@ def query_work(embedder: Path, base: Path) -> float:
     return float(of_embedder / of_base)
 
 
-def show(out: Path) -> None:
+def show(results: list[Result]) -> None:
     """The table of what there is."""
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
     print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
     for name in SETS:
-        for technique in TECHNIQUES:
-            folders = {one: out / name / slug(one) for one in ("base", technique)}
-            seeds = [path.parent.name for path in sorted(folders[technique].glob("*/result.json"))]
-            seeds = [seed for seed in seeds if (folders["base"] / seed / "result.json").exists()]
+        by_seed = {one: runs(results, name, one) for one in TECHNIQUES}
+        base = by_seed["base"]
+        for technique, found in by_seed.items():
+            seeds = sorted(found.keys() & base.keys())
             if not seeds:
                 continue
-            results = [json.loads((folders[technique] / seed / "result.json").read_text()) for seed in seeds]
-            cells = [f"{np.mean([one[metric] for one in results]):.3f}" for metric in METRICS]
-            apart = differences(
-                [folders["base"] / seed for seed in seeds], [folders[technique] / seed for seed in seeds]
-            )
-            first = results[0]
-            costs = [f"{first['work']:.2f}", f"{np.median([one['query work'] for one in results]):.2f}"]
-            row = [name, technique, len(seeds), first["epochs"], *costs, *cells]
-            print("|", " | ".join(map(str, [*row, *(apart if technique != "base" else ["", ""])])), "|")
+            cells = [f"{np.mean([found[seed][metric] for seed in seeds]):.3f}" for metric in METRICS]
+            first = found[seeds[0]]
+            row = [name, technique, len(seeds), first["epochs"], *(f"{first[one]:.2f}" for one in WORKS), *cells]
+            pairs = [(base[seed], found[seed]) for seed in seeds]
+            print("|", " | ".join(map(str, [*row, *(differences(pairs) if technique != "base" else ["", ""])])), "|")
 
 
-def differences(first: list[Path], second: list[Path]) -> list[str]:
-    """How much better each query is by the second, the mean over seeds, with an interval over other classes."""
-    sides = []
-    for folders in (first, second):
-        evaluations = [evaluate(EmbeddingSet.load(folder / "vectors"), None, [1]) for folder in folders]
-        sides.append({one: np.mean([found.per_query[one] for found in evaluations], axis=0) for one in METRICS})
+def runs(results: list[Result], name: str, technique: str) -> dict[int, Result]:
+    """The runs of a technique by their seeds."""
+    return {one["seed"]: one for one in results if (one["photos"], one["technique"]) == (name, technique)}
+
+
+def differences(pairs: list[tuple[Result, Result]]) -> list[str]:
+    """How much better the second are than the first, the mean over pairs, with an interval over other classes."""
+    first, second = (np.mean([pair[side]["classes"] for pair in pairs], axis=0) for side in (0, 1))
+    queries = first[:, 0].astype(int)
+    better = np.repeat((second - first)[:, 1:] / queries[:, None], queries, axis=0)
     apart = class_intervals(
-        {one: sides[1][one] - sides[0][one] for one in METRICS}, evaluations[0].codes, bounds=(-1.0, 1.0)
+        dict(zip(METRICS, better.T, strict=True)), np.repeat(np.arange(len(queries)), queries), bounds=(-1.0, 1.0)
     )
     return [
         f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]{'' if one.low > 0 or one.high < 0 else ' no effect seen'}"

@@ -114,6 +114,7 @@ class MixSettings:
         alpha: of the Beta distribution that proportions are drawn from, the same on both sides, for photos and vectors
             alike; none for what each method's authors take: 0.2 for mixup, 1 for cutmix, 5 for snapmix, 2 for vectors.
         weight: of the loss of mixed vectors, beside that of the photos' own.
+        since: share of the steps before which nothing is mixed yet.
         until: share of the steps after which nothing is mixed any more.
     """
 
@@ -122,6 +123,7 @@ class MixSettings:
     share: float = 0.5
     alpha: float | None = None
     weight: float = 0.4
+    since: float = 0.0
     until: float = 0.85
 
 
@@ -295,6 +297,7 @@ RANGES = {
     "mix.share": (0, 1),
     "mix.alpha": (0.01, 100),
     "mix.weight": (0, inf),
+    "mix.since": (0, 1),
     "mix.until": (0, 1),
     "model.dimension": (1, 65536),
     "model.dropout": (0, 0.99),

@@ -47,11 +47,11 @@ class PhotoMixing:
             rank: whose photos they are.
         """
         self._settings, self._seed, self._rank = settings, seed, rank
-        self._last = settings.until * steps
+        self._first, self._last = settings.since * steps, settings.until * steps
 
     def between_weight(self, step: int) -> float:
         """The weight of the loss of vectors between two photos' in a step."""
-        return self._settings.weight if self._settings.vectors and step < self._last else 0.0
+        return self._settings.weight if self._settings.vectors and self._first <= step < self._last else 0.0
 
     def __call__(
         self, step: int, images: Tensor, labels: Tensor, places: Callable[[Tensor], Tensor]
@@ -69,7 +69,7 @@ class PhotoMixing:
         """
         alike, generator = (keyed_generator("mix", self._seed, *key, step) for key in ((), (self._rank,)))
         method, count = self._settings.photos, len(images)
-        if method == "none" or step >= self._last or alike.random() >= self._settings.share:
+        if method == "none" or not self._first <= step < self._last or alike.random() >= self._settings.share:
             return images, None
         partner = torch.from_numpy(generator.permutation(count)).to(images.device)
         alpha = self._settings.alpha or ALPHA[method]

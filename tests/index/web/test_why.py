@@ -79,10 +79,12 @@ def test_parts_finer_than_shares_are_lit_where_they_are(site, window):
 
 def test_a_frame_is_around_what_the_network_looks_at_where_that_is_not_all(site, window):
     page = window(site)
+    region = [0, 0, 1]
+    explaining(page, lambda told: [told[side].update(region=region) for side in ("query", "reference")])
     drop(page, plain())
     why(page)
     assert page.get_by_text("inside the frame").count() == 0
-    explaining(page, lambda told: told["query"].update(region=[0.25, 0.25, 0.5]))
+    region = [0.25, 0.25, 0.5]
     page.goto(f"{site}/#/")
     why(page)
     page.get_by_text("The network looks at what is inside the frame.").wait_for()
