@@ -79,19 +79,19 @@ def test_parts_finer_than_shares_are_lit_where_they_are(site, window):
 
 def test_a_frame_is_around_what_the_network_looks_at_where_that_is_not_all(site, window):
     page = window(site)
-    region = [0, 0, 1]
-    explaining(page, lambda told: [told[side].update(region=region) for side in ("query", "reference")])
+    seen = {"square": [0, 0, 1, 1], "region": [0, 0, 1]}
+    explaining(page, lambda told: [told[side].update(seen) for side in ("query", "reference")])
     drop(page, plain())
     why(page)
     assert page.get_by_text("inside the frame").count() == 0
-    region = [0.25, 0.25, 0.5]
+    seen["region"] = [0.25, 0.25, 0.5]
     page.goto(f"{site}/#/")
     why(page)
     page.get_by_text("The network looks at what is inside the frame.").wait_for()
-    seen = pixels(page.locator(".sides canvas").first)
-    quarter = seen.shape[1] // 4
-    inside = slice(seen.shape[0] // 3, seen.shape[0] // 2)
-    line, beside = (seen[inside, quarter + off].max(axis=1) for off in (np.arange(-2, 3), np.array([-8, 8])))
+    canvas = pixels(page.locator(".sides canvas").first)
+    quarter = canvas.shape[1] // 4
+    inside = slice(canvas.shape[0] // 3, canvas.shape[0] // 2)
+    line, beside = (canvas[inside, quarter + off].max(axis=1) for off in (np.arange(-2, 3), np.array([-8, 8])))
     assert (line > beside + 20).all()
 
 
