@@ -1,7 +1,7 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
     python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres] [--epochs 6,3] [--test]
-    python bench/techniques.py table [--results bench/techniques/screen.jsonl]
+    python bench/techniques.py table [--results bench/measured/screen.jsonl]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
@@ -92,7 +92,7 @@ def main() -> None:
     run.add_argument("--epochs", default="6,3", help="of the base recipe: half of what it has in configs/")
     run.add_argument("--test", action="store_true", help="measure by the test classes")
     for one in (run, table):
-        one.add_argument("--results", type=Path, default=Path("bench/techniques/screen.jsonl"))
+        one.add_argument("--results", type=Path, default=Path("bench/measured/screen.jsonl"))
     options = parser.parse_args()
     if options.command == "table":
         show(read_results(options.results))
@@ -150,10 +150,7 @@ def measure(name: str, technique: str, seed: int, epochs: int, out: Path, result
     folder = out / name / slug(technique) / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if before:
-        work = before[0]["work"]
-    else:
-        work = step_work(name, technique, out) if technique != "base" else 1.0
+    work = before[0]["work"] if before else step_work(name, technique, out)
     epochs = max(1, round(epochs / work))
     began = time.perf_counter()
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
@@ -186,7 +183,9 @@ def plain_embedder(name: str, out: Path) -> Path:
     folder = out / name / f"plain-{os.getpid()}"
     if not folder.exists():
         folder.mkdir()
-        run_module(folder, ["embedder.train", *training(name, "base", out), "--train.epochs", 0, "--run", folder / "run"])
+        run_module(
+            folder, ["embedder.train", *training(name, "base", out), "--train.epochs", 0, "--run", folder / "run"]
+        )
     return folder / "run" / "embedder.onnx"
 
 
@@ -199,6 +198,8 @@ def training(name: str, technique: str, out: Path) -> list[str]:
 
 def step_work(name: str, technique: str, out: Path) -> float:
     """How much dearer a step is than the base recipe's, in seconds of the processor."""
+    if technique == "base":
+        return 1.0
     sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
     code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
     done = subprocess.run([sys.executable, "-c", code, repr(sides)], check=True, stdout=subprocess.PIPE, text=True)

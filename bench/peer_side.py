@@ -1,0 +1,201 @@
+"""Train and embed with another library as its authors show; run by bench/peers.py in that library's environment.
+
+pml: the example "MetricLossOnly" of pytorch-metric-learning: triplets with a margin of 0.1, multi-similarity mining,
+4 photos a class in batches of 32, a linear layer to 64 numbers, Adam with 1e-5 for the backbone and 1e-4 for the
+layer, random crops of 16 % to all of the photo. The example's photos have 64 pixels; these have 224.
+
+oml: the pipeline and settings of open-metric-learning's example for Stanford Cars: all triplets of 20 classes with 10
+photos each, soft margin, Adam with 1e-5, 224 pixels.
+
+Both get EfficientNet-Lite0 and its own normalisation instead of the backbone of the example.
+"""
+
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import transforms
+
+SIZE = 224
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+def main() -> None:
+    side, asked = sys.argv[1], json.loads(sys.argv[2])
+    torch.manual_seed(asked["seed"])
+    np.random.seed(asked["seed"])  # the global generator, which both libraries draw from
+    train = {"pml": train_pml, "oml": train_oml}[side]
+    network, seen, seconds = train(asked)
+    np.save(Path(asked["out"]) / "vectors.npy", embed(network.eval(), read(asked, "test")))
+    (Path(asked["out"]) / "told.json").write_text(json.dumps({"seconds": round(seconds), "photos": seen}))
+
+
+def read(asked: dict[str, Any], name: str) -> list[dict[str, str]]:
+    with (Path(asked["tables"]) / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def backbone(asked: dict[str, Any]) -> Any:
+    """EfficientNet-Lite0, pooled: [B, 3, H, W] to [B, 1280]."""
+    body = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    body.load_state_dict(torch.load(Path(asked["tables"]) / "backbone.pt", weights_only=True))
+    body.reset_classifier(0)
+    return body
+
+
+def embed(network: nn.Module, rows: list[dict[str, str]]) -> np.ndarray:
+    """The vectors [N, D] of photos, by the evaluation transform of the pml example; oml's own differs in the crop."""
+    found = []
+    with torch.inference_mode():
+        for first in range(0, len(rows), 64):
+            photos = [Image.open(row["path"]).convert("RGB") for row in rows[first : first + 64]]
+            found.append(network(torch.stack([network.seen(photo) for photo in photos])).numpy())
+    return np.concatenate(found)
+
+
+class Photos(torch.utils.data.Dataset):
+    """Photos and the numbers of their classes."""
+
+    def __init__(self, rows: list[dict[str, str]], seen: Any) -> None:
+        self.paths, self.seen = [row["path"] for row in rows], seen
+        self.labels = np.unique([row["label"] for row in rows], return_inverse=True)[1].tolist()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+        return self.seen(Image.open(self.paths[row]).convert("RGB")), self.labels[row]
+
+
+def train_pml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
+    """The network, how many photos it has seen, and in how many seconds."""
+    from pytorch_metric_learning import losses, miners, samplers
+
+    as_numbers = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    crop = transforms.RandomResizedCrop(SIZE, scale=(0.16, 1), ratio=(0.75, 1.33))
+    views = transforms.Compose([transforms.Resize(256), crop, transforms.RandomHorizontalFlip(0.5), *as_numbers])
+    photos = Photos(read(asked, "training"), views)
+    trunk, head = backbone(asked), nn.Linear(1280, 64)
+    optimizers = [
+        torch.optim.Adam(trunk.parameters(), lr=1e-5, weight_decay=1e-4),
+        torch.optim.Adam(head.parameters(), lr=1e-4, weight_decay=1e-4),
+    ]
+    loss, miner = losses.TripletMarginLoss(margin=0.1), miners.MultiSimilarityMiner(epsilon=0.1)
+    sampler = samplers.MPerClassSampler(photos.labels, m=4, length_before_new_iter=len(photos))
+    loader = torch.utils.data.DataLoader(photos, batch_size=32, sampler=sampler, num_workers=2, drop_last=True)
+    network = nn.Sequential(trunk, head).train()
+    network.seen = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(SIZE), *as_numbers])
+    seen, began = 0, time.perf_counter()
+    while True:
+        for images, labels in loader:
+            if over(asked, seen, began):
+                return network, seen, time.perf_counter() - began
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            vectors = network(images)
+            loss(vectors, labels, miner(vectors, labels)).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            seen += len(images)
+
+
+def over(asked: dict[str, Any], seen: int, began: float) -> bool:
+    if asked["photos"]:
+        return seen >= asked["photos"]
+    return time.perf_counter() - began >= asked["seconds"]
+
+
+def train_oml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
+    """The network, how many photos it has seen, and in how many seconds."""
+    from oml.interfaces.models import IExtractor
+    from oml.lightning.pipelines.train import extractor_training_pipeline
+    from oml.registry.models import EXTRACTORS_REGISTRY
+    from oml.registry.transforms import get_transforms
+
+    made = []
+
+    class Extractor(IExtractor):
+        """EfficientNet-Lite0 as open-metric-learning wants it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.photos = backbone(asked), 0
+            made.append(self)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.photos += len(images)
+            return self.body(images)
+
+        def extract(self, images: torch.Tensor) -> torch.Tensor:
+            return self(images)
+
+        @property
+        def feat_dim(self) -> int:
+            return 1280
+
+    EXTRACTORS_REGISTRY["efficientnet_lite0"] = Extractor
+    write_frame(asked)
+    if asked["seconds"]:
+        limit: dict[str, Any] = {"max_time": {"seconds": asked["seconds"]}}
+    else:
+        limit = {"max_steps": -(-asked["photos"] // 200)}
+    normal = {"im_size": SIZE, "mean": list(MEAN), "std": list(STD)}
+    settings = {
+        "seed": asked["seed"],
+        "precision": 32,
+        "accelerator": "cpu",
+        "devices": 1,
+        "dataset_root": "/",
+        "dataframe_name": str(Path(asked["out"]) / "frame.csv"),
+        "transforms_train": {"name": "augs_torch", "args": normal},
+        "transforms_val": {"name": "norm_resize_torch", "args": normal},
+        "num_workers": 2,
+        "sampler": {"name": "balance", "args": {"n_labels": 20, "n_instances": 10}},
+        "bs_train": 200,
+        "bs_val": 64,
+        "max_epochs": 10_000,
+        "valid_period": 100_000,
+        "metric_for_checkpointing": "OVERALL/cmc/1",
+        "extractor": {"name": "efficientnet_lite0", "args": {}},
+        "criterion": {
+            "name": "triplet_with_miner",
+            "args": {
+                "need_logs": True,
+                "margin": None,
+                "reduction": "mean",
+                "miner": {"name": "all_triplets", "args": {}},
+            },
+        },
+        "optimizer": {"name": "adam", "args": {"lr": 1e-5}},
+        "scheduling": None,
+        "logger": None,
+        "lightning_trainer_extra_args": limit,
+    }
+    began = time.perf_counter()
+    extractor_training_pipeline(settings)
+    seconds, network = time.perf_counter() - began, made[-1]
+    network.seen = get_transforms("norm_resize_torch", **normal)
+    return network, network.photos, seconds
+
+
+def write_frame(asked: dict[str, Any]) -> None:
+    """Photos as open-metric-learning wants them; no validation takes place, but it must have photos."""
+    head = ("label", "path", "split", "is_query", "is_gallery")
+    training = read(asked, "training")
+    names = sorted({row["label"] for row in training})
+    rows = [(names.index(row["label"]), row["path"], "train", "", "") for row in training]
+    rows += [(names.index(row["label"]), row["path"], "validation", True, True) for row in training[:20]]
+    with (Path(asked["out"]) / "frame.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+if __name__ == "__main__":
+    main()
