@@ -31,8 +31,10 @@ def _check_parts(config: Config) -> None:
 
 
 def _check_mixing(config: Config) -> None:
-    """Losses of photos of one class, where every photo is of two."""
+    """Mixing that ends before it begins; losses of photos of one class, where every photo is of two."""
     mix, weight = config.mix, config.loss.part_centre
+    if (mix.photos != "none" or mix.vectors) and mix.since >= mix.until > 0:
+        raise InputError(f"mix.since is {mix.since} and mix.until {mix.until}, so nothing is mixed; lower mix.since")
     if mix.photos == "none" or mix.share < 1 or not mix.until:
         return
     rests = {

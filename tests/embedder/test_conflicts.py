@@ -66,6 +66,14 @@ def test_where_all_photos_are_mixed_nothing_is_left_for_losses_of_others(
         check_together(replace(config, mix=replace(some, share=1.0)))
 
 
+@pytest.mark.parametrize("mix", [{"photos": "mixup"}, {"vectors": True}])
+def test_mixing_begins_before_it_ends(mix: dict[str, Any]) -> None:
+    check_together(changed({"mix": mix | {"since": 0.8, "until": 0.85}}))
+    check_together(changed({"mix": {"since": 0.9}}))
+    with pytest.raises(InputError, match=r"^mix\.since is 0\.9 and mix\.until 0\.85, so nothing is mixed; lower"):
+        check_together(changed({"mix": mix | {"since": 0.9}}))
+
+
 def test_centres_need_parts() -> None:
     with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0, but the network has no parts; set model\.parts"):
         check_together(changed({"loss": {"part_centre": 1.0}}))

@@ -126,9 +126,12 @@ def test_a_share_of_the_batches_is_mixed_the_same_on_all_ranks():
     assert 0.2 < whether.mean() < 0.4
 
 
-def test_vectors_are_mixed_until_then():
-    mixing = PhotoMixing(MixSettings(vectors=True, weight=0.7, until=0.5), 100, 7)
-    assert [mixing.between_weight(step) for step in (0, 49, 50)] == [0.7, 0.7, 0.0]
+def test_mixing_begins_and_ends_with_a_share_of_the_steps():
+    mixing = PhotoMixing(MixSettings("cutmix", vectors=True, share=1.0, weight=0.7, since=0.2, until=0.5), 100, 7)
+    steps = (0, 19, 20, 49, 50, 99)
+    mixed = [mixing(step, photos(2), LABELS[:2], nothing)[1] is not None for step in steps]
+    assert mixed == [False, False, True, True, False, False]
+    assert [mixing.between_weight(step) for step in steps] == [0.0, 0.0, 0.7, 0.7, 0.0, 0.0]
     assert PhotoMixing(MixSettings(), 100, 7).between_weight(0) == 0.0
 
 
