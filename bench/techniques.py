@@ -262,8 +262,8 @@ def show(results: list[Result]) -> None:
             if not seeds:
                 continue
             cells = [f"{np.mean([found[seed][metric] for seed in seeds]):.3f}" for metric in METRICS]
-            first = found[seeds[0]]
-            row = [name, technique, len(seeds), first["epochs"], *(f"{first[one]:.2f}" for one in WORKS), *cells]
+            epochs, *works = (np.mean([found[seed][one] for seed in seeds]) for one in ("epochs", *WORKS))
+            row = [name, technique, len(seeds), f"{epochs:g}", *(f"{one:.2f}" for one in works), *cells]
             pairs = [(base[seed], found[seed]) for seed in seeds]
             print("|", " | ".join(map(str, [*row, *(differences(pairs) if technique != "base" else ["", ""])])), "|")
 
