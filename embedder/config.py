@@ -123,7 +123,7 @@ class MixSettings:
     share: float = 0.5
     alpha: float | None = None
     weight: float = 0.4
-    since: float = 0.0
+    since: float = 0.2
     until: float = 0.85
 
 

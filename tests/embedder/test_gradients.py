@@ -36,9 +36,9 @@ def test_chunks_give_the_gradients_of_the_whole_batch(
 @pytest.mark.parametrize(
     ("name", "mix"),
     [
-        ("proxy-anchor", MixSettings("cutmix", share=1.0)),
-        ("arcface", MixSettings("snapmix", share=1.0)),
-        ("multi-similarity", MixSettings(vectors=True)),
+        ("proxy-anchor", MixSettings("cutmix", share=1.0, since=0.0)),
+        ("arcface", MixSettings("snapmix", share=1.0, since=0.0)),
+        ("multi-similarity", MixSettings(vectors=True, since=0.0)),
     ],
 )
 def test_mixing_is_the_same_in_chunks(config: Config, tmp_path: Path, name: str, mix: MixSettings) -> None:

@@ -70,9 +70,9 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("loss", "changes"),
     [
-        (LossSettings("proxy-anchor"), {"mix": MixSettings("mixup", share=0.5)}),
-        (LossSettings("sub-centre-arcface"), {"mix": MixSettings("snapmix", share=0.5, until=0.6)}),
-        (LossSettings("contrastive+normalised-softmax"), {"mix": MixSettings(vectors=True)}),
+        (LossSettings("proxy-anchor"), {"mix": MixSettings("mixup", share=0.5, since=0.0)}),
+        (LossSettings("sub-centre-arcface"), {"mix": MixSettings("snapmix", share=0.5, since=0.0, until=0.6)}),
+        (LossSettings("contrastive+normalised-softmax"), {"mix": MixSettings(vectors=True, since=0.0)}),
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "look": "second"}}),
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "part_stride": 16}}),
         (
@@ -109,14 +109,14 @@ def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(
 
     monkeypatch.setattr(trainer, "batch_statistics", noted)
     monkeypatch.setattr(trainer, "export_best", lambda *_: None)
-    some = replace(config, loss=LossSettings("arcface"), mix=MixSettings("mixup", share=0.5, until=1.0))
+    some = replace(config, loss=LossSettings("arcface"), mix=MixSettings("mixup", share=0.5, since=0.0, until=1.0))
     some = replace(some, train=replace(config.train, epochs=1, batch_size=6))
     fit(some, tmp_path / "some")
     row = [*csv.DictReader((tmp_path / "some" / "log.csv").open())][-1]
     assert 0 < len(told) < int(row["step"])
     for name in told[0]:
         assert float(row[name]) == pytest.approx(sum(float(one[name]) for one in told) / len(told), rel=1e-4)
-    fit(replace(some, mix=MixSettings("mixup", share=1.0, until=1.0)), tmp_path / "all")
+    fit(replace(some, mix=MixSettings("mixup", share=1.0, since=0.0, until=1.0)), tmp_path / "all")
     assert "negative_distance" not in [*csv.DictReader((tmp_path / "all" / "log.csv").open())][-1]
 
 

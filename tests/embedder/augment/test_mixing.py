@@ -28,7 +28,7 @@ def nothing(images):
 
 
 def mixed(method, labels, step=0, places=nothing, images=None, **settings):
-    mixing = PhotoMixing(MixSettings(photos=method, share=1.0, **settings), 100, 7)
+    mixing = PhotoMixing(MixSettings(photos=method, share=1.0, since=0.0, **settings), 100, 7)
     return mixing(step, photos(len(labels)) if images is None else images, labels, places)
 
 
@@ -108,17 +108,18 @@ def test_a_step_is_a_function_of_the_seed_and_its_number(method):
 
 def test_photos_stay_as_they_are_where_nothing_is_mixed():
     images = photos()
-    for settings, step in ((MixSettings(), 0), (MixSettings("cutmix", share=1.0, until=0.5), 50)):
+    for settings, step in ((MixSettings(), 0), (MixSettings("cutmix", share=1.0, since=0.0, until=0.5), 50)):
         left, found = PhotoMixing(settings, 100, 7)(step, images, LABELS, nothing)
         assert left is images
         assert found is None
     assert isinstance(
-        PhotoMixing(MixSettings("cutmix", share=1.0, until=0.5), 100, 7)(49, images, LABELS, nothing)[1], Mixed
+        PhotoMixing(MixSettings("cutmix", share=1.0, since=0.0, until=0.5), 100, 7)(49, images, LABELS, nothing)[1],
+        Mixed,
     )
 
 
 def test_a_share_of_the_batches_is_mixed_the_same_on_all_ranks():
-    ranks = [PhotoMixing(MixSettings("cutmix", share=0.3, until=1.0), 1000, 7, rank) for rank in range(2)]
+    ranks = [PhotoMixing(MixSettings("cutmix", share=0.3, since=0.0, until=1.0), 1000, 7, rank) for rank in range(2)]
     whether = np.array(
         [[rank(step, photos(2), LABELS[:2], nothing)[1] is not None for step in range(400)] for rank in ranks]
     )
