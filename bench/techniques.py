@@ -202,7 +202,8 @@ def step_work(name: str, technique: str, out: Path) -> float:
         return 1.0
     sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
     code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
-    done = subprocess.run([sys.executable, "-c", code, repr(sides)], check=True, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", code, repr(sides)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(done.stdout.split()[-1])
 
 
