@@ -26,6 +26,7 @@ from torchvision import transforms
 
 SIZE = 224
 MEAN = STD = (0.5, 0.5, 0.5)
+NORMAL = {"im_size": SIZE, "mean": list(MEAN), "std": list(STD)}
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     np.random.seed(asked["seed"])  # the global generator, which both libraries draw from
     train = {"pml": train_pml, "oml": train_oml}[side]
     network, seen, seconds = train(asked)
-    np.save(Path(asked["out"]) / "vectors.npy", embed(network.eval(), read(asked, "test")))
+    np.save(Path(asked["out"]) / "vectors.npy", embed(network.eval(), read(asked, "held-out")))
     (Path(asked["out"]) / "told.json").write_text(json.dumps({"seconds": round(seconds), "photos": seen}))
 
 
@@ -45,14 +46,13 @@ def read(asked: dict[str, Any], name: str) -> list[dict[str, str]]:
 
 def backbone(asked: dict[str, Any]) -> Any:
     """EfficientNet-Lite0, pooled: [B, 3, H, W] to [B, 1280]."""
-    body = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     body.load_state_dict(torch.load(Path(asked["tables"]) / "backbone.pt", weights_only=True))
-    body.reset_classifier(0)
     return body
 
 
 def embed(network: nn.Module, rows: list[dict[str, str]]) -> np.ndarray:
-    """The vectors [N, D] of photos, by the evaluation transform of the pml example; oml's own differs in the crop."""
+    """The vectors [N, D] of photos, each seen as the side itself evaluates."""
     found = []
     with torch.inference_mode():
         for first in range(0, len(rows), 64):
@@ -143,20 +143,28 @@ def train_oml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
 
     EXTRACTORS_REGISTRY["efficientnet_lite0"] = Extractor
     write_frame(asked)
+    began = time.perf_counter()
+    extractor_training_pipeline(oml_settings(asked))
+    seconds, network = time.perf_counter() - began, made[-1]
+    network.seen = get_transforms("norm_resize_torch", **NORMAL)
+    return network, network.photos, seconds
+
+
+def oml_settings(asked: dict[str, Any]) -> dict[str, Any]:
+    """The example's configuration, with the photos, the limit and the machine of this comparison."""
     if asked["seconds"]:
         limit: dict[str, Any] = {"max_time": {"seconds": asked["seconds"]}}
     else:
         limit = {"max_steps": -(-asked["photos"] // 200)}
-    normal = {"im_size": SIZE, "mean": list(MEAN), "std": list(STD)}
-    settings = {
+    return {
         "seed": asked["seed"],
         "precision": 32,
         "accelerator": "cpu",
         "devices": 1,
         "dataset_root": "/",
         "dataframe_name": str(Path(asked["out"]) / "frame.csv"),
-        "transforms_train": {"name": "augs_torch", "args": normal},
-        "transforms_val": {"name": "norm_resize_torch", "args": normal},
+        "transforms_train": {"name": "augs_torch", "args": NORMAL},
+        "transforms_val": {"name": "norm_resize_torch", "args": NORMAL},
         "num_workers": 2,
         "sampler": {"name": "balance", "args": {"n_labels": 20, "n_instances": 10}},
         "bs_train": 200,
@@ -179,11 +187,6 @@ def train_oml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
         "logger": None,
         "lightning_trainer_extra_args": limit,
     }
-    began = time.perf_counter()
-    extractor_training_pipeline(settings)
-    seconds, network = time.perf_counter() - began, made[-1]
-    network.seen = get_transforms("norm_resize_torch", **normal)
-    return network, network.photos, seconds
 
 
 def write_frame(asked: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@
 
 Trained on classes 1-66 of cars98 and measured by 67-98, all by this project's evaluation. Fieldmark takes its recipe
 for these photos, the others what their authors show (bench/peer_side.py). At equal time each side trains on all cores
-for so many minutes, starting included; open-metric-learning and pytorch-metric-learning keep one learning rate, so
-they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. At an equal number
-of photos the others get the allocator setting that Fieldmark has. ``run`` adds a line a run to the results and leaves
-out what has one; it wants the machine for itself, and open-metric-learning's batches 12 GB.
+for so many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning
+rate, so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. At an
+equal number of photos the others get the allocator setting that Fieldmark has. ``run`` adds a line a run to the results
+and leaves out what has one; it wants the machine for itself, and open-metric-learning's batches 12 GB.
 """
 
 import argparse
@@ -28,9 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.techniques import METRICS, Result, differences, read_results, run_module, scores
-from embedder.data.catalog import read_catalog
-from embedder.data.splits import split
+from bench.techniques import METRICS, Result, differences, read_results, run_module, scores, write_tables
 from eval.embeddings import EmbeddingSet
 
 SIDES = ("fieldmark", "pml", "oml")
@@ -57,14 +55,15 @@ def main() -> None:
         show(read_results(options.results))
         return
     out = Path("bench/runs/peers")
-    write_photos(options.cars98, out)
+    write_tables("cars98", str(options.cars98.resolve()), out, test=True)
+    write_backbone(out / "cars98" / "backbone.pt")
     budget = f"{options.minutes:g} minutes" if options.minutes else f"{options.photos} photos"
     for seed in map(int, options.seeds.split(",")):
         for side in options.only:
             done = {(one["budget"], one["side"], one["seed"]) for one in read_results(options.results)}
             if (budget, side, seed) in done:
                 continue
-            folder = out / f"{side}-{seed}"
+            folder = out / "cars98" / f"{side}-{seed}"
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             if side == "fieldmark":
@@ -79,22 +78,16 @@ def main() -> None:
             print({key: value for key, value in result.items() if key != "classes"}, flush=True)
 
 
-def write_photos(root: Path, out: Path) -> None:
-    """The photos of both sides of the split as tables, and the pretrained backbone as timm names its tensors."""
+def write_backbone(file: Path) -> None:
+    """The pretrained backbone, as timm names its tensors."""
     import timm
     import torch
 
     from embedder.model.weights import load_package
 
-    out.mkdir(parents=True, exist_ok=True)
-    parts = split(read_catalog(f"cars98:{root}"), "zero-shot", "none", 0)
-    for name, photos in (("training", parts.training), ("test", parts.test)):
-        with (out / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            rows = [(photos.file(row).resolve(), label) for row, label in enumerate(photos.labels)]
-            csv.writer(file).writerows([("path", "label"), *rows])
-    body = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     load_package(body)
-    torch.save(body.state_dict(), out / "backbone.pt")
+    torch.save(body.state_dict(), file)
 
 
 def fieldmark(folder: Path, root: Path, seed: int, minutes: float | None, photos: int | None) -> Result:
@@ -115,7 +108,7 @@ def fieldmark(folder: Path, root: Path, seed: int, minutes: float | None, photos
         assert photos
         epochs = photos // size
     seconds = train(epochs, "run")
-    table = folder.parent / "test.csv"
+    table = folder.parent / "held-out.csv"
     run_module(folder, ["embedder.embed", folder / "run", table, "--out", folder / "vectors"])
     return {"seconds": round(seconds), "photos": epochs * size, **scores(EmbeddingSet.load(folder / "vectors"))}
 
@@ -131,7 +124,7 @@ def other(side: str, folder: Path, python: Path, seed: int, minutes: float | Non
         subprocess.run(command, check=True, stdout=said, stderr=said, cwd=folder, env={**os.environ, **setting})
     told: dict[str, Any] = json.loads((folder / "told.json").read_text())
     vectors = np.load(folder / "vectors.npy")
-    with (folder.parent / "test.csv").open(encoding="utf-8", newline="") as file:
+    with (folder.parent / "held-out.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     table = pa.table({"id": [row["path"] for row in rows], "label": [row["label"] for row in rows]})
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

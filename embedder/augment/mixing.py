@@ -51,7 +51,11 @@ class PhotoMixing:
 
     def between_weight(self, step: int) -> float:
         """The weight of the loss of vectors between two photos' in a step."""
-        return self._settings.weight if self._settings.vectors and self._first <= step < self._last else 0.0
+        return self._settings.weight if self._settings.vectors and self._mixes(step) else 0.0
+
+    def _mixes(self, step: int) -> bool:
+        """Whether anything is mixed in this part of the run."""
+        return self._first <= step < self._last
 
     def __call__(
         self, step: int, images: Tensor, labels: Tensor, places: Callable[[Tensor], Tensor]
@@ -69,7 +73,7 @@ class PhotoMixing:
         """
         alike, generator = (keyed_generator("mix", self._seed, *key, step) for key in ((), (self._rank,)))
         method, count = self._settings.photos, len(images)
-        if method == "none" or not self._first <= step < self._last or alike.random() >= self._settings.share:
+        if method == "none" or not self._mixes(step) or alike.random() >= self._settings.share:
             return images, None
         partner = torch.from_numpy(generator.permutation(count)).to(images.device)
         alpha = self._settings.alpha or ALPHA[method]
