@@ -157,7 +157,7 @@ def settings(options: argparse.Namespace, seed: int) -> Config:
     root = str(options.folder / "train")
     return Config(
         data=DataSettings(root=root, protocol="closed-set", validation="none", size=options.size, fit="squash"),
-        augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3),
+        augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.0),
         model=ModelSettings(head="none", frozen_stages=4, parts=options.parts, part_stride=options.part_stride),
         loss=LossSettings(part_centre=options.part_centre),
         train=TrainSettings(epochs=options.epochs, batch_size=32, head_rate=options.head_rate, accelerator="cpu"),

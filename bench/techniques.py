@@ -38,8 +38,11 @@ Result = dict[str, Any]
 """A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
 the sum of each metric over them."""
 
+MIRROR = "--model.mirror"
+
 TECHNIQUES = {
     "base": "",
+    "mirror view": MIRROR,
     "squeeze-excitation": "--model.attention se",
     "CBAM": "--model.attention cbam",
     "ECA": "--model.attention eca",
@@ -66,9 +69,8 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
-    "mirror view": "--model.mirror",
 }
-"""Options of embedder.train beside the recipe's."""
+"""Options of embedder.train beside the recipe's. MIRROR last: the run without it, seen once more."""
 
 STEPS, WARM = 12, 4
 """Of which the work is measured, spread over the run, and before which as many warm up."""
@@ -144,28 +146,62 @@ def slug(technique: str) -> str:
 
 def measure(name: str, technique: str, seed: int, epochs: int, out: Path, results: Path) -> None:
     """Train, embed and evaluate what is not among the results yet."""
-    before = [one for one in read_results(results) if (one["photos"], one["technique"]) == (name, technique)]
-    if any(one["seed"] == seed for one in before):
+    before = runs(read_results(results), name, technique)
+    if seed in before:
         return
-    folder = out / name / slug(technique) / str(seed)
+    folder = run_folder(name, technique, seed, out)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    work = before[0]["work"] if before else step_work(name, technique, out)
-    epochs = max(1, round(epochs / work))
-    began = time.perf_counter()
-    last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
-    run_module(folder, ["embedder.train", *training(name, technique, out), *last])
-    seconds = time.perf_counter() - began
+    one = next(iter(before.values()), None)
+    training = seen_twice(name, technique, seed, out, results) or train(
+        name, technique, seed, epochs, out, one["work"] if one else step_work(name, technique, out)
+    )
     embedder = folder / "run" / "embedder.onnx"
-    run_module(folder, ["embedder.embed", folder / "run", out / name / "held-out.csv", "--out", folder / "vectors"])
-    query = before[0]["query work"] if before else query_work(embedder, plain_embedder(name, out))
-    result = {"photos": name, "technique": technique, "seed": seed, "epochs": epochs, "seconds": round(seconds)}
-    result |= {"work": round(work, 3), "query work": round(query, 3), **scores(EmbeddingSet.load(folder / "vectors"))}
-    shutil.rmtree(folder)
+    run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
+    query = one["query work"] if one else query_work(embedder, plain_embedder(name, out))
+    result = {"photos": name, "technique": technique, "seed": seed, **training, "query work": round(query, 3)}
+    result |= scores(EmbeddingSet.load(folder / "vectors"))
+    if technique not in map(unmirrored, TECHNIQUES):
+        shutil.rmtree(folder)
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
     print(name, technique, seed, *(f"{one} {result[one]:.4f}" for one in METRICS), flush=True)
+
+
+def run_folder(name: str, technique: str, seed: int, out: Path) -> Path:
+    return out / name / slug(technique) / str(seed)
+
+
+def train(name: str, technique: str, seed: int, epochs: int, out: Path, work: float) -> Result:
+    """Train, and return what it cost."""
+    folder, began = run_folder(name, technique, seed, out), time.perf_counter()
+    epochs = max(1, round(epochs / work))
+    last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
+    run_module(folder, ["embedder.train", *training(name, technique, out), *last])
+    return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
+
+
+def unmirrored(technique: str) -> str | None:
+    """The technique that has the same training, with no mirror view behind it."""
+    options = TECHNIQUES[technique]
+    return next((one for one in TECHNIQUES if f"{TECHNIQUES[one]} {MIRROR}".strip() == options), None)
+
+
+def seen_twice(name: str, technique: str, seed: int, out: Path, results: Path) -> Result | None:
+    """Add the mirror view to the embedder of a run without it, and return what that run cost; None if there is none."""
+    from embedder import Embedder
+
+    plain = unmirrored(technique)
+    done = runs(read_results(results), name, plain).get(seed) if plain else None
+    run = run_folder(name, plain or "", seed, out) / "run"
+    if not done or not run.exists():
+        return None
+    folder = run_folder(name, technique, seed, out)
+    (folder / "run").mkdir()
+    views = ",".join([*Embedder.open(run / "embedder.onnx").views, "mirror"])
+    run_module(folder, ["embedder.export", run, "--views", views, "--out", folder / "run" / "embedder.onnx"])
+    return {one: done[one] for one in ("epochs", "seconds", "work")}
 
 
 def scores(vectors: EmbeddingSet) -> Result:

@@ -69,8 +69,10 @@ class AugmentSettings:
         saturation: greatest relative change of saturation.
         hue: greatest turn of the hue, as a share of the full circle (at most 0.5).
         erase: probability that a random rectangle is painted over.
-        attended_crop: probability that a part that the network attends to is seen closer instead (costs a third more).
+        attended_crop: probability that a part that the network attends to is seen closer instead (such photos cost a
+            third more).
         attended_drop: probability that such a part is painted over instead.
+        attended_since: share of the steps before which neither is done yet.
         rotate: greatest turn of the photo, in degrees either way.
         shear: greatest slant, in degrees either way.
         perspective: greatest shift of a corner inwards, as a share of half the side: the photo is seen aslant.
@@ -91,6 +93,7 @@ class AugmentSettings:
     erase: float = 0.0
     attended_crop: float = 0.0
     attended_drop: float = 0.0
+    attended_since: float = 0.2
     rotate: float = 0.0
     shear: float = 0.0
     perspective: float = 0.0
@@ -309,6 +312,7 @@ RANGES = {
     "loss.part_centre": (0, inf),
     "augment.attended_crop": (0, 1),
     "augment.attended_drop": (0, 1),
+    "augment.attended_since": (0, 1),
     "train.epochs": (0, inf),
     "train.batch_size": (2, inf),
     "train.chunk_size": (0, inf),

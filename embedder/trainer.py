@@ -101,9 +101,9 @@ class Trainer:
             self.unfreezing = Unfreezing(self.network.backbone, train.unfreeze, self.steps, alone)
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
-            look, mean = self.network.look, self.network.mean
-            self.attended = AttendedViews(config.augment, look, mean, config.seed, self.ranks.rank)
-            self.mixing = PhotoMixing(config.mix, self.steps, config.seed, self.ranks.rank)
+            run = self.steps, config.seed, self.ranks.rank
+            self.attended = AttendedViews(config.augment, self.network.look, self.network.mean, *run)
+            self.mixing = PhotoMixing(config.mix, *run)
         self.pooled: PooledPhotos | None = None
         if config.data.feature_views and train.epochs:
             with stage("pool the photos"):

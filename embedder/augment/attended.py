@@ -26,17 +26,21 @@ DROP_THRESHOLD = (0.2, 0.5)
 class AttendedViews:
     """What changes the photos of a step by where the network looks."""
 
-    def __init__(self, settings: AugmentSettings, look: Look, mean: Tensor, seed: int, rank: int = 0) -> None:
+    def __init__(
+        self, settings: AugmentSettings, look: Look, mean: Tensor, steps: int, seed: int, rank: int = 0
+    ) -> None:
         """Remember how.
 
         Args:
-            settings: how often.
+            settings: how often, and from when on.
             look: whether the network sees photos closer anyway.
             mean: the colour [3] in [0, 255] that is nothing to the network.
+            steps: of the whole run.
             seed: of the run.
             rank: whose photos they are.
         """
         self._crop, self._drop, self._first = settings.attended_crop, settings.attended_drop, look == "first"
+        self._start = settings.attended_since * steps
         self._mean, self._seed, self._rank = mean.round().to(torch.uint8).flatten(), seed, rank
 
     def __call__(self, step: int, images: Tensor, places: Callable[[Tensor], Tensor]) -> Tensor:
@@ -49,22 +53,28 @@ class AttendedViews:
         """
         if self._first:
             images = _closer(images, attended_region(places(images).mean(1)))
-        if not self._crop and not self._drop:
-            return images
         generator = keyed_generator("attended", self._seed, self._rank, step)
-        chance, shares = generator.random(len(images)), generator.random((2, len(images)))
-        crops = np.flatnonzero(chance < self._crop)
-        drops = np.flatnonzero((self._crop <= chance) & (chance < self._crop + self._drop))
-        maps = _one_of(places(images), generator)
-        views = images.clone()
-        if len(crops):
-            threshold = _between(CROP_THRESHOLD, shares[0, crops], maps)
-            views[crops] = _closer(images[crops], attended_region(maps[crops], threshold, CROP_MARGIN))
-        if len(drops):
-            finer = F.interpolate(maps[drops][:, None], images.shape[1:3], mode="bilinear")[:, 0]
-            limit = _between(DROP_THRESHOLD, shares[1, drops], maps) * finer.amax((1, 2), keepdim=True)
-            views[drops] = torch.where((finer >= limit)[..., None], self._mean.to(images.device), images[drops])
+        chance = generator.random(len(images))
+        changed = np.flatnonzero(chance < self._crop + self._drop)
+        if step < self._start or not len(changed):
+            return images
+        crops, before, views = chance[changed] < self._crop, images[changed], images.clone()
+        maps = _one_of(places(before), generator)
+        for chosen, change in ((crops, self._cropped), (~crops, self._painted_over)):
+            if chosen.any():
+                views[changed[chosen]] = change(before[chosen], maps[chosen], generator)
         return views
+
+    def _cropped(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
+        """What is strong on the maps [n, h, w], seen closer."""
+        threshold = _between(CROP_THRESHOLD, maps, generator)
+        return _closer(images, attended_region(maps, threshold, CROP_MARGIN))
+
+    def _painted_over(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
+        """The photos without what is strong on the maps [n, h, w]."""
+        finer = F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear")[:, 0]
+        limit = _between(DROP_THRESHOLD, maps, generator) * finer.amax((1, 2), keepdim=True)
+        return torch.where((finer >= limit)[..., None], self._mean.to(images.device), images)
 
 
 def _one_of(maps: Tensor, generator: np.random.Generator) -> Tensor:
@@ -75,9 +85,9 @@ def _one_of(maps: Tensor, generator: np.random.Generator) -> Tensor:
     return maps[torch.arange(len(maps), device=maps.device), torch.from_numpy(chosen).to(maps.device)]
 
 
-def _between(limits: tuple[float, float], shares: np.ndarray, like: Tensor) -> Tensor:
-    """Numbers [n, 1, 1] between two limits."""
-    return torch.from_numpy(limits[0] + (limits[1] - limits[0]) * shares).to(like)[:, None, None]
+def _between(limits: tuple[float, float], maps: Tensor, generator: np.random.Generator) -> Tensor:
+    """A random number between two limits for each map, [n, 1, 1]."""
+    return torch.from_numpy(generator.uniform(*limits, (len(maps), 1, 1))).to(maps)
 
 
 def _closer(images: Tensor, region: Tensor) -> Tensor:

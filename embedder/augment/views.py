@@ -20,6 +20,7 @@ MOST = {
     "erase": 1.0,
     "attended_crop": 1.0,
     "attended_drop": 1.0,
+    "attended_since": 1.0,
     "hue": 0.5,
     "brightness": math.inf,
     "contrast": math.inf,
@@ -99,6 +100,8 @@ def check_settings(settings: AugmentSettings) -> None:
             f"augment.attended_crop and attended_drop are {settings.attended_crop} and {settings.attended_drop}; a "
             "photo is one or the other, so together they must be at most 1"
         )
+    if settings.attended_since == 1 and settings.attended_crop + settings.attended_drop > 0:
+        raise InputError("augment.attended_since is 1, so nothing is seen closer or painted over; lower it")
 
 
 def _frame(settings: AugmentSettings, draws: np.ndarray, shape: tuple[int, int], subject: Subject | None) -> Frame:

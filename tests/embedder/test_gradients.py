@@ -54,7 +54,7 @@ def test_mixing_is_the_same_in_chunks(config: Config, tmp_path: Path, name: str,
 
 def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path: Path) -> None:
     model = replace(config.model, dropout=0.0, parts=3)
-    augment = replace(config.augment, attended_crop=0.4, attended_drop=0.4)
+    augment = replace(config.augment, attended_crop=0.4, attended_drop=0.4, attended_since=0.0)
     data = replace(config.data, size=64)
     loss = LossSettings("proxy-anchor", part_centre=2.0)
     whole = replace(config, data=data, model=model, augment=augment, loss=loss)

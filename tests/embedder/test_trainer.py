@@ -77,7 +77,11 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "part_stride": 16}}),
         (
             LossSettings("arcface"),
-            {"data": {"size": 64}, "augment": {"attended_crop": 0.3, "attended_drop": 0.3}, "model": {"look": "first"}},
+            {
+                "data": {"size": 64},
+                "augment": {"attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.3},
+                "model": {"look": "first"},
+            },
         ),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monk
     slow = replace(
         config,
         data=replace(config.data, size=64),
-        augment=replace(config.augment, attended_drop=0.5),
+        augment=replace(config.augment, attended_drop=0.5, attended_since=0.0),
         model=loose,
         train=replace(config.train, unfreeze=1.0, ema=0.0),
     )

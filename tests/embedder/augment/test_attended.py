@@ -26,8 +26,8 @@ def square(images):
     return torch.stack([torch.zeros(8, 8), bump]).expand(len(images), 2, 8, 8)
 
 
-def views(step=0, images=None, places=square, look="none", **settings):
-    made = AttendedViews(AugmentSettings(**settings), look, MEAN, 7)
+def views(step=0, images=None, places=square, look="none", since=0.0, **settings):
+    made = AttendedViews(AugmentSettings(**settings, attended_since=since), look, MEAN, 100, 7)
     return made(step, photos() if images is None else images, places)
 
 
@@ -79,6 +79,24 @@ def test_nothing_is_looked_for_where_nothing_changes():
     assert views(images=images, places=None) is images
 
 
+def test_nothing_is_done_in_the_first_part_of_a_run():
+    images, settings = photos(), {"attended_crop": 0.5, "attended_drop": 0.5, "since": 0.2}
+    assert views(19, images, None, **settings) is images
+    assert not torch.equal(views(20, images, **settings), images)
+    assert (white(views(0, images, look="first", **settings)) > 0.1).all()
+
+
+def test_the_network_looks_at_those_photos_alone_that_change():
+    looked = []
+    images = photos(300)
+    images[..., 2] = torch.arange(300).remainder(256)[:, None, None]
+    seen = views(0, images, lambda some: looked.append(some) or square(some), attended_crop=0.2, attended_drop=0.1)
+    changed = (seen != images).flatten(1).any(1)
+    assert len(looked) == 1
+    assert torch.equal(looked[0], images[changed])
+    assert 0 < changed.sum() < 150
+
+
 def test_a_first_look_sees_closer_all_photos_and_always_the_same():
     seen = views(look="first")
     assert (white(seen) > 0.1).all()
@@ -103,3 +121,9 @@ def test_a_map_is_chosen_by_the_root_of_what_is_in_it():
 def test_probabilities_that_are_too_much_together():
     with pytest.raises(InputError, match=r"augment\.attended_crop and attended_drop are 0\.7 and 0\.6; .* at most 1"):
         check_settings(AugmentSettings(attended_crop=0.7, attended_drop=0.6))
+
+
+def test_a_part_of_a_run_that_never_begins():
+    check_settings(AugmentSettings(attended_since=1.0))
+    with pytest.raises(InputError, match=r"^augment\.attended_since is 1, so nothing is seen closer or painted over"):
+        check_settings(AugmentSettings(attended_since=1.0, attended_drop=0.1))
