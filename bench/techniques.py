@@ -38,11 +38,12 @@ Result = dict[str, Any]
 """A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
 the sum of each metric over them."""
 
-MIRROR = "--model.mirror"
+VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror"}
+"""Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
 TECHNIQUES = {
     "base": "",
-    "mirror view": MIRROR,
+    "mirror view": "--model.mirror",
     "squeeze-excitation": "--model.attention se",
     "CBAM": "--model.attention cbam",
     "ECA": "--model.attention eca",
@@ -51,6 +52,8 @@ TECHNIQUES = {
     "parts": "--model.parts 8",
     "parts, centres": "--model.parts 8 --loss.part_centre 1",
     "parts, centres, second look": "--model.parts 8 --loss.part_centre 1 --model.look second",
+    "parts, centres, second look, mirror view": "--model.parts 8 --loss.part_centre 1 --model.look second "
+    "--model.mirror",
     "parts, centres, attended crop and drop": "--model.parts 8 --loss.part_centre 1 --augment.attended_crop 0.3 "
     "--augment.attended_drop 0.3",
     "finer parts, centres": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1",
@@ -70,7 +73,7 @@ TECHNIQUES = {
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
 }
-"""Options of embedder.train beside the recipe's. MIRROR last: the run without it, seen once more."""
+"""Options of embedder.train beside the recipe's."""
 
 STEPS, WARM = 12, 4
 """Of which the work is measured, spread over the run, and before which as many warm up."""
@@ -153,15 +156,15 @@ def measure(name: str, technique: str, seed: int, epochs: int, out: Path, result
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     one = next(iter(before.values()), None)
-    training = seen_twice(name, technique, seed, out, results) or train(
+    training = other_views(name, technique, seed, out, results) or train(
         name, technique, seed, epochs, out, one["work"] if one else step_work(name, technique, out)
     )
-    embedder = folder / "run" / "embedder.onnx"
+    embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
     query = one["query work"] if one else query_work(embedder, plain_embedder(name, out))
     result = {"photos": name, "technique": technique, "seed": seed, **training, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
-    if technique not in map(unmirrored, TECHNIQUES):
+    if technique not in map(same_training, TECHNIQUES):
         shutil.rmtree(folder)
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
@@ -182,25 +185,30 @@ def train(name: str, technique: str, seed: int, epochs: int, out: Path, work: fl
     return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
 
 
-def unmirrored(technique: str) -> str | None:
-    """The technique that has the same training, with no mirror view behind it."""
+def same_training(technique: str) -> str | None:
+    """The first other technique that differs by views alone."""
+    bare = without_views(technique)
+    return next((one for one in TECHNIQUES if one != technique and without_views(one) == bare), None)
+
+
+def without_views(technique: str) -> list[str]:
+    """A technique's options without those that change nothing in training."""
     options = TECHNIQUES[technique]
-    return next((one for one in TECHNIQUES if f"{TECHNIQUES[one]} {MIRROR}".strip() == options), None)
+    for one in VIEWS:
+        options = options.replace(one, "")
+    return options.split()
 
 
-def seen_twice(name: str, technique: str, seed: int, out: Path, results: Path) -> Result | None:
-    """Add the mirror view to the embedder of a run without it, and return what that run cost; None if there is none."""
-    from embedder import Embedder
-
-    plain = unmirrored(technique)
-    done = runs(read_results(results), name, plain).get(seed) if plain else None
-    run = run_folder(name, plain or "", seed, out) / "run"
+def other_views(name: str, technique: str, seed: int, out: Path, results: Path) -> Result | None:
+    """Export the run of the same training with a technique's views; return what it cost, or None if there is none."""
+    other = same_training(technique)
+    done = runs(read_results(results), name, other).get(seed) if other else None
+    run = run_folder(name, other or "", seed, out) / "run"
     if not done or not run.exists():
         return None
     folder = run_folder(name, technique, seed, out)
-    (folder / "run").mkdir()
-    views = ",".join([*Embedder.open(run / "embedder.onnx").views, "mirror"])
-    run_module(folder, ["embedder.export", run, "--views", views, "--out", folder / "run" / "embedder.onnx"])
+    views = ["whole", *(view for option, view in VIEWS.items() if option in TECHNIQUES[technique])]
+    run_module(folder, ["embedder.export", run, "--views", ",".join(views), "--out", folder / "embedder.onnx"])
     return {one: done[one] for one in ("epochs", "seconds", "work")}
 
 
