@@ -1,12 +1,13 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
-    python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres] [--epochs 6,3] [--test]
+    python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
+        [--sets cars98] [--epochs 6,3] [--test]
     python bench/techniques.py table [--results bench/measured/screen.jsonl]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe.
-``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, one a seed;
+``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, of other seeds or sets;
 ``table`` shows what there is: paired differences, the mean over seeds, with intervals over other classes. After all
 choices, and once, ``--test`` trains on all training classes and measures by the test classes, 67-98 and 51-100, with
 ``--results`` of its own.
@@ -72,6 +73,10 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
+    "attention pooling, parts, centres, mixed vectors": "--model.pooling attention --model.parts 8 --loss.part_centre 1 "
+    "--mix.vectors",
+    "attention pooling, parts, centres, mixed vectors, mirror view": "--model.pooling attention --model.parts 8 "
+    "--loss.part_centre 1 --mix.vectors --model.mirror",
 }
 """Options of embedder.train beside the recipe's."""
 
@@ -94,6 +99,7 @@ def main() -> None:
     run.add_argument("birds100")
     run.add_argument("--seeds", default="0,1")
     run.add_argument("--only", nargs="*", default=[*map(slug, TECHNIQUES)], help="techniques, with - for blanks")
+    run.add_argument("--sets", default=",".join(SETS), help="one of them alone, so that two may run beside each other")
     run.add_argument("--epochs", default="6,3", help="of the base recipe: half of what it has in configs/")
     run.add_argument("--test", action="store_true", help="measure by the test classes")
     for one in (run, table):
@@ -104,11 +110,12 @@ def main() -> None:
         return
     work = Path("bench/runs") / options.results.stem
     epochs = dict(zip(SETS, map(int, options.epochs.split(",")), strict=True))
-    for name in SETS:
+    sets = [name for name in SETS if name in options.sets.split(",")]
+    for name in sets:
         write_tables(name, getattr(options, name), work, options.test)
     for seed in map(int, options.seeds.split(",")):
         for technique in TECHNIQUES:
-            for name in SETS:
+            for name in sets:
                 if technique == "base" or slug(technique) in options.only:
                     measure(name, technique, seed, epochs[name], work, options.results)
 
