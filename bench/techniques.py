@@ -7,10 +7,10 @@
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe.
-``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, of other seeds or sets;
-``table`` shows what there is: paired differences, the mean over seeds, with intervals over other classes. After all
-choices, and once, ``--test`` trains on all training classes and measures by the test classes, 67-98 and 51-100, with
-``--results`` of its own.
+``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, of other
+seeds or sets; ``table`` shows what there is: paired differences, the mean over seeds, with intervals over other
+classes. After all choices, and once, ``--test`` trains on all training classes and measures by the test classes, 67-98
+and 51-100, with ``--results`` of its own.
 """
 
 import argparse
@@ -41,6 +41,8 @@ the sum of each metric over them."""
 
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
+
+COMBINED = "--model.pooling attention --model.parts 8 --loss.part_centre 1 --mix.vectors"
 
 TECHNIQUES = {
     "base": "",
@@ -73,10 +75,8 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
-    "attention pooling, parts, centres, mixed vectors": "--model.pooling attention --model.parts 8 --loss.part_centre 1 "
-    "--mix.vectors",
-    "attention pooling, parts, centres, mixed vectors, mirror view": "--model.pooling attention --model.parts 8 "
-    "--loss.part_centre 1 --mix.vectors --model.mirror",
+    "attention pooling, parts, centres, mixed vectors": COMBINED,
+    "attention pooling, parts, centres, mixed vectors, mirror view": f"{COMBINED} --model.mirror",
 }
 """Options of embedder.train beside the recipe's."""
 
