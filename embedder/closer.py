@@ -8,6 +8,9 @@ THRESHOLD, MARGIN = 0.3, 0.05
 """A place is attended to if it has this share of what the strongest has; and the margin around all of these, as a share
 of the photo's side."""
 
+MOST = 0.9
+"""Of the photo's side that a closer look shows: to see all of it once more would tell nothing new."""
+
 FINER = 4
 """Times that a map is finer than the feature map when a region is cut out of it."""
 
@@ -27,7 +30,7 @@ def attended_region(places: NDArray[np.floating]) -> Region:
     finer = np.asarray(small.resize((FINER * small.width, FINER * small.height), Image.Resampling.BILINEAR))
     counts = finer >= np.float32(THRESHOLD) * finer.max()
     (left, right), (top, bottom) = (_extent(counts.any(axis)) for axis in (0, 1))
-    side = min(max(right - left, bottom - top) + 2 * MARGIN, 1.0)
+    side = min(max(right - left, bottom - top) + 2 * MARGIN, MOST)
     left, top = (min(max((low + high - side) / 2, 0.0), 1 - side) for low, high in ((left, right), (top, bottom)))
     return left, top, side
 

@@ -68,7 +68,7 @@ class AttendedViews:
     def _cropped(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""
         threshold = _between(CROP_THRESHOLD, maps, generator)
-        return _closer(images, attended_region(maps, threshold, CROP_MARGIN))
+        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, most=1.0))
 
     def _painted_over(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
         """The photos without what is strong on the maps [n, h, w]."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from embedder.closer import FINER, MARGIN, THRESHOLD
+from embedder.closer import FINER, MARGIN, MOST, THRESHOLD
 from embedder.precision import at_least_float32
 
 _LEAST = 1e-12
@@ -32,7 +32,9 @@ def activation_map(features: Tensor) -> Tensor:
     return torch.where(total > _LEAST, products / total.clamp(min=_LEAST), even)
 
 
-def attended_region(places: Tensor, threshold: float | Tensor = THRESHOLD, margin: float = MARGIN) -> Tensor:
+def attended_region(
+    places: Tensor, threshold: float | Tensor = THRESHOLD, margin: float = MARGIN, most: float = MOST
+) -> Tensor:
     """The square around all that is attended to.
 
     Hu and Qi, "See Better Before Looking Closer" (2019), section 3.2; a square, so that the subject keeps its shape.
@@ -41,6 +43,7 @@ def attended_region(places: Tensor, threshold: float | Tensor = THRESHOLD, margi
         places: [B, h, w], at least 0; h equal to w.
         threshold: share of the strongest place's value from which on a place counts; a number or [B, 1, 1].
         margin: around them, as a share of the photo's side.
+        most: of the photo's side that the square may have; where more is attended to, it is the middle of that.
 
     Returns:
         Left, top and side [B, 3] as shares of the photo's side; the square lies in the photo.
@@ -48,7 +51,7 @@ def attended_region(places: Tensor, threshold: float | Tensor = THRESHOLD, margi
     finer = F.interpolate(places[:, None], scale_factor=FINER, mode="bilinear")[:, 0]
     counts = (finer >= threshold * finer.amax((1, 2), keepdim=True)).to(finer.dtype)
     (left, right), (top, bottom) = _extent(counts.amax(1)), _extent(counts.amax(2))
-    side = (torch.maximum(right - left, bottom - top) + 2 * margin).clamp(max=1.0)
+    side = (torch.maximum(right - left, bottom - top) + 2 * margin).clamp(max=most)
     corners = [((low + high - side) / 2).clamp(min=0.0) for low, high in ((left, right), (top, bottom))]
     left, top = (torch.minimum(corner, 1 - side) for corner in corners)
     return torch.stack([left, top, side], 1)
