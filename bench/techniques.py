@@ -76,7 +76,8 @@ TECHNIQUES = {
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
     "attention pooling, parts, centres, mixed vectors": COMBINED,
-    "attention pooling, parts, centres, mixed vectors, mirror view": f"{COMBINED} --model.mirror",
+    "attention pooling, parts, centres, mixed vectors, second look, mirror view": f"{COMBINED} --model.look second "
+    "--model.mirror",
 }
 """Options of embedder.train beside the recipe's."""
 
