@@ -11,7 +11,7 @@ for these photos, the others what their authors show (bench/peer_side.py). At eq
 for so many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning
 rate, so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. At an
 equal number of photos the others get the allocator setting that Fieldmark has. ``run`` adds a line a run to the results
-and leaves out what has one; it wants the machine for itself, and open-metric-learning's batches 16 GB.
+and leaves out what has one; it wants the machine for itself, and open-metric-learning's batches 18 GB.
 """
 
 import argparse
