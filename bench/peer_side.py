@@ -30,6 +30,8 @@ MEAN = STD = (0.5, 0.5, 0.5)
 CLASSES, PHOTOS_EACH = 20, 8
 """In a batch of open-metric-learning's."""
 
+BATCH = {"pml": 32, "oml": CLASSES * PHOTOS_EACH}
+
 NORMAL = {"im_size": SIZE, "mean": list(MEAN), "std": list(STD)}
 
 
@@ -37,10 +39,11 @@ def main() -> None:
     side, asked = sys.argv[1], json.loads(sys.argv[2])
     torch.manual_seed(asked["seed"])
     np.random.seed(asked["seed"])  # the global generator, which both libraries draw from
-    train = {"pml": train_pml, "oml": train_oml}[side]
+    train = {"pml": train_pml, "oml": train_oml, "pretrained": pretrained}[side]
     network, seen, seconds = train(asked)
     np.save(Path(asked["out"]) / "vectors.npy", embed(network.eval(), read(asked, "held-out")))
-    (Path(asked["out"]) / "told.json").write_text(json.dumps({"seconds": round(seconds), "photos": seen}))
+    told = {"seconds": round(seconds), "photos": seen, "steps": seen // BATCH.get(side, 1)}
+    (Path(asked["out"]) / "told.json").write_text(json.dumps(told))
 
 
 def read(asked: dict[str, Any], name: str) -> list[dict[str, str]]:
@@ -79,6 +82,19 @@ class Photos(torch.utils.data.Dataset):
         return self.seen(Image.open(self.paths[row]).convert("RGB")), self.labels[row]
 
 
+def seen_whole() -> Any:
+    """How photos are seen for an evaluation."""
+    crop = [transforms.Resize(256), transforms.CenterCrop(SIZE)]
+    return transforms.Compose([*crop, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+
+
+def pretrained(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
+    """The backbone as it is: what the others are better than by training."""
+    network = backbone(asked)
+    network.seen = seen_whole()
+    return network, 0, 0.0
+
+
 def train_pml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
     """The network, how many photos it has seen, and in how many seconds."""
     from pytorch_metric_learning import losses, miners, samplers
@@ -94,9 +110,11 @@ def train_pml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
     ]
     loss, miner = losses.TripletMarginLoss(margin=0.1), miners.MultiSimilarityMiner(epsilon=0.1)
     sampler = samplers.MPerClassSampler(photos.labels, m=4, length_before_new_iter=len(photos))
-    loader = torch.utils.data.DataLoader(photos, batch_size=32, sampler=sampler, num_workers=2, drop_last=True)
+    loader = torch.utils.data.DataLoader(
+        photos, batch_size=BATCH["pml"], sampler=sampler, num_workers=2, drop_last=True
+    )
     network = nn.Sequential(trunk, head).train()
-    network.seen = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(SIZE), *as_numbers])
+    network.seen = seen_whole()
     seen, began = 0, time.perf_counter()
     while True:
         for images, labels in loader:
@@ -159,7 +177,7 @@ def oml_settings(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["seconds"]:
         limit: dict[str, Any] = {"max_time": {"seconds": asked["seconds"]}}
     else:
-        limit = {"max_steps": -(-asked["photos"] // (CLASSES * PHOTOS_EACH))}
+        limit = {"max_steps": -(-asked["photos"] // BATCH["oml"])}
     return {
         "seed": asked["seed"],
         "precision": 32,
@@ -171,7 +189,7 @@ def oml_settings(asked: dict[str, Any]) -> dict[str, Any]:
         "transforms_val": {"name": "norm_resize_torch", "args": NORMAL},
         "num_workers": 2,
         "sampler": {"name": "balance", "args": {"n_labels": CLASSES, "n_instances": PHOTOS_EACH}},
-        "bs_train": CLASSES * PHOTOS_EACH,
+        "bs_train": BATCH["oml"],
         "bs_val": 64,
         "max_epochs": 10_000,
         "valid_period": 100_000,

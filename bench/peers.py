@@ -7,11 +7,12 @@
     python bench/peers.py table
 
 Trained on classes 1-66 of cars98 and measured by 67-98, all by this project's evaluation. Fieldmark takes its recipe
-for these photos, the others what their authors show (bench/peer_side.py). At equal time each side trains on all cores
-for so many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning
-rate, so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. At an
-equal number of photos the others get the allocator setting that Fieldmark has. ``run`` adds a line a run to the results
-and leaves out what has one; it wants the machine for itself, and open-metric-learning's batches 18 GB.
+for these photos, the others what their authors show (bench/peer_side.py); "pretrained" is the backbone that all begin
+with, its features averaged over the photo. At equal time each side trains on all cores for so many minutes, of
+Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning rate, so they stop when
+the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. The others get the allocator
+setting that Fieldmark has. ``run`` adds a line a run to the results and leaves out what has one; it wants the machine
+for itself, and open-metric-learning's batches 18 GB.
 """
 
 import argparse
@@ -28,10 +29,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.techniques import METRICS, Result, differences, read_results, run_module, scores, write_tables
+from bench.differences import METRICS, Result, add_result, differences, mean, read_results, scores
+from bench.techniques import run_module, write_tables
 from eval.embeddings import EmbeddingSet
 
-SIDES = ("fieldmark", "pml", "oml")
+SIDES = ("fieldmark", "pml", "oml", "pretrained")
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(64 * 2**20)}
 """What embedder/memory.py sets, as glibc reads it from the environment."""
@@ -71,11 +73,7 @@ def main() -> None:
             else:
                 python = options.environment / "bin" / "python"
                 result = other(side, folder, python, seed, options.minutes, options.photos)
-            result = {"budget": budget, "side": side, "seed": seed, **result}
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(result) + "\n")
-            print({key: value for key, value in result.items() if key != "classes"}, flush=True)
+            add_result(options.results, {"budget": budget, "side": side, "seed": seed, **result})
 
 
 def write_backbone(file: Path) -> None:
@@ -110,7 +108,14 @@ def fieldmark(folder: Path, root: Path, seed: int, minutes: float | None, photos
     seconds = train(epochs, "run")
     table = folder.parent / "held-out.csv"
     run_module(folder, ["embedder.embed", folder / "run", table, "--out", folder / "vectors"])
-    return {"seconds": round(seconds), "photos": epochs * size, **scores(EmbeddingSet.load(folder / "vectors"))}
+    with (folder / "run" / "log.csv").open(encoding="utf-8", newline="") as file:
+        steps = int([*csv.DictReader(file)][-1]["step"])
+    return {
+        "seconds": round(seconds),
+        "photos": epochs * size,
+        "steps": steps,
+        **scores(EmbeddingSet.load(folder / "vectors")),
+    }
 
 
 def other(side: str, folder: Path, python: Path, seed: int, minutes: float | None, photos: int | None) -> Result:
@@ -118,10 +123,9 @@ def other(side: str, folder: Path, python: Path, seed: int, minutes: float | Non
     asked = {"seed": seed, "seconds": minutes and 60 * minutes, "photos": photos}
     asked |= {"tables": str(folder.parent.resolve()), "out": str(folder.resolve())}
     script = Path(__file__).with_name("peer_side.py").resolve()
-    setting = ALLOCATOR if photos else {}
     with (folder / "said.txt").open("w") as said:
         command = [str(python.absolute()), str(script), side, json.dumps(asked)]
-        subprocess.run(command, check=True, stdout=said, stderr=said, cwd=folder, env={**os.environ, **setting})
+        subprocess.run(command, check=True, stdout=said, stderr=said, cwd=folder, env={**os.environ, **ALLOCATOR})
     told: dict[str, Any] = json.loads((folder / "told.json").read_text())
     vectors = np.load(folder / "vectors.npy")
     with (folder.parent / "held-out.csv").open(encoding="utf-8", newline="") as file:
@@ -132,22 +136,21 @@ def other(side: str, folder: Path, python: Path, seed: int, minutes: float | Non
 
 
 def show(results: list[Result]) -> None:
-    """The table of what there is; how far Fieldmark is ahead is the mean over seeds, with an interval over classes."""
-    print("| budget | side | seeds | minutes | photos seen | recall@1 | MAP@R | Fieldmark ahead by |\n|" + "---|" * 8)
+    """The table of what there is."""
+    print("| budget | side | seeds | minutes | photos seen | steps | recall@1 | MAP@R ", end="")
+    print("| recall@1 that Fieldmark is ahead by |\n|" + "---|" * 9)
     for budget in dict.fromkeys(one["budget"] for one in results):
         equal = [one for one in results if one["budget"] == budget]
         sides = {side: {one["seed"]: one for one in equal if one["side"] == side} for side in SIDES}
-        own = sides["fieldmark"]
         for side, found in sides.items():
             if not found:
                 continue
-            runs = list(found.values())
-            means = [f"{np.mean([one[metric] for one in runs]):.3f}" for metric in METRICS]
+            runs = [*found.values()]
             minutes = f"{np.mean([one['seconds'] for one in runs]) / 60:.1f}"
-            seen = f"{np.mean([one['photos'] for one in runs]):,.0f}"
-            pairs = [(found[seed], own[seed]) for seed in sorted(found.keys() & own.keys())]
-            ahead = differences(pairs)[0] if side != "fieldmark" and pairs else ""
-            print("|", " | ".join([budget, side, str(len(runs)), minutes, seen, *means, ahead]), "|")
+            seen, steps = (f"{np.mean([one[key] for one in runs]):,.0f}" for key in ("photos", "steps"))
+            cells = [budget, side, str(len(runs)), minutes, seen, steps, *(mean(runs, metric) for metric in METRICS)]
+            ahead = "" if side == "fieldmark" else differences(found, sides["fieldmark"])["recall@1"]
+            print("|", " | ".join([*cells, ahead]), "|")
 
 
 if __name__ == "__main__":

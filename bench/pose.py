@@ -5,7 +5,8 @@
 FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
 but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
 species never trained on: references in common poses, queries in rare and in common ones. The ways differ in nothing but
-augment; seeds and photos are the same. Of the species to train on, --held-out takes those for choices as the test.
+augment; seeds and photos are the same. Of the species to train on, --held-out takes those for choices as the test. Its
+photos and trainings are kept apart.
 """
 
 import argparse
@@ -34,7 +35,10 @@ RARE_ONE_IN = 12
 WAYS = {
     "base": AugmentSettings(),
     "axis": AugmentSettings(pose_axis=(-180.0, 180.0)),
-    "pose": AugmentSettings(pose_axis=(-180.0, 180.0), pose_crop=0.3, pose_facing=0.3, pose_head=0.1),
+    "crop": AugmentSettings(pose_crop=0.3),
+    "facing": AugmentSettings(pose_facing=0.3),
+    "head": AugmentSettings(pose_head=0.1),
+    "all": AugmentSettings(pose_axis=(-180.0, 180.0), pose_crop=0.3, pose_facing=0.3, pose_head=0.1),
     "rotate": AugmentSettings(rotate=180.0),
 }
 
@@ -49,6 +53,7 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
     ways = options.ways.split(",")
+    options.folder /= "held-out" if options.held_out else "test"
     if options.held_out:
         draw_all(options.folder, TRAINING, VALIDATION)
     else:

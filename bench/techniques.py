@@ -6,17 +6,16 @@
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
-steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe.
-``run`` adds a line a run to the results, leaves out what has one, and several may run beside each other, of other
-seeds or sets; ``table`` shows what there is: paired differences, the mean over seeds, with intervals over other
-classes. After all choices, and once, ``--test`` trains on all training classes and measures by the test classes, 67-98
-and 51-100, with ``--results`` of its own.
+steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe, in
+whole epochs. What differs in how photos are seen alone is exported from one training, where that is at hand. ``run``
+adds a line a run to the results and leaves out what has one; several may run beside each other, of other seeds or sets.
+``table`` shows what there is. After all choices, and once, ``--test`` trains on all training classes and measures by
+the test classes, 67-98 and 51-100, with ``--results`` of its own.
 """
 
 import argparse
 import csv
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -28,16 +27,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from eval.bootstrap import class_intervals
+from bench.differences import METRICS, Result, add_result, differences, few_classes, mean, read_results, scores
 from eval.embeddings import EmbeddingSet
-from eval.evaluation import evaluate
+from eval.errors import unknown
 from eval.files import replacing
 
 SETS = ("cars98", "birds100")
-
-Result = dict[str, Any]
-"""A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
-the sum of each metric over them."""
 
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
@@ -50,6 +45,7 @@ TECHNIQUES = {
     "squeeze-excitation": "--model.attention se",
     "CBAM": "--model.attention cbam",
     "ECA": "--model.attention eca",
+    "average pooling": "--model.pooling avg",
     "attention pooling": "--model.pooling attention",
     "GeM pooling": "--model.pooling gem",
     "parts": "--model.parts 8",
@@ -62,6 +58,8 @@ TECHNIQUES = {
     "finer parts, centres": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1",
     "finer parts, centres, second look": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 "
     "--model.look second",
+    "finer parts, centres, high rate": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 "
+    "--train.head_rate 15",
     "attended crop": "--augment.attended_crop 0.3",
     "attended drop": "--augment.attended_drop 0.3",
     "first look": "--model.look first",
@@ -72,6 +70,7 @@ TECHNIQUES = {
     "erasing": "--augment.erase 0.25",
     "turned views": "--augment.rotate 15",
     "slanted views": "--augment.shear 10 --augment.perspective 0.2",
+    "all stages": "--model.frozen_stages 0",
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
@@ -86,8 +85,6 @@ STEPS, WARM = 12, 4
 
 PHOTOS = 64
 """Embedded to measure the work of a query."""
-
-METRICS = ("recall@1", "map@r")
 
 WORKS = ("work", "query work")
 
@@ -109,20 +106,28 @@ def main() -> None:
     if options.command == "table":
         show(read_results(options.results))
         return
+    check_names("--only", options.only, [*map(slug, TECHNIQUES)])
+    check_names("--sets", options.sets.split(","), [*SETS])
     work = Path("bench/runs") / options.results.stem
     epochs = dict(zip(SETS, map(int, options.epochs.split(",")), strict=True))
     sets = [name for name in SETS if name in options.sets.split(",")]
+    kinds = {name: {"measured by": "test" if options.test else "held out", "of base": epochs[name]} for name in SETS}
+    for one in read_results(options.results):
+        if {key: one.get(key) for key in kinds[one["photos"]]} != kinds[one["photos"]]:
+            raise ValueError(f"{options.results} holds results of another kind; give another --results")
     for name in sets:
         write_tables(name, getattr(options, name), work, options.test)
     for seed in map(int, options.seeds.split(",")):
         for technique in TECHNIQUES:
             for name in sets:
                 if technique == "base" or slug(technique) in options.only:
-                    measure(name, technique, seed, epochs[name], work, options.results)
+                    measure(name, technique, seed, kinds[name], work, options.results)
 
 
-def read_results(file: Path) -> list[Result]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+def check_names(option: str, names: list[str], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown(f"name in {option}", name, known)
 
 
 def write_tables(name: str, root: str, out: Path, test: bool) -> None:
@@ -145,7 +150,7 @@ def write_tables(name: str, root: str, out: Path, test: bool) -> None:
         csv.writer(table, lineterminator="\n").writerows([("path", "label", "box"), *rows])
         file = out / name / f"{part}.csv"
         if file.exists() and file.read_text(encoding="utf-8") != table.getvalue():
-            raise ValueError(f"{file} names other photos; give results by other photos another --out")
+            raise ValueError(f"{file} names other photos; give results by other photos another --results")
         with replacing(file) as beside:  # a run beside this one may read it
             beside.write_text(table.getvalue(), encoding="utf-8")
 
@@ -155,8 +160,8 @@ def slug(technique: str) -> str:
     return technique.replace(" ", "-").replace(",", "")
 
 
-def measure(name: str, technique: str, seed: int, epochs: int, out: Path, results: Path) -> None:
-    """Train, embed and evaluate what is not among the results yet."""
+def measure(name: str, technique: str, seed: int, kind: Result, out: Path, results: Path) -> None:
+    """Train, embed and evaluate what is not among the results yet; ``kind`` says by what and beside what."""
     before = runs(read_results(results), name, technique)
     if seed in before:
         return
@@ -165,19 +170,16 @@ def measure(name: str, technique: str, seed: int, epochs: int, out: Path, result
     folder.mkdir(parents=True)
     one = next(iter(before.values()), None)
     training = other_views(name, technique, seed, out, results) or train(
-        name, technique, seed, epochs, out, one["work"] if one else step_work(name, technique, out)
+        name, technique, seed, kind["of base"], out, one["work"] if one else step_work(name, technique, out)
     )
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
     query = one["query work"] if one else query_work(embedder, plain_embedder(name, out))
-    result = {"photos": name, "technique": technique, "seed": seed, **training, "query work": round(query, 3)}
+    result = {"photos": name, "technique": technique, "seed": seed, **kind, **training, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
     if technique not in map(same_training, TECHNIQUES):
         shutil.rmtree(folder)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
-    print(name, technique, seed, *(f"{one} {result[one]:.4f}" for one in METRICS), flush=True)
+    add_result(results, result)
 
 
 def run_folder(name: str, technique: str, seed: int, out: Path) -> Path:
@@ -217,17 +219,7 @@ def other_views(name: str, technique: str, seed: int, out: Path, results: Path) 
     folder = run_folder(name, technique, seed, out)
     views = ["whole", *(view for option, view in VIEWS.items() if option in TECHNIQUES[technique])]
     run_module(folder, ["embedder.export", run, "--views", ",".join(views), "--out", folder / "embedder.onnx"])
-    return {one: done[one] for one in ("epochs", "seconds", "work")}
-
-
-def scores(vectors: EmbeddingSet) -> Result:
-    """The means of the metrics, and what they are means of, class by class."""
-    found = evaluate(vectors, None, [1])
-    _, codes = np.unique(found.codes, return_inverse=True)
-    queries = np.bincount(codes)
-    sums = [np.bincount(codes, found.per_query[one]).round(4).tolist() for one in METRICS]
-    classes = [list(one) for one in zip(queries.tolist(), *sums, strict=True)]
-    return {**{one: round(found.means()[one], 5) for one in METRICS}, "classes": classes}
+    return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
 
 def plain_embedder(name: str, out: Path) -> Path:
@@ -308,36 +300,25 @@ def show(results: list[Result]) -> None:
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
     print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
     for name in SETS:
-        by_seed = {one: runs(results, name, one) for one in TECHNIQUES}
-        base = by_seed["base"]
-        for technique, found in by_seed.items():
-            seeds = sorted(found.keys() & base.keys())
-            if not seeds:
+        base = runs(results, name, "base")
+        for technique in TECHNIQUES if base else ():
+            found = runs(results, name, technique)
+            if not found:
                 continue
-            cells = [f"{np.mean([found[seed][metric] for seed in seeds]):.3f}" for metric in METRICS]
-            epochs, *works = (np.mean([found[seed][one] for seed in seeds]) for one in ("epochs", *WORKS))
-            row = [name, technique, len(seeds), f"{epochs:g}", *(f"{one:.2f}" for one in works), *cells]
-            pairs = [(base[seed], found[seed]) for seed in seeds]
-            print("|", " | ".join(map(str, [*row, *(differences(pairs) if technique != "base" else ["", ""])])), "|")
+            rows = [*found.values()]
+            epochs, *works = (np.mean([one[key] for one in rows]) for key in ("epochs", *WORKS))
+            cells = [name, technique, len(rows), f"{epochs:g}", *(f"{one:.2f}" for one in works)]
+            cells += [mean(rows, metric) for metric in METRICS]
+            shared = all(one.get("training of") == "base" for one in rows)
+            less = ["", ""] if technique == "base" else differences(base, found, shared).values()
+            print("|", " | ".join(map(str, [*cells, *less])), "|")
+    remarks = {name: few_classes(one) for name in SETS for one in runs(results, name, "base").values()}
+    print("\n" + "\n".join(f"{name}: {remark}" for name, remark in remarks.items() if remark))
 
 
 def runs(results: list[Result], name: str, technique: str) -> dict[int, Result]:
     """The runs of a technique by their seeds."""
     return {one["seed"]: one for one in results if (one["photos"], one["technique"]) == (name, technique)}
-
-
-def differences(pairs: list[tuple[Result, Result]]) -> list[str]:
-    """How much better the second are than the first, the mean over pairs, with an interval over other classes."""
-    first, second = (np.mean([pair[side]["classes"] for pair in pairs], axis=0) for side in (0, 1))
-    queries = first[:, 0].astype(int)
-    better = np.repeat((second - first)[:, 1:] / queries[:, None], queries, axis=0)
-    apart = class_intervals(
-        dict(zip(METRICS, better.T, strict=True)), np.repeat(np.arange(len(queries)), queries), bounds=(-1.0, 1.0)
-    )
-    return [
-        f"{one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]{'' if one.low > 0 or one.high < 0 else ' no effect seen'}"
-        for one in (apart[metric] for metric in METRICS)
-    ]
 
 
 def run_module(folder: Path, arguments: list[Any]) -> None:

@@ -1,6 +1,8 @@
 """Settings that do not go together, told before a photo is read."""
 
-from embedder.config import Config
+from embedder.config import Config, MixSettings
+from embedder.loss_contracts import LOSSES
+from embedder.loss_options import split_names
 from eval.errors import InputError
 
 _TRAINED_POOLINGS = ("gem", "attention", "rollout")
@@ -12,30 +14,66 @@ def check_together(config: Config) -> None:
     Raises:
         InputError: names both.
     """
-    _check_parts(config)
+    _check_model(config)
+    _check_mixing_losses(config.mix, split_names(config.loss.name))
     _check_mixing(config)
     _check_feature_views(config)
 
 
-def _check_parts(config: Config) -> None:
-    """Parts that nothing finds."""
+def _check_model(config: Config) -> None:
+    """Parts that nothing finds, and attention to what nothing looks at."""
     weight, model = config.loss.part_centre, config.model
-    if not config.train.epochs:
-        if model.look == "second" and not model.finds_parts:
-            raise InputError(
-                "model.look is second, but train.epochs is 0, and parts to look at are found by training; set it to "
-                "first or none"
-            )
-    elif weight and not model.parts:
+    if model.attention != "none" and model.pooling == "token":
+        raise InputError(
+            f"model.attention {model.attention} weighs the feature map, which model.pooling token does not look at; "
+            "choose another pooling, or model.attention none"
+        )
+    if model.look == "second" and not model.finds_parts:
+        why, instead = "the embedder has no parts to look at", "set model.parts, model.pooling rollout, or look first"
+        if not config.train.epochs:
+            why, instead = "train.epochs is 0, and parts to look at are found by training", "set it to first or none"
+        raise InputError(f"model.look is second, but {why}; {instead}")
+    if not config.train.epochs or model.parts:
+        return
+    if weight:
         raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
+    if model.part_stride:
+        raise InputError(
+            f"model.part_stride is {model.part_stride}, but the network finds no parts; set model.parts, or it to 0"
+        )
+
+
+def _check_mixing_losses(mix: MixSettings, names: list[str]) -> None:
+    """Mixing that a loss cannot use."""
+    with_classes = [name for name, contract in LOSSES.items() if not contract.pairs]
+    able = {
+        f"photos is {mix.photos}": with_classes if mix.photos != "none" else names,
+        "vectors is true": [*with_classes, *(name for name, one in LOSSES.items() if one.between)],
+    }
+    if not mix.vectors:
+        del able["vectors is true"]
+    for setting, losses in able.items():
+        if unable := [name for name in names if name not in losses]:
+            advice = "; or mix vectors (mix.vectors)" if LOSSES[unable[0]].between else ""
+            raise InputError(
+                f"mix.{setting}, but the loss {unable[0]} cannot use what is mixed; those that can: "
+                f"{', '.join(losses)}{advice}"
+            )
 
 
 def _check_mixing(config: Config) -> None:
-    """Mixing that ends before it begins; losses of photos of one class, where every photo is of two."""
+    """Mixing of nothing; losses of photos of one class, where every photo is of two."""
     mix, weight = config.mix, config.loss.part_centre
-    if (mix.photos != "none" or mix.vectors) and mix.since >= mix.until > 0:
-        raise InputError(f"mix.since is {mix.since} and mix.until {mix.until}, so nothing is mixed; lower mix.since")
-    if mix.photos == "none" or mix.share < 1 or not mix.until:
+    if (mix.photos != "none" or mix.vectors) and mix.since >= mix.until:
+        raise InputError(
+            f"mix.since is {mix.since} and mix.until {mix.until}, so nothing is mixed; lower mix.since, or set "
+            "mix.photos to none and mix.vectors to false"
+        )
+    if mix.photos != "none" and not mix.share:
+        raise InputError(f"mix.photos is {mix.photos}, but mix.share is 0; raise it, or set mix.photos to none")
+    if mix.vectors and not mix.weight:
+        raise InputError("mix.vectors is true, but mix.weight is 0; raise it, or set mix.vectors to false")
+    if mix.photos == "none" or mix.share < 1:
         return
     rests = {
         "mix.vectors is true": mix.vectors,

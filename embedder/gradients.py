@@ -17,7 +17,6 @@ from torch import Tensor
 
 from embedder.augment.mixing import Mixed
 from embedder.losses import LossResult
-from embedder.model.network import Output
 from embedder.optimizer import Optimizer
 from embedder.part_centres import PartCentres
 from embedder.randomness import keyed_generator
@@ -37,6 +36,18 @@ class Step(NamedTuple):
     loss: LossResult
     vectors: Tensor
     labels: Tensor
+
+
+class Embedded(NamedTuple):
+    """What a step needs of what the network gives for a chunk; feature maps would fill the memory that chunks save.
+
+    Attributes:
+        vector: [b, D].
+        part_features: [b, M, C], or None where no loss is of them.
+    """
+
+    vector: Tensor
+    part_features: Tensor | None
 
 
 class Gradients:
@@ -118,7 +129,7 @@ class Gradients:
             self.centres.update(seen, labels)
         return Step(loss, vectors.detach(), labels)
 
-    def _spread(self, output: Output, labels: Tensor, total: int) -> Tensor:
+    def _spread(self, output: Embedded, labels: Tensor, total: int) -> Tensor:
         """How far what is seen of the parts is from their centres: the mean over all photos, of these ones.
 
         Times the number of ranks, over which the network's gradients are averaged.
@@ -155,11 +166,11 @@ class Gradients:
                 along = (output.vector * gradient).sum()
                 self.fabric.backward(along if labels is None else along + self._spread(output, labels[number], total))
 
-    def _embed(self, step: int, chunk: int, images: Tensor) -> Output:
+    def _embed(self, step: int, chunk: int, images: Tensor) -> Embedded:
         """What the network gives for a chunk, whose dropout is the same whenever it is asked for."""
         seed_torch("forward", self.seed, step, self.ranks.rank, chunk)
-        output: Output = self.network(images)
-        return output
+        output = self.network(images)
+        return Embedded(output.vector, output.part_features if self.centres else None)
 
 
 def seed_torch(*key: int | str) -> None:

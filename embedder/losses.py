@@ -132,10 +132,10 @@ def build_loss(
         classes: C; labels run from 0 to C - 1.
         dimension: D of the vectors.
         ranks: who share the class vectors of Partial FC.
-        mix: what is mixed in training.
+        mix: what is mixed in training, by losses that can use it (``embedder.conflicts``).
 
     Raises:
-        InputError: a name, option, weight, miner or way of mixing that does not exist or does not go together.
+        InputError: a name, option, weight or miner that does not exist or does not go together.
     """
     if settings.memory < 0:
         raise InputError(f"loss.memory is {settings.memory}; it must be 0 for none, or more")
@@ -147,10 +147,8 @@ def build_loss(
     if settings.partial_fc and not any(LOSSES[name].softmax for name in names):
         able = ", ".join(name for name, contract in LOSSES.items() if contract.softmax)
         raise InputError(f"loss.partial_fc is {settings.partial_fc}, but {settings.name} is none of {able}")
-    mix = mix or MixSettings()
-    _check_mix(mix, names)
     losses = {name: _build_one(name, settings, classes, dimension, options[name], ranks) for name in names}
-    return MetricLoss(classes, losses, weights, options, mix.alpha or ALPHA)
+    return MetricLoss(classes, losses, weights, options, (mix and mix.alpha) or ALPHA)
 
 
 def _build_one(
@@ -185,24 +183,6 @@ def _weights(names: list[str], given: dict[str, float]) -> dict[str, float]:
         if not 0.0 < weight < float("inf"):
             raise InputError(f"the weight of {name} is {weight}; it must be above 0")
     return {name: given.get(name, 1.0) for name in names}
-
-
-def _check_mix(mix: MixSettings, names: list[str]) -> None:
-    """Refuse to mix what a loss cannot use."""
-    with_classes = [name for name, contract in LOSSES.items() if not contract.pairs]
-    able = {
-        f"photos is {mix.photos}": with_classes if mix.photos != "none" else names,
-        "vectors is true": [*with_classes, *(name for name, one in LOSSES.items() if one.between)],
-    }
-    if not mix.vectors:
-        del able["vectors is true"]
-    for setting, losses in able.items():
-        if unable := [name for name in names if name not in losses]:
-            advice = "; or mix vectors (mix.vectors)" if LOSSES[unable[0]].between else ""
-            raise InputError(
-                f"mix.{setting}, but the loss {unable[0]} cannot use what is mixed; those that can: "
-                f"{', '.join(losses)}{advice}"
-            )
 
 
 def _refuse_pair_settings(settings: LossSettings) -> None:

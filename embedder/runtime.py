@@ -58,7 +58,8 @@ class Embedder:
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
         preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
-        views: what a vector is made from: the whole photo, or it and its mirror image.
+        views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to) and
+            ``mirror`` (the mirror image of what comes first).
         summary: how the network was trained.
     """
 

@@ -27,8 +27,9 @@ class Unfreezing:
         Raises:
             InputError: no stage of the backbone is trained.
         """
-        trained = [(stage, [own for own in stage.parameters() if own.requires_grad]) for stage in backbone.stages]
-        self._backbone, self._stages = backbone, [one for one in trained if one[1]]
+        trained = backbone.trained_stages
+        self._stages = [(stage, [own for own in stage.parameters() if own.requires_grad]) for stage in trained]
+        self._backbone = backbone
         self._last, self._alone, self._waiting = share * steps, alone, -1
         if share and len(self._stages) < 2:
             what = "one stage of the backbone is trained" if self._stages else "the backbone is frozen"

@@ -182,6 +182,7 @@ def _named(names: tuple[str, ...], words: frozenset[str]) -> list[int]:
 @cache
 def mirror_order(names: Sequence[str]) -> NDArray[np.int64]:
     """Which keypoint has each one's place in a mirror: the right eye that of the left eye, and so on: [K]."""
+    names = [name.lower() for name in names]
     twins = [re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name) for name in names]
     return np.array(
         [names.index(twin) if twin in names and twin != names[place] else place for place, twin in enumerate(twins)]

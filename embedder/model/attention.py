@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from embedder.model.features import Backbone, Features
-from eval.errors import InputError, unknown
+from eval.errors import unknown
 
 _REDUCTION, _LEAST = 16, 8  # channels for each hidden one, and the least hidden ones
 
@@ -73,24 +73,18 @@ ATTENTIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_attention(name: str, backbone: Backbone, pooling: str) -> nn.Module:
+def build_attention(name: str, backbone: Backbone) -> nn.Module:
     """Build an attention block by name: ``Features`` to ``Features`` of the same shape.
 
     Args:
         name: one of ``ATTENTIONS``; ``none`` changes nothing and has no weights.
         backbone: whose map it looks at.
-        pooling: the name of what comes behind it.
 
     Raises:
-        InputError: an unknown name, or a pooling that does not look at the map.
+        InputError: an unknown name.
     """
     if name not in ATTENTIONS:
         raise unknown("attention", name, ATTENTIONS)
-    if name != "none" and pooling == "token":
-        raise InputError(
-            f"model.attention {name} weighs the feature map, which model.pooling token does not look at; choose "
-            "another pooling, or model.attention none"
-        )
     return ATTENTIONS[name](backbone.channels)
 
 

@@ -70,6 +70,11 @@ class Backbone(nn.Module):
         self._still = [*frozen, *norms]
         self.train(self.training)
 
+    @property
+    def trained_stages(self) -> list[nn.Module]:
+        """Those of which something is trained."""
+        return [stage for stage in self.stages if any(own.requires_grad for own in stage.parameters())]
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, except for what ``freeze`` keeps as it is, and for what waits."""
         super().train(mode)

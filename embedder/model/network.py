@@ -160,7 +160,7 @@ class Network(nn.Module):
         self.eval()
         try:
             with torch.no_grad():
-                features = self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device)).features
+                output = self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
         except InputError:
             raise
         except (AssertionError, RuntimeError, ValueError) as error:
@@ -168,23 +168,27 @@ class Network(nn.Module):
             raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
         finally:
             self.train(training)
-        self._check_places(features, size, looked_at)
+        self._check_places(output, size, looked_at)
 
-    def _check_places(self, features: Tensor, size: int, looked_at: Sequence[str]) -> None:
-        """Refuse to compare the places of a map [1, C, h, w] that has one."""
-        options = {
+    def _check_places(self, output: Output, size: int, looked_at: Sequence[str]) -> None:
+        """Refuse to compare the places of a map that has one: of the features, or of where the network looks."""
+        of_features = {
             "model.attention cbam": isinstance(self.attention, ConvolutionalBlockAttention),
             "model.pooling attention": isinstance(self.pooling, AttentionPooling),
-            f"model.look {self.look}": self.look != "none",
-            **dict.fromkeys(looked_at, True),
         }
-        if features.shape[2:] != (1, 1):
-            return
-        for option in (option for option, compares in options.items() if compares):
+        of_places = {f"model.look {self.look}": self.look != "none", **dict.fromkeys(looked_at, True)}
+        compared = [option for option, compares in of_features.items() if compares and _is_one(output.features)]
+        compared += [option for option, compares in of_places.items() if compares and _is_one(output.places)]
+        for option in compared:
             raise InputError(
                 f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give larger "
                 "photos (data.size, data.test_size), or choose another"
             )
+
+
+def _is_one(places: Tensor) -> bool:
+    """Whether maps [B, M, h, w] have one place."""
+    return places.shape[2:] == (1, 1)
 
 
 def freeze_unused(network: Network, size: int) -> None:
@@ -218,12 +222,7 @@ def build_network(settings: ModelSettings) -> Network:
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
-    if settings.look == "second" and not settings.finds_parts:
-        raise InputError(
-            "model.look is second, but the embedder has no parts to look at; set model.parts, "
-            "or model.pooling rollout, or look first"
-        )
-    attention = build_attention(settings.attention, backbone, settings.pooling)  # last: a head begins as without it
+    attention = build_attention(settings.attention, backbone)  # last: a head begins as without it
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
     return Network(backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.look)
 
@@ -240,6 +239,9 @@ def parameter_groups(
         weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
         layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
             "Universal Language Model Fine-tuning", 2018, section 3.2).
+
+    Raises:
+        InputError: ``layer_decay`` where no two stages of the backbone are trained.
     """
     behind = nn.ModuleList(filter(None, [network.attention, network.pooling, network.head, network.parts]))
     parts = {**_of_backbone(network.backbone, layer_decay), "head": ([*behind.named_parameters()], head_rate)}
@@ -264,6 +266,11 @@ def _of_backbone(backbone: Backbone, layer_decay: float) -> dict[str, tuple[list
     """The backbone's parameters with their paths, whole or stage by stage, and the share of its rate that each has."""
     if layer_decay == 1.0:
         return {"backbone": ([*backbone.named_parameters()], 1.0)}
+    if (trained := len(backbone.trained_stages)) < 2:
+        raise InputError(
+            f"train.layer_decay is {layer_decay}, but of the {len(backbone.stages)} stages of {backbone.name} "
+            f"{trained} are trained, and it is of two at least; lower model.frozen_stages, or set it to 1"
+        )
     last = len(backbone.stages) - 1
     stage_of = {id(own): number for number, stage in enumerate(backbone.stages) for own in stage.parameters()}
     members: dict[int, list[tuple[str, nn.Parameter]]] = {}

@@ -35,19 +35,20 @@ class TimmBackbone(Backbone):
         self._channels_last: bool = getattr(body, "output_fmt", None) == "NHWC"
         self._watched: list[Any] = []
         self._finer: str | None = None
+        self._finer_channels = 0
 
     def forward(self, images: Tensor) -> Features:
         """Map photos, normalised, [B, 3, H, W] to their features, [B, C, h, w] and [B, C] or None."""
         with watched(self._watched) as seen, self._kept() as kept:
             out = self.body.forward_features(images)
         if isinstance(out, Tensor) and out.ndim == 4:
-            return Features(self._channels_first(out), None, finer=self._channels_first(kept[0]) if kept else None)
+            return Features(self._channels_first(out), None, finer=self._finer_map(kept))
         # Where the photo's side is no multiple, some networks fill it up (XCiT, LeViT), and others cut it (Twins).
         filled = [-(-side // self._reduction) for side in images.shape[2:]]
         cut = [side // self._reduction for side in images.shape[2:]]
         for height, width in (filled, cut):
             if isinstance(out, Tensor) and out.ndim == 3 and height * width <= out.shape[1]:
-                return self._lay_out(out, height, width, seen)
+                return self._lay_out(out, height, width, seen)._replace(finer=self._finer_map(kept))
         raise InputError(
             f"{self.name} has no feature map, which model.attention and model.pooling look at; choose another "
             "model.backbone"
@@ -63,14 +64,16 @@ class TimmBackbone(Backbone):
 
     def watch_stride(self, stride: int) -> int:
         """Give ``Features.finer`` from now on: the last map of that stride among those that timm lists."""
-        finer = {one["reduction"]: one for one in self.body.feature_info if one["reduction"] < self._reduction}
+        layers = dict(self.body.named_modules())
+        listed = [one for one in self.body.feature_info if one["module"] in layers]  # some networks list other names
+        finer = {one["reduction"]: one for one in listed if one["reduction"] < self._reduction}
         if stride not in finer:
             able = ", ".join(str(one) for one in sorted(finer)) or "none"
             raise InputError(
                 f"model.part_stride is {stride}; the strides of the earlier maps of {self.name}: {able}; or set it to 0"
             )
-        self._finer = finer[stride]["module"]
-        return int(finer[stride]["num_chs"])
+        self._finer, self._finer_channels = finer[stride]["module"], int(finer[stride]["num_chs"])
+        return self._finer_channels
 
     @contextmanager
     def _kept(self) -> Iterator[list[Tensor]]:
@@ -83,6 +86,17 @@ class TimmBackbone(Backbone):
         finally:
             if hook:
                 hook.remove()
+
+    def _finer_map(self, kept: list[Tensor]) -> Tensor | None:
+        """The map that was kept, [B, F, g, g]; None where none is wanted."""
+        if not self._finer:
+            return None
+        found = self._channels_first(kept[0]) if kept and kept[0].ndim == 4 else None
+        if found is None or found.shape[1] != self._finer_channels:
+            raise InputError(
+                f"model.part_stride: {self.name} has no feature map of that stride, but a list of tokens; set it to 0"
+            )
+        return found
 
     def _channels_first(self, places: Tensor) -> Tensor:
         """A map as [B, C, h, w]."""

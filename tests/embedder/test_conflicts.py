@@ -60,7 +60,7 @@ def test_where_all_photos_are_mixed_nothing_is_left_for_losses_of_others(
 ) -> None:
     config = changed(changes)
     some = replace(config.mix, photos="cutmix", share=0.5)
-    for mix in (config.mix, some, replace(config.mix, share=1.0), replace(some, share=1.0, until=0.0)):
+    for mix in (config.mix, some, replace(config.mix, share=1.0)):
         check_together(replace(config, mix=mix))
     with pytest.raises(InputError, match=rf"^{message}, which is of batches .* mix\.photos is cutmix in all of them"):
         check_together(replace(config, mix=replace(some, share=1.0)))
@@ -72,6 +72,65 @@ def test_mixing_begins_before_it_ends(mix: dict[str, Any]) -> None:
     check_together(changed({"mix": {"since": 0.9}}))
     with pytest.raises(InputError, match=r"^mix\.since is 0\.9 and mix\.until 0\.85, so nothing is mixed; lower"):
         check_together(changed({"mix": mix | {"since": 0.9}}))
+    with pytest.raises(InputError, match=r"^mix\.since is 0\.0 and mix\.until 0\.0, so nothing is mixed"):
+        check_together(changed({"mix": mix | {"since": 0.0, "until": 0.0}}))
+
+
+@pytest.mark.parametrize(
+    ("mix", "message"),
+    [
+        ({"photos": "mixup", "share": 0.0}, r"mix\.photos is mixup, but mix\.share is 0; raise it, or set"),
+        ({"vectors": True, "weight": 0.0}, r"mix\.vectors is true, but mix\.weight is 0; raise it, or set"),
+    ],
+)
+def test_what_is_asked_for_is_mixed(mix: dict[str, Any], message: str) -> None:
+    off = {"photos": "none", "vectors": False}
+    check_together(changed({"mix": mix | off}))
+    with pytest.raises(InputError, match=rf"^{message}"):
+        check_together(changed({"mix": mix}))
+
+
+@pytest.mark.parametrize(
+    ("name", "mix", "message"),
+    [
+        (
+            "triplet",
+            {"photos": "cutmix"},
+            r"mix\.photos is cutmix, but the loss triplet cannot use what is mixed; those",
+        ),
+        ("arcface+triplet", {"photos": "mixup"}, r"mix\.photos is mixup, but the loss triplet cannot"),
+        ("contrastive", {"photos": "snapmix"}, r"cannot use .*proxy-anchor.*; or mix vectors \(mix\.vectors\)"),
+        (
+            "triplet",
+            {"vectors": True},
+            r"mix\.vectors is true, but the loss triplet cannot .*contrastive, multi-similarity",
+        ),
+        ("supcon+arcface", {"vectors": True}, r"mix\.vectors is true, but the loss supcon cannot"),
+    ],
+)
+def test_a_loss_that_cannot_use_what_is_mixed(name: str, mix: dict[str, Any], message: str) -> None:
+    check_together(changed({"loss": {"name": name}}))
+    check_together(changed({"loss": {"name": "proxy-anchor"}, "mix": mix}))
+    with pytest.raises(InputError, match=message):
+        check_together(changed({"loss": {"name": name}, "mix": mix}))
+
+
+@pytest.mark.parametrize(
+    ("model", "mended", "message"),
+    [
+        ({"look": "second"}, {"look": "first"}, r"model\.look is second, but the embedder has no parts to look at"),
+        ({"part_stride": 16}, {"parts": 2}, r"model\.part_stride is 16, but the network finds no parts; set model\."),
+        (
+            {"attention": "eca", "pooling": "token"},
+            {"pooling": "rollout"},
+            r"model\.attention eca weighs the feature map, which model\.pooling token does not look at; choose",
+        ),
+    ],
+)
+def test_what_looks_at_nothing(model: dict[str, Any], mended: dict[str, Any], message: str) -> None:
+    check_together(changed({"model": model | mended}))
+    with pytest.raises(InputError, match=rf"^{message}"):
+        check_together(changed({"model": model}))
 
 
 def test_centres_need_parts() -> None:

@@ -1,5 +1,6 @@
 """The gradients of one step, in one pass and in chunks."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,26 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
     for key, gradient in expected.items():
         assert torch.allclose(gradient, found[key], rtol=0, atol=1e-5 * max(1.0, largest)), key
     assert not torch.allclose(expected["parts.attend.weight"], without["parts.attend.weight"], rtol=0.01)
+
+
+def test_of_a_pass_for_vectors_nothing_else_is_left(config: Config, tmp_path: Path) -> None:
+    """Feature maps of all chunks would fill the memory that chunks save."""
+    run = Trainer(replace(config, train=replace(config.train, chunk_size=3)), tmp_path)
+    maps, left = [], []
+
+    def seen(_network: object, _given: object, output: Output) -> None:
+        maps.append(weakref.ref(output.features))
+
+    def loss(vectors: torch.Tensor, *rest: object) -> object:
+        left.extend(one for one in maps if one() is not None)
+        return run.loss(vectors, *rest)
+
+    run.network.register_forward_hook(seen)
+    run.gradients.loss = loss
+    images, labels, _ = next(iter(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, ALONE))))
+    run.gradients.add(0, images, labels, run.sampler.batch_size)
+    assert len(maps) > 2
+    assert not left
 
 
 def test_looking_for_what_snapmix_weighs_leaves_the_network_as_it_was(config: Config, tmp_path: Path) -> None:

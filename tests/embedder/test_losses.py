@@ -141,29 +141,6 @@ def test_a_curve_at_its_margin_is_not_training() -> None:
     assert loss(spread, LABELS).value < margin
 
 
-@pytest.mark.parametrize(
-    ("name", "mix", "message"),
-    [
-        (
-            "triplet",
-            {"photos": "cutmix"},
-            r"mix\.photos is cutmix, but the loss triplet cannot use what is mixed; those",
-        ),
-        ("arcface+triplet", {"photos": "mixup"}, r"mix\.photos is mixup, but the loss triplet cannot"),
-        ("contrastive", {"photos": "snapmix"}, r"cannot use .*proxy-anchor.*; or mix vectors \(mix\.vectors\)"),
-        (
-            "triplet",
-            {"vectors": True},
-            r"mix\.vectors is true, but the loss triplet cannot .*contrastive, multi-similarity",
-        ),
-        ("supcon+arcface", {"vectors": True}, r"mix\.vectors is true, but the loss supcon cannot"),
-    ],
-)
-def test_a_loss_that_cannot_use_what_is_mixed(name, mix, message):
-    with pytest.raises(InputError, match=message):
-        build_loss(LossSettings(name), 3, 4, mix=MixSettings(**mix))
-
-
 def test_mixed_photos_have_no_mixed_vectors_as_well():
     loss = build_loss(LossSettings("arcface"), 3, 4, mix=MixSettings(vectors=True))
     vectors, labels = torch.nn.functional.normalize(torch.randn(6, 4)), torch.arange(6) % 3

@@ -47,16 +47,12 @@ def test_cosines_are_those_of_the_mixed_vectors_themselves(seed):
 def test_positives_are_other_photos_in_half_of_the_batches_and_all_of_them_come_up():
     given = torch.eye(6)
     torch.manual_seed(0)
-    seen, with_itself = set(), 0
+    with_itself = 0
     for _ in range(200):
         found = between(given, LABELS, 2.0)
         itself = found.cosines[0, 3] > 0
         with_itself += int(itself)
         assert found.known[5, 0] == itself  # a class of one photo has a positive only in itself
-        if not itself:
-            mixed = found.cosines[0, 3]
-            assert mixed == 0
-        seen.add(bool(itself))
     assert 70 < with_itself < 130
     shares = {(row, other): set() for row in range(3) for other in range(3) if row != other}
     marked = torch.eye(6)

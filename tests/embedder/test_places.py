@@ -57,7 +57,7 @@ def network(
     found = build_parts(parts, stride, backbone, dimension)
     made = Network(
         backbone,
-        build_attention("none", backbone, pooling),
+        build_attention("none", backbone),
         build_pooling(pooling, backbone),
         layers,
         dimension,

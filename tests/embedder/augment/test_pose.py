@@ -203,6 +203,7 @@ def test_left_and_right_change_places_in_a_mirror():
     assert swapped[10:13] == ["left eye", "left leg", "left wing"]
     assert [name for name in swapped if " " not in name] == [name for name in CUB if " " not in name]
     assert mirror_order(("left_hip", "right_hip", "left ear", "bright spot")).tolist() == [1, 0, 2, 3]
+    assert mirror_order(("Beak", "Left eye", "Right Eye")).tolist() == [0, 2, 1]
     assert mirror_order(KEYPOINT_NAMES).tolist() == [*range(len(KEYPOINT_NAMES))]
     points = np.array([[row + 1.0, 5.0, row % 2] for row in range(15)])
     found = Subject(points, CUB).moved(Frame(0, 0, 20, 10, mirrored=True), 20)

@@ -127,6 +127,15 @@ def test_each_stage_has_a_share_of_the_next_one_s_rate(backbone: str) -> None:
                 assert id(parameter) not in exempt
 
 
+@pytest.mark.parametrize(("stages", "trained"), [(4, "1 are"), ("all", "0 are")])
+def test_shares_of_a_rate_are_of_two_stages_at_least(stages: int | str, trained: str) -> None:
+    network = build("timm:test_resnet", frozen_stages=stages)
+    assert len(network.backbone.stages) == 5
+    parameter_groups(network, 1e-3, head_rate=1.0, weight_decay=0.0)
+    with pytest.raises(InputError, match=rf"^train\.layer_decay is 0\.5, but of the 5 stages .* {trained} trained"):
+        parameter_groups(network, 1e-3, head_rate=1.0, weight_decay=0.0, layer_decay=0.5)
+
+
 def test_a_copy_is_frozen_like_the_original() -> None:
     network = copy.deepcopy(build(frozen_stages=2, freeze_batch_norm=True)).train()
     assert not network.backbone.body.layer1.training

@@ -112,6 +112,18 @@ def test_no_parts_in_a_layer_that_is_not_there(backbone: str, stride: int, messa
         build(backbone, parts=4, part_stride=stride)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("timm:levit_128s", r"^model\.part_stride: timm:levit_128s has no feature map of that stride, but a list of"),
+        ("timm:mvitv2_tiny", r"^model\.part_stride is 16; the strides of .* timm:mvitv2_tiny: none; or set it to 0"),
+    ],
+)
+def test_what_timm_lists_may_be_no_map(backbone: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(backbone, parts=4, part_stride=16).check_size(224)
+
+
 @pytest.mark.parametrize("stride", [0, 16])
 def test_all_of_it_learns(stride: int) -> None:
     """The last layer first, as it begins at zero, and with it what comes before."""
@@ -179,7 +191,7 @@ def test_the_region_lies_in_the_photo() -> None:
     assert top + side == pytest.approx(1)
 
 
-def test_cutting_out_is_what_pillow_s_resize_does() -> None:
+def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
     image = F.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (32, 32), mode="bicubic")
     torch.testing.assert_close(cut_out(image, torch.tensor([[0.0, 0.0, 1.0]])), image, atol=1e-5, rtol=1e-5)
     left, top, side = 8, 4, 16
@@ -257,7 +269,6 @@ def test_the_exported_file_has_the_maps(tmp_path, settings, views, outputs) -> N
     ("settings", "message"),
     [
         ({"parts": 97}, r"model\.parts is 97, more than the 96 channels of timm:test_resnet; lower it"),
-        ({"look": "second"}, r"model\.look is second, but the embedder has no parts to look at; set model\.parts"),
     ],
 )
 def test_what_cannot_be(settings, message) -> None:
@@ -296,3 +307,4 @@ def test_a_map_of_one_place_has_nothing_to_look_at() -> None:
     with pytest.raises(InputError, match=r"augment\.attended_drop compares places, and timm:test_resnet has one"):
         build().check_size(32, ["augment.attended_drop"])
     build().check_size(32)
+    build(parts=4, part_stride=16, look="second").check_size(32, ["augment.attended_drop"])
