@@ -37,8 +37,6 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-COMBINED = "--model.pooling attention --model.parts 8 --loss.part_centre 1 --mix.vectors"
-
 TECHNIQUES = {
     "base": "",
     "mirror view": "--model.mirror",
@@ -74,9 +72,9 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
-    "attention pooling, parts, centres, mixed vectors": COMBINED,
-    "attention pooling, parts, centres, mixed vectors, second look, mirror view": f"{COMBINED} --model.look second "
-    "--model.mirror",
+    "mixed vectors, mirror view": "--mix.vectors --model.mirror",
+    "mixed vectors, squeeze-excitation": "--mix.vectors --model.attention se",
+    "mixed vectors, squeeze-excitation, mirror view": "--mix.vectors --model.attention se --model.mirror",
 }
 """Options of embedder.train beside the recipe's."""
 
