@@ -149,7 +149,8 @@ def show(results: list[Result]) -> None:
             minutes = f"{np.mean([one['seconds'] for one in runs]) / 60:.1f}"
             seen, steps = (f"{np.mean([one[key] for one in runs]):,.0f}" for key in ("photos", "steps"))
             cells = [budget, side, str(len(runs)), minutes, seen, steps, *(mean(runs, metric) for metric in METRICS)]
-            ahead = "" if side == "fieldmark" else differences(found, sides["fieldmark"])["recall@1"]
+            own = sides["fieldmark"] if side != "fieldmark" else {}
+            ahead = differences(found, own)["recall@1"] if own else ""
             print("|", " | ".join([*cells, ahead]), "|")
 
 
