@@ -11,6 +11,7 @@ from scipy.stats import t, ttest_1samp
 from eval.bootstrap import Interval, class_intervals
 from eval.embeddings import EmbeddingSet
 from eval.evaluation import evaluate
+from eval.seeds import spread
 
 Result = dict[str, Any]
 """A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
@@ -47,7 +48,7 @@ def scores(vectors: EmbeddingSet) -> Result:
 def mean(results: list[Result], metric: str) -> str:
     """The mean over seeds, and their standard deviation."""
     values = [one[metric] for one in results]
-    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+    return f"{np.mean(values):.3f}" + (f" ± {spread(values).deviation:.3f}" if len(values) > 1 else "")
 
 
 def differences(first: dict[int, Result], second: dict[int, Result], same_training: bool = False) -> dict[str, str]:
@@ -86,8 +87,8 @@ def over_seeds(first: list[float], second: list[float]) -> tuple[float, float] |
         return float(ends.low), float(ends.high)
     if len(first) < 2 or len(second) > 1:
         return None, None
-    apart = second[0] - float(np.mean(first))
-    reach = t.ppf(0.975, len(first) - 1) * np.std(first, ddof=1) * (1 + 1 / len(first)) ** 0.5
+    base = spread(first)
+    apart, reach = second[0] - base.mean, t.ppf(0.975, base.runs - 1) * base.deviation * (1 + 1 / base.runs) ** 0.5
     return float(apart - reach), float(apart + reach)
 
 

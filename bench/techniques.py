@@ -310,8 +310,10 @@ def show(results: list[Result]) -> None:
             shared = all(one.get("training of") == "base" for one in rows)
             less = ["", ""] if technique == "base" else differences(base, found, shared).values()
             print("|", " | ".join(map(str, [*cells, *less])), "|")
-    remarks = {name: few_classes(one) for name in SETS for one in runs(results, name, "base").values()}
-    print("\n" + "\n".join(f"{name}: {remark}" for name, remark in remarks.items() if remark))
+    for name in SETS:
+        base = runs(results, name, "base")
+        if remark := base and few_classes(next(iter(base.values()))):
+            print(f"\n{name}: {remark}")
 
 
 def runs(results: list[Result], name: str, technique: str) -> dict[int, Result]:

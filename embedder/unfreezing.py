@@ -8,7 +8,6 @@ it stays in evaluation mode, so that its batch norms keep their statistics.
 from torch import nn
 
 from embedder.model.features import Backbone
-from eval.errors import InputError
 
 
 class Unfreezing:
@@ -25,15 +24,14 @@ class Unfreezing:
                 computed.
 
         Raises:
-            InputError: no stage of the backbone is trained.
+            InputError: fewer than two stages of the backbone are trained.
         """
+        if share:
+            backbone.check_trains_stages(f"train.unfreeze is {share}", "0")
         trained = backbone.trained_stages
         self._stages = [(stage, [own for own in stage.parameters() if own.requires_grad]) for stage in trained]
         self._backbone = backbone
         self._last, self._alone, self._waiting = share * steps, alone, -1
-        if share and len(self._stages) < 2:
-            what = "one stage of the backbone is trained" if self._stages else "the backbone is frozen"
-            raise InputError(f"train.unfreeze is {share}, but {what}; lower model.frozen_stages, or set it to 0")
 
     def waiting(self, step: int) -> list[nn.Parameter]:
         """The parameters that do not train yet in a step; the optimiser must leave them as they are.

@@ -266,11 +266,7 @@ def _of_backbone(backbone: Backbone, layer_decay: float) -> dict[str, tuple[list
     """The backbone's parameters with their paths, whole or stage by stage, and the share of its rate that each has."""
     if layer_decay == 1.0:
         return {"backbone": ([*backbone.named_parameters()], 1.0)}
-    if (trained := len(backbone.trained_stages)) < 2:
-        raise InputError(
-            f"train.layer_decay is {layer_decay}, but of the {len(backbone.stages)} stages of {backbone.name} "
-            f"{trained} are trained, and it is of two at least; lower model.frozen_stages, or set it to 1"
-        )
+    backbone.check_trains_stages(f"train.layer_decay is {layer_decay}", "1")
     last = len(backbone.stages) - 1
     stage_of = {id(own): number for number, stage in enumerate(backbone.stages) for own in stage.parameters()}
     members: dict[int, list[tuple[str, nn.Parameter]]] = {}

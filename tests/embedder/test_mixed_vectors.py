@@ -50,6 +50,7 @@ def test_positives_are_other_photos_in_half_of_the_batches_and_all_of_them_come_
     with_itself = 0
     for _ in range(200):
         found = between(given, LABELS, 2.0)
+        assert found.cosines[0, 3] >= 0
         itself = found.cosines[0, 3] > 0
         with_itself += int(itself)
         assert found.known[5, 0] == itself  # a class of one photo has a positive only in itself
