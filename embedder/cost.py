@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedder.batches import embed_whole
 from embedder.data.catalog import Catalog
@@ -80,7 +79,7 @@ def measure(before: Embedder, after: Embedder, photos: Catalog) -> Cost:
 
     Args:
         before: an embedder.
-        after: another one that sees photos of the same size.
+        after: another one.
         photos: that neither was trained on, with others of their classes among them.
 
     Raises:
@@ -108,14 +107,14 @@ def measure(before: Embedder, after: Embedder, photos: Catalog) -> Cost:
 
 def _speeds(*embedders: Embedder) -> list[float]:
     """Photos a second of each network, each core with photos of its own as in ``embed_catalog``."""
-    size = embedders[0].preprocessing.size
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
-    rounds = [[_speed(one, pixels) for one in embedders] for _ in range(ROUNDS + 1)][1:]  # the first one warms up
+    rounds = [[_speed(one) for one in embedders] for _ in range(ROUNDS + 1)][1:]  # the first one warms up
     return [median(found) for found in zip(*rounds, strict=True)]
 
 
-def _speed(embedder: Embedder, pixels: NDArray[np.uint8]) -> float:
+def _speed(embedder: Embedder) -> float:
     """Photos a second."""
+    size = embedder.preprocessing.size
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
     batches = [pixels] * (embedder.cores * ceil(TIMED / embedder.cores))
     start = time.perf_counter()
     work = prefetched(partial(Embedder.vectors, embedder.on_one_core), batches, embedder.cores, len(batches))

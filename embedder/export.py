@@ -1,7 +1,7 @@
 """A network becomes ``embedder.onnx``: one file that turns pixels into vectors anywhere, and names itself.
 
 Training ends with it. ``python -m embedder.export RUN --out FILE`` writes another such file of a finished run, with
-other views, smaller or faster: another embedder, with its own fingerprint.
+other views, another size of photos, smaller or faster: another embedder, with its own fingerprint.
 """
 
 import copy
@@ -48,17 +48,18 @@ def main(
     *,
     out: Path,
     views: Views | None = None,
+    size: int | None = None,
     precision: Precision = "fp32",
     dimension: int | None = None,
     photos: str | None = None,
     max_loss: float = 0.01,
     overwrite: bool = False,
 ) -> Path:
-    """Export the network of a finished run once more: with other views, smaller or faster.
+    """Export the network of a finished run once more: with other views or a larger picture, smaller or faster.
 
     The new file is another embedder: its vectors are compared with its own only, so an index is built anew with it.
-    What a smaller or faster one costs and saves is measured, on the photos that the run has held out; other views are
-    measured on the photos that are given.
+    What a smaller or faster one costs and saves is measured, on the photos that the run has held out; other views
+    and sizes are measured on the photos that are given.
 
     Args:
         run: a run folder.
@@ -66,6 +67,8 @@ def main(
         views: whole for the photo as it is; whole,mirror for the mean of the vectors of the photo and of its mirror
             image, which takes twice the time; closer for the square that the network attends to, alone or, of a run
             with parts, with the whole photo; by default those of the run.
+        size: side in pixels of the square that the network sees a photo as; by default data.test_size of the run. Many
+            networks tell more apart in photos somewhat larger than those of training; the time grows with the square.
         precision: fp16 stores the weights in half of the bits; int8 computes in 8 bits, which is faster on most CPUs,
             and looks at training photos to set its scales.
         dimension: length of a vector: principal directions of the training photos' vectors; the first numbers where
@@ -82,18 +85,21 @@ def main(
     if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
         raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
     smaller = precision != "fp32" or dimension is not None
-    if not (views or smaller):
-        raise InputError("nothing is to be changed; give --views, --precision or --dimension")
+    if not (views or size is not None or smaller):
+        raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
+    seen_as = embedder.preprocessing if size is None else dataclasses.replace(embedder.preprocessing, size=size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
     held = run_photos(run) if smaller else None
     measured_on = _measured_on(embedder, held, photos)
     with tempfile.TemporaryDirectory() as work:
         made = Path(work, out.name)
-        if wanted == embedder.views:
+        if (wanted, seen_as) == (embedder.views, embedder.preprocessing):
             shutil.copy(embedder.path, made)
         else:
-            export(trained_network(run, wanted), embedder.preprocessing, made, embedder.summary)
+            network = trained_network(run, wanted)
+            network.check_size(seen_as.size)
+            export(network, seen_as, made, embedder.summary)
         if held:
             reduce(made, precision, dimension, held.training)
         if measured_on:

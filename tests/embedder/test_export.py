@@ -196,6 +196,27 @@ def test_a_run_is_exported_once_more_with_other_views(whole, tmp_path, capsys):
     np.testing.assert_allclose(other.vectors(images), expected, atol=1e-5)
 
 
+def test_a_run_is_exported_once_more_for_larger_photos(whole, config, photos, tmp_path, capsys):
+    run, larger = Embedder.open(whole), tmp_path / "larger.onnx"
+    size = 2 * run.preprocessing.size
+    main(whole, size=size, views="whole,mirror", out=larger, photos=str(photos), max_loss=1)
+    made = Embedder.open(larger)
+    assert made.preprocessing == replace(run.preprocessing, size=size)
+    assert made.fingerprint != run.fingerprint
+    seen = made.prepare(next(photos.glob("*/0.png")))[None]
+    assert seen.shape == (1, size, size, 3)
+    with torch.no_grad():
+        expected = trained_network(whole, ("whole", "mirror"))(torch.from_numpy(seen)).vector
+    np.testing.assert_allclose(made.vectors(seen), expected, atol=1e-5)
+    assert "photos/s, network" in capsys.readouterr().out
+    transformer = replace(config.model, backbone="timm:test_vit", pooling="token")
+    data = replace(config.data, size=64)
+    run = fit(replace(config, model=transformer, data=data, train=replace(config.train, epochs=0)), tmp_path / "run")
+    with pytest.raises(InputError, match="timm:test_vit does not take photos of 65 pixels"):
+        main(run, size=65, out=tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
+
+
 def test_the_list_of_another_embedder_is_not_overwritten(whole, tmp_path):
     (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
     with pytest.raises(InputError, match=r"trained_on-mirror\.npy exists and is the list of another embedder"):
@@ -333,7 +354,8 @@ def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, caps
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "nothing is to be changed; give --views, --precision or --dimension"),
+        ({}, "nothing is to be changed; give --views, --size, --precision or --dimension"),
+        ({"size": 0}, "size is 0; it must be at least 1 pixel"),
         ({"dimension": 0}, "dimension is 0; it must be at least 1 and below 16"),
         ({"dimension": 16}, "dimension is 16; it must be at least 1 and below 16"),
     ],
