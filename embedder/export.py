@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,11 +33,11 @@ from embedder.run_folder import run_file, run_photos, run_settings
 from embedder.runtime import AGREEMENT, Embedder, open_session, trained_on_file
 from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
-from eval.errors import InputError
+from eval.errors import InputError, unknown
 from eval.files import real_path, replacing
 from eval.images import BadImage, read_id
 
-Views = Literal["whole", "whole,mirror", "whole,closer", "whole,closer,mirror", "closer", "closer,mirror"]
+VIEWS = ("whole", "closer", "mirror", "smaller")
 
 OPSET = 18
 """Pinned: other operators would be another graph, and so another fingerprint for the same weights."""
@@ -47,7 +47,7 @@ def main(
     run: Path,
     *,
     out: Path,
-    views: Views | None = None,
+    views: str | None = None,
     size: int | None = None,
     precision: Precision = "fp32",
     dimension: int | None = None,
@@ -64,9 +64,10 @@ def main(
     Args:
         run: a run folder.
         out: the file, such as embedder-small.onnx; the list of the photos trained on is put beside it.
-        views: whole for the photo as it is; whole,mirror for the mean of the vectors of the photo and of its mirror
-            image, which takes twice the time; closer for the square that the network attends to, alone or, of a run
-            with parts, with the whole photo; by default those of the run.
+        views: what a vector is the mean of, such as whole,mirror: whole for the photo as it is; closer for the square
+            that the network attends to, without the whole photo or, of a run with parts, with it; mirror for the mirror
+            image, which takes as long again; smaller for the photo at about 1 / sqrt(2) of its size, which takes half
+            as long, and is best with a larger --size; by default those of the run.
         size: side in pixels of the square that the network sees a photo as; by default data.test_size of the run. Many
             networks tell more apart in photos somewhat larger than those of training; the time grows with the square.
         precision: fp16 stores the weights in half of the bits; int8 computes in 8 bits, which is faster on most CPUs,
@@ -81,7 +82,7 @@ def main(
         The file.
     """
     embedder = Embedder.open(run)
-    wanted = tuple(views.split(",")) if views else embedder.views
+    wanted = embedder.views if views is None else _read_views(views)
     if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
         raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
     smaller = precision != "fp32" or dimension is not None
@@ -110,6 +111,17 @@ def main(
     print(f"fingerprint: {Embedder.open(out).fingerprint}", file=sys.stderr)
     print(out)
     return out
+
+
+def _read_views(views: str) -> tuple[str, ...]:
+    """Names between commas, in the order in which an embedder lists them."""
+    wanted = views.split(",")
+    for name in wanted:
+        if name not in VIEWS:
+            raise unknown("view", name, VIEWS)
+    if not {"whole", "closer"} & {*wanted}:
+        raise InputError(f"--views is {views}; whole or closer must be among them")
+    return tuple(name for name in VIEWS if name in wanted)
 
 
 def _check_dimension(embedder: Embedder, dimension: int | None) -> None:
@@ -187,7 +199,13 @@ def trained_network(run: Path, views: Collection[str] = ("whole",)) -> Network:
     look: Look = "none" if "closer" not in views else "second" if "whole" in views else "first"
     # All weights come from the checkpoint, so that the pretrained ones need not be had again.
     network = build_network(
-        dataclasses.replace(ModelSettings(**settings), weights="random", mirror="mirror" in views, look=look)
+        dataclasses.replace(
+            ModelSettings(**settings),
+            weights="random",
+            mirror="mirror" in views,
+            smaller="smaller" in views,
+            look=look,
+        )
     )
     network.load_state_dict(checkpoint.load(best)["network"])
     return network.eval()
@@ -196,7 +214,8 @@ def trained_network(run: Path, views: Collection[str] = ("whole",)) -> Network:
 def output_names(network: Any) -> list[str]:
     """What the exported file gives for each photo."""
     parts = ["parts"] if network.has_parts else []
-    return ["vector", "features", *parts, *(["region"] if network.views[0] == "closer" else [])]
+    closer = ["region"] if network.views[0] == "closer" else []
+    return ["vector", "features", *parts, *closer, *(["smaller"] if "smaller" in network.views else [])]
 
 
 class _WithTuple(nn.Module):

@@ -65,6 +65,8 @@ class PlaceShares:
             region = attended_region(seen["parts"][0].mean(0))
             closer = self._of_view(self._embedder.outputs(cut_out(pixels, region)[None]))
             made = made + put_back(closer, region, *made.shape[:2])
+        if "smaller" in views:
+            made = made + put_back(self._of_view({"features": seen["smaller"]}), WHOLE, *made.shape[:2])
         if self._tail.directions is not None and made.shape[2] == len(self._tail.directions):
             made = made @ self._tail.directions
         vector = seen["vector"][0].astype(np.float64)

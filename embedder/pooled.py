@@ -84,9 +84,9 @@ def _pooled(network: Network, views: TrainingPhotos, keys: Sequence[Key], worker
 
 @torch.no_grad()
 def _held_out(network: Network, photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> list[Tensor]:
-    """The pooled features [n, C] of some photos, and those of their mirror images where vectors are made of both."""
-    found: list[list[Tensor]] = [[], []] if network.mirror else [[]]
+    """The pooled features [n, C] of some photos, for each view that vectors are made from."""
+    found: list[list[Tensor]] = [[] for _ in network.views]
     for batch in prepared(photos, rows, preprocessing):
-        for kept, view in zip(found, (batch, batch.flip(2)), strict=False):
-            kept.append(network.pooled(view.to(network.mean.device)).cpu())
+        for kept, view in zip(found, network.pooled_views(batch.to(network.mean.device)), strict=True):
+            kept.append(view.cpu())
     return [torch.cat([torch.empty(0, network.backbone.channels), *kept]) for kept in found]

@@ -58,8 +58,8 @@ class Embedder:
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
         preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
-        views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to) and
-            ``mirror`` (the mirror image of what comes first).
+        views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to),
+            ``mirror`` (the mirror image of what comes first) and ``smaller`` (what comes first, seen smaller).
         summary: how the network was trained.
     """
 
@@ -181,7 +181,8 @@ class Embedder:
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """All that the network gives for a few prepared photos, uint8 ``[B, S, S, 3]``, by name.
 
-        ``vector`` ``[B, D]`` and ``features`` ``[B, C, h, w]``, and of some networks ``parts`` and ``region``.
+        ``vector`` ``[B, D]`` and ``features`` ``[B, C, h, w]``, and of some networks ``parts``, ``region``
+        and ``smaller``.
         """
         names = [output.name for output in self._session.get_outputs()]
         with stage("network"):

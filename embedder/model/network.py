@@ -1,6 +1,6 @@
 """The network: backbone, attention, pooling and head, from a photo's bytes to a vector of unit length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -33,6 +33,7 @@ class Output(NamedTuple):
         part_features: [B, M, C], what ``Network.parts`` sees of each, C of the layer that it looks at.
         region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
             where it is the whole photo.
+        smaller: [B, C, h', w'], the feature map of the same picture seen smaller, where it is.
     """
 
     vector: Tensor
@@ -40,6 +41,7 @@ class Output(NamedTuple):
     parts: Tensor | None = None
     part_features: Tensor | None = None
     region: Tensor | None = None
+    smaller: Tensor | None = None
 
     @property
     def places(self) -> Tensor:
@@ -58,6 +60,8 @@ class Network(nn.Module):
         dimension: D.
         parts: what finds parts and adds them to the vector, or None.
         mirror: whether, in evaluation, the vector of the mirrored photo is added.
+        smaller: whether, in evaluation, the vector of the photo at about 1 / sqrt(2) of its size is added (Radenović et
+            al., "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018: multi-scale representation).
         look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``) or its
             vector is added (``second``); or ``none``.
     """
@@ -74,11 +78,13 @@ class Network(nn.Module):
         dimension: int,
         parts: Parts | None = None,
         mirror: bool = False,
+        smaller: bool = False,
         look: Look = "none",
     ) -> None:
         super().__init__()
         self.backbone, self.attention, self.pooling, self.head = backbone, attention, pooling, head
-        self.parts, self.dimension, self.mirror, self.look = parts, dimension, mirror, look
+        self.parts, self.dimension = parts, dimension
+        self.mirror, self.smaller, self.look = mirror, smaller, look
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -93,24 +99,45 @@ class Network(nn.Module):
             return Output(_unit_length(self.head(images)), images[:, :, None, None])
         photos = self._normalised(images)
         output = self._embed(photos)
-        if self.training or (not self.mirror and self.look == "none"):
+        if self.training or self.views == ["whole"]:
             return output
         if self.look != "none":
             region = attended_region(output.places.mean(1))
             closer = cut_out(photos, region)
             if self.look == "first":
                 photos, output = closer, self._embed(closer)._replace(region=region)
-        vectors = [output.vector]
-        if self.mirror:
-            vectors.append(self._embed(photos.flip(3)).vector)
+        further = [self._embed(one) for one in self._further(photos, output.features)]
+        vectors = [output.vector, *(one.vector for one in further)]
         if self.look == "second":
             vectors.append(self._embed(closer).vector)
-        return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)))
+        smaller = further[-1].features if self.smaller else None
+        return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)), smaller=smaller)
+
+    def _further(self, photos: Tensor, features: Tensor) -> Iterator[Tensor]:
+        """What is seen beside the photos in evaluation, but for a closer look: mirror images; the photos, smaller.
+
+        Args:
+            photos: normalised, [B, 3, S, S].
+            features: their feature map; the smaller photos have whole places of it, as transformers need them.
+        """
+        if self.mirror:
+            yield photos.flip(3)
+        if self.smaller:
+            places = features.shape[3]
+            size = photos.shape[3] * round(places / 2**0.5) // places
+            yield F.interpolate(photos, (size, size), mode="bilinear", antialias=True)
 
     def pooled(self, images: Tensor) -> Tensor:
         """The pooled features [B, C] of photos, uint8 [B, H, W, 3]: what the head is given."""
         features: Tensor = self.pooling(self.attention(self.backbone(self._normalised(images))))
         return features
+
+    def pooled_views(self, images: Tensor) -> list[Tensor]:
+        """The pooled features [B, C] of each view of photos in evaluation, for a network that does not look closer."""
+        photos = self._normalised(images)
+        features = self.attention(self.backbone(photos))
+        further = (self.attention(self.backbone(one)) for one in self._further(photos, features.map))
+        return [self.pooling(one) for one in (features, *further)]
 
     def of_pooled(self, views: Sequence[Tensor]) -> Tensor:
         """The vectors [B, D] of photos, given the pooled features of each of their views."""
@@ -134,7 +161,7 @@ class Network(nn.Module):
     def views(self) -> list[str]:
         """What of a photo a vector is made from in evaluation."""
         looks = {"none": ["whole"], "first": ["closer"], "second": ["whole", "closer"]}[self.look]
-        return looks + ["mirror"] * self.mirror
+        return looks + ["mirror"] * self.mirror + ["smaller"] * self.smaller
 
     def _embed(self, photos: Tensor) -> Output:
         """Vector and feature map of normalised photos [B, 3, H, W]."""
@@ -172,6 +199,11 @@ class Network(nn.Module):
 
     def _check_places(self, output: Output, size: int, looked_at: Sequence[str]) -> None:
         """Refuse to compare the places of a map that has one: of the features, or of where the network looks."""
+        if self.smaller and _is_one(output.features):
+            raise InputError(
+                f"model.smaller: {self.backbone.name} makes one place of photos of {size} pixels, which cannot be "
+                "seen smaller; give larger photos (data.test_size)"
+            )
         of_features = {
             "model.attention cbam": isinstance(self.attention, ConvolutionalBlockAttention),
             "model.pooling attention": isinstance(self.pooling, AttentionPooling),
@@ -224,7 +256,9 @@ def build_network(settings: ModelSettings) -> Network:
     dimension = backbone.channels if settings.head == "none" else settings.dimension
     attention = build_attention(settings.attention, backbone)  # last: a head begins as without it
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
-    return Network(backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.look)
+    return Network(
+        backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.smaller, settings.look
+    )
 
 
 def parameter_groups(

@@ -217,6 +217,19 @@ def test_a_run_is_exported_once_more_for_larger_photos(whole, config, photos, tm
     assert not (tmp_path / "other.onnx").exists()
 
 
+def test_a_run_is_exported_once_more_to_be_seen_smaller_too(config, photos, tmp_path):
+    larger = replace(config.data, size=64, test_size=96)
+    run = fit(replace(config, data=larger, train=replace(config.train, epochs=1)), tmp_path / "run")
+    main(run, views="mirror,whole,smaller", out=tmp_path / "smaller.onnx")
+    made = Embedder.open(tmp_path / "smaller.onnx")
+    assert made.views == ("whole", "mirror", "smaller")
+    images = np.stack([made.prepare(path) for path in sorted(photos.glob("*/0.png"))])
+    with torch.no_grad():
+        output = trained_network(run, made.views)(torch.from_numpy(images))
+    np.testing.assert_allclose(made.vectors(images), output.vector, atol=1e-5)
+    np.testing.assert_allclose(made.outputs(images)["smaller"], output.smaller, atol=1e-4)
+
+
 def test_the_list_of_another_embedder_is_not_overwritten(whole, tmp_path):
     (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
     with pytest.raises(InputError, match=r"trained_on-mirror\.npy exists and is the list of another embedder"):
@@ -355,6 +368,8 @@ def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, caps
     ("options", "said"),
     [
         ({}, "nothing is to be changed; give --views, --size, --precision or --dimension"),
+        ({"views": "hole,mirror"}, "there is no view 'hole'"),
+        ({"views": "mirror,smaller"}, "--views is mirror,smaller; whole or closer must be among them"),
         ({"size": 0}, "size is 0; it must be at least 1 pixel"),
         ({"dimension": 0}, "dimension is 0; it must be at least 1 and below 16"),
         ({"dimension": 16}, "dimension is 16; it must be at least 1 and below 16"),

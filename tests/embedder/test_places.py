@@ -144,6 +144,26 @@ def test_the_mirrored_photo_is_mirrored_back(exported) -> None:
     np.testing.assert_allclose(mirrored[:, ::-1], shares, atol=1e-6)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_shares_of_the_photo_seen_smaller_are_exact(exported, mirror: bool) -> None:
+    check(exported("avg+max", "linear", "layer", smaller=True, mirror=mirror), exact=True)
+
+
+def test_shares_of_the_photo_seen_smaller_lie_where_they_belong(exported) -> None:
+    """A photo with something in one corner: what is seen smaller says so as what is seen whole does."""
+    plain, both = exported("avg", "none", "none"), exported("avg", "none", "none", smaller=True)
+    corner = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    corner[: SIDE // 4, : SIDE // 4] = photos()[0][: SIDE // 4, : SIDE // 4]
+    even = np.full_like(corner, 128)
+
+    for embedder in (plain, both):
+        one, other = (PlaceShares.open(embedder).of(pixels).shares for pixels in (corner, even))
+        change = np.linalg.norm(one - other, axis=2)
+        there = np.zeros_like(change, bool)
+        there[:2, :2] = True
+        assert change[there].min() > 2 * change[~there].max()
+
+
 def test_shares_of_a_square_that_is_looked_at_closer_belong_to_it(exported) -> None:
     embedder = exported("avg", "linear", "layer", look="first")
     shares = check(embedder, exact=True)

@@ -77,6 +77,16 @@ def test_photos_held_out_are_pooled_with_their_mirror_images(probe: Config, tmp_
         torch.testing.assert_close(run.pooled.embed(run.network)[:5], run.network.eval()(images).vector)
 
 
+def test_photos_held_out_are_pooled_smaller_too(probe: Config, tmp_path: Path) -> None:
+    larger = replace(probe.data, size=64, test_size=128)
+    run = Trainer(replace(probe, data=larger, model=replace(probe.model, mirror=True, smaller=True)), tmp_path)
+    assert run.pooled is not None
+    assert len(run.pooled.held_out) == 3
+    (images,) = prepared(run.data.validation, range(5), run.preprocessing)
+    with torch.no_grad():
+        torch.testing.assert_close(run.pooled.embed(run.network)[:5], run.network.eval()(images).vector)
+
+
 def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
     views = torch.arange(6.0).view(3, 2, 1)
     batches: Any = [[(5, 1, 0), (5, 1, 1), (6, 0, 2)]]

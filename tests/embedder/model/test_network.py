@@ -41,6 +41,34 @@ def test_mirrored_view_is_the_normalised_sum_and_knows_no_left_and_right() -> No
     assert torch.equal(mirrored(images).features, plain(images).features)
 
 
+def test_smaller_view_is_the_normalised_sum_with_the_photo_at_its_size() -> None:
+    plain, both = build(pooling="avg").eval(), build(pooling="avg", smaller=True, mirror=True).eval()
+    images = photos(side=128)
+    seen: list[torch.Tensor] = []
+    both.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    output = both(images)
+    assert [tuple(one.shape[2:]) for one in seen] == [(128, 128), (128, 128), (96, 96)]  # of 4 places, 3
+    pixels = [Image.fromarray(image.numpy()).resize((96, 96), Image.Resampling.BILINEAR) for image in images]
+    resized = plain(torch.from_numpy(np.stack([np.asarray(one) for one in pixels])))
+    total = plain(images).vector + plain(images.flip(2)).vector + resized.vector
+    assert torch.allclose(output.vector, total / total.norm(dim=1, keepdim=True), atol=1e-3)
+    assert output.smaller.shape == (*resized.features.shape,)
+    assert torch.equal(output.features, plain(images).features)
+    assert both.views == ["whole", "mirror", "smaller"]
+    assert both.train()(images).smaller is None
+
+
+def test_photos_of_one_place_cannot_be_seen_smaller() -> None:
+    message = r"^model\.smaller: timm:test_resnet makes one place of photos of 32 pixels, which cannot be seen smaller"
+    with pytest.raises(InputError, match=message):
+        build(smaller=True).check_size(32)
+
+
+def test_transformers_see_whole_patches_smaller() -> None:
+    network = build(backbone="timm:test_vit", pooling="avg", smaller=True).eval()
+    network.check_size(80)  # of patches of 16 pixels: 5, and 4
+
+
 def test_pretrained_features_tell_real_birds_apart(shared_data: Path) -> None:
     files = [sorted(folder.glob("*.jpg"))[:6] for folder in sorted((shared_data / "birds100" / "images").iterdir())[:8]]
     pixels = [np.asarray(Image.open(file).convert("RGB").resize((128, 128))) for group in files for file in group]
