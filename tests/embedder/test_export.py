@@ -368,7 +368,7 @@ def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, caps
     ("options", "said"),
     [
         ({}, "nothing is to be changed; give --views, --size, --precision or --dimension"),
-        ({"views": "hole,mirror"}, "there is no view 'hole'"),
+        ({"views": "hole,mirror"}, "unknown view 'hole'; did you mean 'whole'"),
         ({"views": "mirror,smaller"}, "--views is mirror,smaller; whole or closer must be among them"),
         ({"size": 0}, "size is 0; it must be at least 1 pixel"),
         ({"dimension": 0}, "dimension is 0; it must be at least 1 and below 16"),
