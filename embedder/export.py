@@ -82,9 +82,7 @@ def main(
         The file.
     """
     embedder = Embedder.open(run)
-    wanted = embedder.views if views is None else _read_views(views)
-    if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
-        raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
+    wanted = embedder.views if views is None else _read_views(views, run)
     smaller = precision != "fp32" or dimension is not None
     if not (views or size is not None or smaller):
         raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
@@ -95,12 +93,7 @@ def main(
     measured_on = _measured_on(embedder, held, photos)
     with tempfile.TemporaryDirectory() as work:
         made = Path(work, out.name)
-        if (wanted, seen_as) == (embedder.views, embedder.preprocessing):
-            shutil.copy(embedder.path, made)
-        else:
-            network = trained_network(run, wanted)
-            network.check_size(seen_as.size)
-            export(network, seen_as, made, embedder.summary)
+        _put_together(run, embedder, wanted, seen_as, made)
         if held:
             reduce(made, precision, dimension, held.training)
         if measured_on:
@@ -113,14 +106,16 @@ def main(
     return out
 
 
-def _read_views(views: str) -> tuple[str, ...]:
-    """Names between commas, in the order in which an embedder lists them."""
+def _read_views(views: str, run: Path) -> tuple[str, ...]:
+    """Names between commas, in the order in which an embedder lists them, which the network of a run can make."""
     wanted = views.split(",")
     for name in wanted:
         if name not in VIEWS:
             raise unknown("view", name, VIEWS)
     if not {"whole", "closer"} & {*wanted}:
         raise InputError(f"--views is {views}; whole or closer must be among them")
+    if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
+        raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
     return tuple(name for name in VIEWS if name in wanted)
 
 
@@ -141,6 +136,18 @@ def _check_place(embedder: Embedder, out: Path, overwrite: bool) -> None:
     photos, beside = trained_on_file(embedder.path), trained_on_file(out)
     if beside.exists() and not overwrite and not (photos.exists() and filecmp.cmp(photos, beside, shallow=False)):
         raise InputError(f"{beside} exists and is the list of another embedder; give another --out, or --overwrite")
+
+
+def _put_together(
+    run: Path, embedder: Embedder, views: tuple[str, ...], preprocessing: Preprocessing, made: Path
+) -> None:
+    """Write the network of a run with such views and sizes; as it is, where they are its embedder's own."""
+    if (views, preprocessing) == (embedder.views, embedder.preprocessing):
+        shutil.copy(embedder.path, made)
+        return
+    network = trained_network(run, views)
+    network.check_size(preprocessing.size)
+    export(network, preprocessing, made, embedder.summary)
 
 
 def _put(made: Path, out: Path, trained_on: Path) -> None:

@@ -202,7 +202,7 @@ class Network(nn.Module):
         if self.smaller and _is_one(output.features):
             raise InputError(
                 f"model.smaller: {self.backbone.name} makes one place of photos of {size} pixels, which cannot be "
-                "seen smaller; give larger photos (data.test_size)"
+                "seen smaller; give larger photos (data.size, data.test_size)"
             )
         of_features = {
             "model.attention cbam": isinstance(self.attention, ConvolutionalBlockAttention),
