@@ -154,8 +154,8 @@ class ModelSettings:
         part_stride: pixels of a photo from one place of the part maps to the next: 16, say, finds parts in the last
             layer that has such a map, whose places see less of what is around them; 0 for the last layer of all.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
-        smaller: add the vector of the photo at about 1 / sqrt(2) of its size (a view of the embedder: half the time
-            more); best with data.test_size larger than without.
+        smaller: add the vector of the photo at 0.7 to 0.8 of its size, as it comes to whole places of the feature map:
+            160 for 224 (a view of the embedder: half the time more); best with data.test_size larger than without.
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
             costs a forward pass; second adds its vector, and needs parts that were trained, or pooling rollout (views
             of the embedder: twice the time); none.

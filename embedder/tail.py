@@ -80,11 +80,14 @@ class _Graph:
         return (value - zero.reshape(across)) * scale.reshape(across)
 
     def behind(self) -> Iterator[Any]:
-        """The nodes between the feature map and the first division by a length."""
-        made = next((place for place, node in enumerate(self.nodes) if "features" in node.output), len(self.nodes))
-        for node in self.nodes[made + 1 :]:
+        """The nodes from the feature map to the first division by a length; not those of other views beside them."""
+        reached = {"features"}
+        for node in self.nodes:
+            if not reached & {*node.input}:
+                continue
             if node.op_type in {"ReduceL2", "LpNormalization"}:
                 return
+            reached.update(node.output)
             yield node
 
     def taking(self, name: str) -> dict[str, Any]:

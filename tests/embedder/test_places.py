@@ -204,6 +204,15 @@ def test_smaller_embedders(exported, tmp_path, monkeypatch, precision, exact) ->
     check(Embedder.open(tmp_path), exact)
 
 
+def test_the_layers_of_other_views_are_not_taken_for_those_behind_the_first_map(exported, tmp_path) -> None:
+    """In 8 bits the nodes of the views stand mixed up in the file."""
+    plain = exported("avg", "linear", "layer", smaller=True, mirror=True)
+    model = quantised(onnx.load(plain.path), [photos()])
+    write(model, plain.preprocessing, plain.views, 7, {}, tmp_path / "embedder.onnx")
+    shares, wanted = (PlaceShares.open(one).of(photos()[0]).shares for one in (Embedder.open(tmp_path), plain))
+    assert np.corrcoef(shares.ravel(), wanted.ravel())[0, 1] > 0.95
+
+
 @torch.no_grad()
 def test_a_part_adds_to_the_places_where_it_is() -> None:
     parts = Parts(CHANNELS, 2, 7)
