@@ -20,6 +20,8 @@ from eval.errors import InputError, first_line
 
 _EPSILON = 1e-6  # of a vector's length; far above what float32 loses, far below any real vector
 
+_LEAST_PLACES = 3  # a side of the feature map of a photo that is seen smaller too, so that two are left
+
 
 class Output(NamedTuple):
     """What the network gives for a batch of photos.
@@ -123,8 +125,7 @@ class Network(nn.Module):
         if self.mirror:
             yield photos.flip(3)
         if self.smaller:
-            places = features.shape[3]
-            size = photos.shape[3] * round(places / 2**0.5) // places
+            size = _smaller(photos.shape[3], features.shape[3])
             yield F.interpolate(photos, (size, size), mode="bilinear", antialias=True)
 
     def pooled(self, images: Tensor) -> Tensor:
@@ -172,38 +173,50 @@ class Network(nn.Module):
         seen = self.parts(features.map if features.finer is None else features.finer)
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
-    def check_size(self, size: int, looked_at: Sequence[str] = ()) -> None:
+    def check_size(self, size: int, looked_at: Sequence[str] = (), in_training: bool = False) -> None:
         """Try one photo of ``size`` x ``size`` pixels.
 
         Args:
             size: the photo's side.
             looked_at: further options that compare places, by their names.
+            in_training: whether such photos are seen in training alone, so never smaller.
 
         Raises:
             InputError: the backbone does not take it (transformers may need multiples of their patch, or one size), or
-                makes one place of it where places are to be compared.
+                makes one place of it where places are to be compared; or photos that large cannot be seen smaller.
         """
         training = self.training
         self.eval()
         try:
-            with torch.no_grad():
-                output = self(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
+            output = self._try(size, f"photos of {size} pixels")
+            self._check_places(output, size, looked_at)
+            if self.smaller and not in_training:
+                self._check_smaller(output.features.shape[3], size)
+        finally:
+            self.train(training)
+
+    @torch.no_grad()
+    def _try(self, size: int, photos: str) -> Output:
+        """See one black photo of such a size."""
+        try:
+            return self.seen(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=self.mean.device))
         except InputError:
             raise
         except (AssertionError, RuntimeError, ValueError) as error:
-            reason = first_line(str(error))
-            raise InputError(f"{self.backbone.name} does not take photos of {size} pixels: {reason}") from error
-        finally:
-            self.train(training)
-        self._check_places(output, size, looked_at)
+            raise InputError(f"{self.backbone.name} does not take {photos}: {first_line(str(error))}") from error
+
+    def _check_smaller(self, places: int, size: int) -> None:
+        """Refuse photos of which little would be left, or which the backbone does not take smaller."""
+        if places < _LEAST_PLACES:
+            raise InputError(
+                f"model.smaller: {self.backbone.name} makes {places} x {places} places of photos of {size} pixels, too "
+                "few to see them smaller; give larger photos (data.test_size), or leave it out"
+            )
+        smaller = _smaller(size, places)
+        self._try(smaller, f"photos of {smaller} pixels, as which model.smaller sees those of {size}")
 
     def _check_places(self, output: Output, size: int, looked_at: Sequence[str]) -> None:
         """Refuse to compare the places of a map that has one: of the features, or of where the network looks."""
-        if self.smaller and _is_one(output.features):
-            raise InputError(
-                f"model.smaller: {self.backbone.name} makes one place of photos of {size} pixels, which cannot be "
-                "seen smaller; give larger photos (data.size, data.test_size)"
-            )
         of_features = {
             "model.attention cbam": isinstance(self.attention, ConvolutionalBlockAttention),
             "model.pooling attention": isinstance(self.pooling, AttentionPooling),
@@ -216,6 +229,11 @@ class Network(nn.Module):
                 f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give larger "
                 "photos (data.size, data.test_size), or choose another"
             )
+
+
+def _smaller(size: int, places: int) -> int:
+    """About 1 / sqrt(2) of a size that makes so many places: of whole ones."""
+    return size * round(places / 2**0.5) // places
 
 
 def _is_one(places: Tensor) -> bool:

@@ -58,15 +58,24 @@ def test_smaller_view_is_the_normalised_sum_with_the_photo_at_its_size() -> None
     assert both.train()(images).smaller is None
 
 
-def test_photos_of_one_place_cannot_be_seen_smaller() -> None:
-    message = r"^model\.smaller: timm:test_resnet makes one place of photos of 32 pixels, which cannot be seen smaller"
+def test_photos_of_few_places_cannot_be_seen_smaller() -> None:
+    message = (
+        r"^model\.smaller: timm:test_resnet makes 2 x 2 places of photos of 64 pixels, too few to see them smaller"
+    )
     with pytest.raises(InputError, match=message):
-        build(smaller=True).check_size(32)
+        build(smaller=True).check_size(64)
+    build(smaller=True).check_size(64, in_training=True)
+    build(smaller=True).check_size(96)
+    build(smaller=True, parts=4, attention="cbam").check_size(96)
 
 
-def test_transformers_see_whole_patches_smaller() -> None:
-    network = build(backbone="timm:test_vit", pooling="avg", smaller=True).eval()
+def test_transformers_see_whole_patches_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(backbone="timm:test_vit", pooling="avg", smaller=True)
     network.check_size(80)  # of patches of 16 pixels: 5, and 4
+    monkeypatch.setattr("embedder.model.network._smaller", lambda size, places: 57)
+    message = r"^timm:test_vit does not take photos of 57 pixels, as which model\.smaller sees those of 80: "
+    with pytest.raises(InputError, match=message):
+        network.check_size(80)
 
 
 def test_pretrained_features_tell_real_birds_apart(shared_data: Path) -> None:
