@@ -37,8 +37,11 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror", "--model.smaller": "smaller"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-LARGER, LARGE = "--data.test_size {larger}", {"cars98": 224, "birds100": 320}
-"""Another such option; and the side in pixels, 1.4 times that of the recipe."""
+LARGER = "--data.test_size {larger}"
+"""Another such option."""
+
+LARGER_SIZES = {"cars98": 224, "birds100": 320}
+"""In pixels a side, 1.4 times those of the recipes."""
 
 TECHNIQUES = {
     "base": "",
@@ -224,7 +227,7 @@ def other_views(name: str, technique: str, seed: int, out: Path, results: Path) 
         return None
     folder = run_folder(name, technique, seed, out)
     views = ["whole", *(view for option, view in VIEWS.items() if option in TECHNIQUES[technique])]
-    size = ["--size", LARGE[name]] if LARGER in TECHNIQUES[technique] else []
+    size = ["--size", LARGER_SIZES[name]] if LARGER in TECHNIQUES[technique] else []
     run_module(folder, ["embedder.export", run, "--views", ",".join(views), *size, "--out", folder / "embedder.onnx"])
     return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
@@ -244,7 +247,7 @@ def training(name: str, technique: str, out: Path) -> list[str]:
     """The options of embedder.train."""
     table = out / name / "training.csv"
     fixed = ["--config", f"configs/{name}.yaml", "--data.name", "null", "--data.root", str(table)]
-    return [*fixed, "--data.validation", "none", *TECHNIQUES[technique].format(larger=LARGE[name]).split()]
+    return [*fixed, "--data.validation", "none", *TECHNIQUES[technique].format(larger=LARGER_SIZES[name]).split()]
 
 
 def step_work(name: str, technique: str, out: Path) -> float:

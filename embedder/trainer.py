@@ -77,9 +77,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
         attended = [name for name in ("attended_crop", "attended_drop") if getattr(config.augment, name)]
-        for size in {config.data.size, seen_as := config.data.test_size or config.data.size}:
-            self.network.check_size(size, [f"augment.{name}" for name in attended], in_training=size != seen_as)
         self.preprocessing = make_preprocessing(config.data, self.network)
+        for size in {config.data.size, self.preprocessing.size}:
+            self.network.check_size(size, [f"augment.{name}" for name in attended], size != self.preprocessing.size)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)
         self.centres = self._part_centres()

@@ -11,6 +11,7 @@ from embedder.config import Look, ModelSettings
 from embedder.model.attended import activation_map, attended_region, cut_out
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
 from embedder.model.backbone import Backbone, build_backbone
+from embedder.model.features import Features
 from embedder.model.head import build_head
 from embedder.model.parts import Parts, build_parts
 from embedder.model.pooling import AttentionPooling, build_pooling
@@ -130,14 +131,14 @@ class Network(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """The pooled features [B, C] of photos, uint8 [B, H, W, 3]: what the head is given."""
-        features: Tensor = self.pooling(self.attention(self.backbone(self._normalised(images))))
+        features: Tensor = self.pooling(self._attended(self._normalised(images)))
         return features
 
     def pooled_views(self, images: Tensor) -> list[Tensor]:
         """The pooled features [B, C] of each view of photos in evaluation, for a network that does not look closer."""
         photos = self._normalised(images)
-        features = self.attention(self.backbone(photos))
-        further = (self.attention(self.backbone(one)) for one in self._further(photos, features.map))
+        features = self._attended(photos)
+        further = map(self._attended, self._further(photos, features.map))
         return [self.pooling(one) for one in (features, *further)]
 
     def of_pooled(self, views: Sequence[Tensor]) -> Tensor:
@@ -164,9 +165,14 @@ class Network(nn.Module):
         looks = {"none": ["whole"], "first": ["closer"], "second": ["whole", "closer"]}[self.look]
         return looks + ["mirror"] * self.mirror + ["smaller"] * self.smaller
 
+    def _attended(self, photos: Tensor) -> Features:
+        """Features of normalised photos [B, 3, H, W], as the pooling takes them."""
+        features: Features = self.attention(self.backbone(photos))
+        return features
+
     def _embed(self, photos: Tensor) -> Output:
         """Vector and feature map of normalised photos [B, 3, H, W]."""
-        features = self.attention(self.backbone(photos))
+        features = self._attended(photos)
         vector = self.head(self.pooling(features))
         if self.parts is None:
             return Output(_unit_length(vector), features.map, features.attention)

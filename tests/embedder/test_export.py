@@ -8,11 +8,8 @@ import onnxruntime
 import pytest
 import torch
 
-from embedder.cost import measure
 from embedder.export import export, main, trained_network
-from embedder.graph import fingerprint
 from embedder.preprocess import Preprocessing
-from embedder.run_folder import run_photos
 from embedder.runtime import Embedder
 from embedder.train import fit
 from eval.errors import InputError
@@ -81,60 +78,6 @@ def test_a_bf16_network_computes_in_float32_and_is_left_as_it_is(tmp_path, small
 def test_nothing_is_printed(tmp_path, capfd, small_network):
     export(small_network(), Preprocessing(16), tmp_path / "embedder.onnx", {})
     assert capfd.readouterr() == ("", "")
-
-
-def test_the_fingerprint_is_the_same_for_the_same_weights(exported, tmp_path, small_network):
-    """Whatever the folder, the summary, the memory layout and the training mode."""
-    network = small_network().to(memory_format=torch.channels_last).train()
-    other = tmp_path / "elsewhere" / "other.onnx"
-    assert export(network, Preprocessing(16), other, {"epochs": 4, "best": 0.5}) == exported[1]
-
-
-def test_the_fingerprint_does_not_hear_what_the_exporter_calls_things(exported):
-    path, name = exported
-    model = onnx.load(path)
-    kept = {value.name for value in (*model.graph.input, *model.graph.output)}
-    for node in model.graph.node:
-        node.name = "other " + node.name
-        node.doc_string = "some remark"
-        for values in (node.input, node.output):
-            values[:] = [value if value in kept or not value else "other " + value for value in values]
-    for weight in model.graph.initializer:
-        weight.name = "other " + weight.name
-    model.graph.initializer.reverse()
-    model.producer_name = "another"
-    assert fingerprint(model, Preprocessing(16), ["whole"]) == name
-
-
-@pytest.mark.parametrize(
-    ("preprocessing", "views"),
-    [
-        (Preprocessing(16, fit="squash"), ["whole"]),
-        (Preprocessing(16, crop_share=0.9), ["whole"]),
-        (Preprocessing(16, interpolation="bilinear"), ["whole"]),
-        (Preprocessing(16), ["whole", "mirror"]),
-    ],
-)
-def test_the_fingerprint_hears_preprocessing_and_views(exported, preprocessing, views):
-    path, name = exported
-    assert fingerprint(onnx.load(path), preprocessing, views) != name
-
-
-def test_the_fingerprint_hears_every_weight(exported):
-    path, name = exported
-    for place in range(len(onnx.load(path).graph.initializer)):
-        model = onnx.load(path)
-        content = bytearray(model.graph.initializer[place].raw_data)
-        content[0] ^= 1
-        model.graph.initializer[place].raw_data = bytes(content)
-        assert fingerprint(model, Preprocessing(16), ["whole"]) != name
-
-
-def test_the_fingerprint_hears_the_graph(exported):
-    path, name = exported
-    model = onnx.load(path)
-    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "LeakyRelu"
-    assert fingerprint(model, Preprocessing(16), ["whole"]) != name
 
 
 def test_a_mirroring_network_is_recorded_as_two_views(tmp_path, small_network):
@@ -309,21 +252,6 @@ def test_networks_with_part_maps_are_exported_once_more(config, photos, tmp_path
     with torch.no_grad():
         expected = trained_network(run, views)(torch.from_numpy(images)).vector.numpy()
     assert (made.vectors(images) * expected).sum(1).mean() > least
-
-
-def test_the_cost_is_what_the_two_embedders_give(whole, tmp_path):
-    held = run_photos(whole).validation
-    main(whole, out=tmp_path / "small.onnx", dimension=2, max_loss=1)
-    cost = measure(Embedder.open(whole), Embedder.open(tmp_path / "small.onnx"), held)
-    for found, folder in ((cost.recall_before, whole), (cost.recall_after, tmp_path / "small.onnx")):
-        vectors = Embedder.open(folder).embed([held.file(row) for row in range(len(held))])
-        cosines = vectors @ vectors.T - 2 * np.eye(len(vectors))
-        labels = np.array(held.labels)
-        assert found == pytest.approx((labels[cosines.argmax(axis=1)] == labels).mean())
-    assert cost.difference.mean == pytest.approx(cost.recall_after - cost.recall_before)
-    assert cost.queries == len(held) == 12
-    assert min(cost.speed_before, cost.speed_after) > 0
-    assert cost.file_after == (tmp_path / "small.onnx").stat().st_size
 
 
 def test_the_first_numbers_where_the_run_was_trained_for_that(config, tmp_path):
