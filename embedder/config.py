@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
+from embedder.preprocess import GREATEST_SIZE
 from eval.errors import InputError
 from eval.images import OnBadImage
 
@@ -295,8 +296,8 @@ class Config:
 
 
 RANGES = {
-    "data.size": (8, 8192),
-    "data.test_size": (8, 8192),
+    "data.size": (8, GREATEST_SIZE),
+    "data.test_size": (8, GREATEST_SIZE),
     "data.crop_share": (0.01, 1),
     "data.workers": (0, 1024),
     "data.feature_views": (0, 100_000),

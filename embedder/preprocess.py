@@ -18,6 +18,9 @@ from eval.cores import available_cores
 from eval.errors import InputError, unknown
 from eval.stages import stage
 
+GREATEST_SIZE = 8192
+"""Of the square's side, in pixels: beyond it a slip of the keys."""
+
 STRIP = 1 << 16
 """Pixels of a photo that are worth a thread of their own."""
 
@@ -52,8 +55,8 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise InputError(f"size is {self.size}; it must be at least 1 pixel")
+        if not 1 <= self.size <= GREATEST_SIZE:
+            raise InputError(f"size is {self.size}; it must be at least 1 pixel and at most {GREATEST_SIZE}")
         if not 0 < self.crop_share <= 1:
             raise InputError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1")
         for kind, name, known in (

@@ -216,7 +216,7 @@ class Network(nn.Module):
         if places < _LEAST_PLACES:
             raise InputError(
                 f"model.smaller: {self.backbone.name} makes {places} x {places} places of photos of {size} pixels, too "
-                "few to see them smaller; give larger photos (data.test_size), or leave it out"
+                "few to see them smaller; give larger photos (data.test_size, embedder.export --size), or leave it out"
             )
         smaller = _smaller(size, places)
         self._try(smaller, f"photos of {smaller} pixels, as which model.smaller sees those of {size}")

@@ -233,15 +233,19 @@ def test_a_smaller_embedder_and_what_it_costs(whole, tmp_path, capsys, options, 
 @pytest.mark.parametrize(
     ("model", "options", "least"),
     [
-        ({"parts": 3, "look": "second"}, {"precision": "int8"}, 0.85),  # 8 bits may move what is cut out
+        ({"parts": 3, "look": "second"}, {"precision": "int8", "max_loss": 1}, 0.85),  # 8 bits may move what is cut out
         ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "whole,closer"}, 0.9999),
-        ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "closer,mirror", "precision": "fp16"}, 0.999),
+        (
+            {"backbone": "timm:test_vit", "pooling": "rollout"},
+            {"views": "closer,mirror", "precision": "fp16", "max_loss": 1},
+            0.999,
+        ),
     ],
 )
 def test_networks_with_part_maps_are_exported_once_more(config, photos, tmp_path, model, options, least):
     settings = {"model": replace(config.model, **model), "data": replace(config.data, size=64)}
     run = fit(replace(config, **settings, train=replace(config.train, epochs=1)), tmp_path / "run")
-    main(run, out=tmp_path / "other.onnx", max_loss=1, **options)
+    main(run, out=tmp_path / "other.onnx", **options)
     made = Embedder.open(tmp_path / "other.onnx")
     views = tuple(options.get("views", "whole,closer").split(","))
     assert made.views == views
@@ -298,7 +302,9 @@ def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, caps
         ({}, "nothing is to be changed; give --views, --size, --precision or --dimension"),
         ({"views": "hole,mirror"}, "unknown view 'hole'; did you mean 'whole'"),
         ({"views": "mirror,smaller"}, "--views is mirror,smaller; whole or closer must be among them"),
-        ({"size": 0}, "size is 0; it must be at least 1 pixel"),
+        ({"size": 0}, "size is 0; it must be at least 1 pixel and at most 8192"),
+        ({"size": 100_000}, "size is 100000; it must be at least 1 pixel and at most 8192"),
+        ({"views": "mirror,whole", "max_loss": 0.02}, "--max-loss is 0.02, but .* photos that are given: --photos"),
         ({"dimension": 0}, "dimension is 0; it must be at least 1 and below 16"),
         ({"dimension": 16}, "dimension is 16; it must be at least 1 and below 16"),
     ],
