@@ -1,12 +1,14 @@
 """Results of several trainings, a line each, and how much better some are than others: over classes, and over seeds."""
 
 import json
+from collections.abc import Iterable, Sequence
+from math import hypot, isnan, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t, ttest_1samp
+from scipy.stats import t
 
 from eval.bootstrap import Interval, class_intervals
 from eval.embeddings import EmbeddingSet
@@ -16,6 +18,9 @@ from eval.seeds import spread
 Result = dict[str, Any]
 """A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
 the sum of each metric over them."""
+
+Results = dict[int, Result]
+"""Trainings of one way, by their seeds."""
 
 METRICS = ("recall@1", "map@r")
 
@@ -51,45 +56,66 @@ def mean(results: list[Result], metric: str) -> str:
     return f"{np.mean(values):.3f}" + (f" ± {spread(values).deviation:.3f}" if len(values) > 1 else "")
 
 
-def differences(first: dict[int, Result], second: dict[int, Result], same_training: bool = False) -> dict[str, str]:
-    """How much better a second way is than a first, by each metric, with intervals over other classes and other seeds.
+class Deviation(NamedTuple):
+    """The standard deviation of the trainings of one way, as several ways show it.
 
-    Of seeds that both have, pair by pair. One training of the second is compared with the mean of all of the first,
-    whose spread over seeds it is taken to have; unless both are of the same training, whose seeds are pairs indeed.
+    Attributes:
+        size: of one training; nan where no way has two.
+        freedom: how many trainings it is known from, less one for each way.
+    """
+
+    size: float
+    freedom: int
+
+    def reach(self, share: float) -> float:
+        """Half of Student's interval at 95 %, for a variance that is that share of one training's; nan if unknown."""
+        return float(t.ppf(0.975, self.freedom)) * self.size * share**0.5 if self.freedom else nan
+
+
+def _pooled(ways: Iterable[Sequence[float]]) -> Deviation:
+    several = [one for one in ways if len(one) > 1]
+    freedom = sum(len(one) - 1 for one in several)
+    squares = sum(float(np.var(one)) * len(one) for one in several)
+    return Deviation((squares / freedom) ** 0.5, freedom) if freedom else Deviation(nan, 0)
+
+
+def deviations(ways: Iterable[Results]) -> dict[str, Deviation]:
+    """How far trainings of one way lie apart by each metric, taken to be as far in all of these ways."""
+    known = [*ways]
+    return {metric: _pooled([[one[metric] for one in way.values()] for way in known]) for metric in METRICS}
+
+
+def differences(
+    first: Results, second: Results, over_seeds: dict[str, Deviation], same_training: bool = False
+) -> dict[str, str]:
+    """How much better a second way is than a first, by each metric, with the interval over other classes and seeds.
+
+    The trainings of two ways have nothing in common but the photos, also those of one seed: all of the one are compared
+    with all of the other. Where both ways see the same trainings, these are pairs.
 
     Args:
         first: results by their seeds.
         second: the same.
+        over_seeds: how far trainings of one way lie apart, by each metric (``deviations``).
         same_training: whether the two differ in how photos are seen alone.
     """
-    seeds = sorted(first.keys() & second.keys())
-    paired = same_training or len(seeds) > 1
-    pairs = [(first[one], second[one]) for one in seeds] if paired else []
-    ours = [pair[1] for pair in pairs] or [*second.values()]
-    others = [pair[0] for pair in pairs] or [*first.values()]
+    seeds = sorted(first.keys() & second.keys()) if same_training else []
+    one, two = (([side[seed] for seed in seeds] or [*side.values()]) for side in (first, second))
     told = {}
-    for metric, over_classes in _over_classes(others, ours).items():
-        low, high = over_seeds(*([one[metric] for one in side] for side in (others, ours)))
-        ends = [(over_classes.low, over_classes.high)] + [(low, high)] * (low is not None)
-        unseen = "" if all(low > 0 or high < 0 for low, high in ends) else f", {NONE_SEEN}"
-        wide = ", seeds ".join(f"[{low:+.3f}, {high:+.3f}]" for low, high in ends)
-        told[metric] = f"{over_classes.mean:+.3f}, classes {wide}{unseen}"
+    for metric, over_classes in _over_classes(one, two).items():
+        if seeds:
+            apart = _pooled([[after[metric] - before[metric] for before, after in zip(one, two, strict=True)]])
+            reach = apart.reach(1 / len(seeds))
+        else:
+            reach = over_seeds[metric].reach(1 / len(one) + 1 / len(two))
+        middle = over_classes.mean
+        if isnan(reach):
+            told[metric] = f"{middle:+.3f}, of one training"
+            continue
+        low, high = middle - hypot(middle - over_classes.low, reach), middle + hypot(over_classes.high - middle, reach)
+        unseen = "" if low > 0 or high < 0 else f", {NONE_SEEN}"
+        told[metric] = f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
     return told
-
-
-def over_seeds(first: list[float], second: list[float]) -> tuple[float, float] | tuple[None, None]:
-    """The ends of Student's interval of the difference over seeds; None where the seeds are too few.
-
-    Of as many values on both sides, pair by pair; of one on the second, taken to have the spread of the first.
-    """
-    if len(first) == len(second) > 1:
-        ends = ttest_1samp(np.subtract(second, first), 0).confidence_interval(0.95)
-        return float(ends.low), float(ends.high)
-    if len(first) < 2 or len(second) > 1:
-        return None, None
-    base = spread(first)
-    apart, reach = second[0] - base.mean, t.ppf(0.975, base.runs - 1) * base.deviation * (1 + 1 / base.runs) ** 0.5
-    return float(apart - reach), float(apart + reach)
 
 
 def few_classes(result: Result) -> str:

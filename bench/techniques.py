@@ -27,7 +27,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.differences import METRICS, Result, add_result, differences, few_classes, mean, read_results, scores
+from bench.differences import (
+    METRICS,
+    Result,
+    add_result,
+    deviations,
+    differences,
+    few_classes,
+    mean,
+    read_results,
+    scores,
+)
 from eval.embeddings import EmbeddingSet
 from eval.errors import unknown
 from eval.files import replacing
@@ -37,11 +47,14 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror", "--model.smaller": "smaller"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-LARGER = "--data.test_size {larger}"
-"""Another such option."""
+PLAIN = "--data.test_size {plain} --no-model.smaller"
+"""Of every technique unless it says otherwise: the recipes without what was chosen by this."""
 
-LARGER_SIZES = {"cars98": 224, "birds100": 320}
-"""In pixels a side, 1.4 times those of the recipes."""
+LARGER = "--data.test_size {larger}"
+"""Another option that changes nothing in training."""
+
+SIZES = {"cars98": {"plain": 160, "larger": 224}, "birds100": {"plain": 224, "larger": 320}}
+"""In pixels a side."""
 
 TECHNIQUES = {
     "base": "",
@@ -87,7 +100,7 @@ TECHNIQUES = {
     "mixed vectors, squeeze-excitation": "--mix.vectors --model.attention se",
     "mixed vectors, squeeze-excitation, mirror view": "--mix.vectors --model.attention se --model.mirror",
 }
-"""Options of embedder.train beside the recipe's."""
+"""Options of embedder.train beside the recipe's and ``PLAIN``."""
 
 STEPS, WARM = 12, 4
 """Of which the work is measured, spread over the run, and before which as many warm up."""
@@ -227,7 +240,7 @@ def other_views(name: str, technique: str, seed: int, out: Path, results: Path) 
         return None
     folder = run_folder(name, technique, seed, out)
     views = ["whole", *(view for option, view in VIEWS.items() if option in TECHNIQUES[technique])]
-    size = ["--size", LARGER_SIZES[name]] if LARGER in TECHNIQUES[technique] else []
+    size = ["--size", SIZES[name]["larger"]] if LARGER in TECHNIQUES[technique] else []
     run_module(folder, ["embedder.export", run, "--views", ",".join(views), *size, "--out", folder / "embedder.onnx"])
     return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
@@ -247,7 +260,8 @@ def training(name: str, technique: str, out: Path) -> list[str]:
     """The options of embedder.train."""
     table = out / name / "training.csv"
     fixed = ["--config", f"configs/{name}.yaml", "--data.name", "null", "--data.root", str(table)]
-    return [*fixed, "--data.validation", "none", *TECHNIQUES[technique].format(larger=LARGER_SIZES[name]).split()]
+    options = f"{PLAIN} {TECHNIQUES[technique]}".format(**SIZES[name])
+    return [*fixed, "--data.validation", "none", *options.split()]
 
 
 def step_work(name: str, technique: str, out: Path) -> float:
@@ -309,8 +323,10 @@ def show(results: list[Result]) -> None:
     """The table of what there is."""
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
     print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
+    trained = [one for one in results if "training of" not in one]
     for name in SETS:
         base = runs(results, name, "base")
+        apart = deviations(runs(trained, name, technique) for technique in TECHNIQUES)
         for technique in TECHNIQUES if base else ():
             found = runs(results, name, technique)
             if not found:
@@ -320,7 +336,7 @@ def show(results: list[Result]) -> None:
             cells = [name, technique, len(rows), f"{epochs:g}", *(f"{one:.2f}" for one in works)]
             cells += [mean(rows, metric) for metric in METRICS]
             shared = all(one.get("training of") == "base" for one in rows)
-            less = ["", ""] if technique == "base" else differences(base, found, shared).values()
+            less = ["", ""] if technique == "base" else differences(base, found, apart, shared).values()
             print("|", " | ".join(map(str, [*cells, *less])), "|")
     for name in SETS:
         base = runs(results, name, "base")

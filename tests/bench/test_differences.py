@@ -1,9 +1,11 @@
 """Differences over classes and over seeds, as the tables of bench/techniques.py and bench/peers.py show them."""
 
+import re
+
 import numpy as np
 import pytest
 
-from bench.differences import NONE_SEEN, Result, differences, few_classes, mean, over_seeds
+from bench.differences import METRICS, NONE_SEEN, Result, deviations, differences, few_classes, mean
 
 CLASSES = 30
 QUERIES = np.arange(CLASSES) % 3 + 4
@@ -17,52 +19,85 @@ def result(share: float, seed: int = 0) -> Result:
     return {"recall@1": overall, "map@r": overall, "classes": classes}
 
 
+def more(one: Result, share: float) -> Result:
+    """The same training, seen in a way that gets about that share of queries more right in each class."""
+    shares = share + np.resize([0.02, -0.02], CLASSES)
+    classes = [
+        [queries, *(np.array(right) + of * queries)]
+        for of, (queries, *right) in zip(shares, one["classes"], strict=True)
+    ]
+    added = float(shares @ QUERIES / QUERIES.sum())
+    return {"recall@1": one["recall@1"] + added, "map@r": one["map@r"] + added, "classes": classes}
+
+
 def several(*shares: float) -> dict[int, Result]:
     """Trainings of the seeds 0, 1, ..."""
     return {seed: result(share, seed) for seed, share in enumerate(shares)}
 
 
-def test_pairs_of_seeds_are_compared_pair_by_pair() -> None:
-    apart = np.array([0.02, 0.05, 0.03])
-    low, high = over_seeds([0.5, 0.6, 0.4], [*(np.array([0.5, 0.6, 0.4]) + apart)])
-    reach = 4.302653 * apart.std(ddof=1) / np.sqrt(3)  # Student's t at 0.975, 2 degrees of freedom
-    assert (low, high) == (pytest.approx(apart.mean() - reach), pytest.approx(apart.mean() + reach))
+def apart(told: str) -> tuple[float, float, float]:
+    """A difference and the ends of its interval."""
+    middle, low, high = re.findall(r"[+-]\d\.\d+", told)
+    return float(middle), float(low), float(high)
 
 
-def test_one_training_beside_several_lies_within_their_spread_as_often_as_it_says() -> None:
-    draw = np.random.default_rng(0)
-    found = [over_seeds([*draw.normal(0.7, 0.01, 4)], [draw.normal(0.75, 0.01)]) for _ in range(1000)]
-    assert 0.93 < np.mean([low <= 0.05 <= high for low, high in found]) < 0.97
+def test_trainings_of_one_way_lie_as_far_apart_as_all_ways_show() -> None:
+    ways = [several(0.5, 0.52, 0.7), several(0.6, 0.61), several(0.9)]
+    deviation = deviations(ways)["recall@1"]
+    values = [[one["recall@1"] for one in way.values()] for way in ways]
+    squares = [(one - np.mean(way)) ** 2 for way in values for one in way]
+    assert deviation == (pytest.approx(np.sqrt(sum(squares) / 3)), 3)
+    student = 3.182446  # at 0.975, 3 degrees of freedom
+    assert deviation.reach(1 / 3 + 1 / 2) == pytest.approx(student * deviation.size * np.sqrt(1 / 3 + 1 / 2))
 
 
-def test_two_trainings_alone_say_nothing_of_seeds() -> None:
-    assert over_seeds([0.5], [0.6]) == (None, None)
-    assert ", seeds [" not in differences(several(0.5), several(0.6))["recall@1"]
+def test_the_interval_over_seeds_holds_the_truth_as_often_as_it_says() -> None:
+    draw, held = np.random.default_rng(0), 0
+    for _ in range(1000):
+        base, one, other = (draw.normal(0.7, 0.01, count) for count in (5, 2, 1))
+        ways = [{seed: dict.fromkeys(METRICS, value) for seed, value in enumerate(way)} for way in (base, one)]
+        reach = deviations(ways)["map@r"].reach(1 / 5 + 1)
+        held += abs(other[0] - base.mean()) <= reach
+    assert 0.93 < held / 1000 < 0.97
 
 
-def test_the_mean_is_over_the_seeds_of_both() -> None:
-    first, second = several(0.5, 0.5, 0.9), {seed: result(0.6, seed) for seed in (0, 1)}
-    second[1] = result(0.7, 5)
-    expected = np.mean([second[seed]["recall@1"] - first[seed]["recall@1"] for seed in (0, 1)])
-    assert differences(first, second)["recall@1"].startswith(f"{expected:+.3f}, classes [")
+def test_trainings_are_compared_with_all_others_whatever_their_seeds() -> None:
+    first, second = several(0.5, 0.5, 0.9), {1: result(0.7, 5)}
+    expected = second[1]["recall@1"] - np.mean([one["recall@1"] for one in first.values()])
+    told = differences(first, second, deviations([first]))["recall@1"]
+    assert apart(told)[0] == pytest.approx(expected, abs=5e-4)
 
 
-def test_one_training_is_compared_with_the_mean_of_all_others() -> None:
-    first, second = several(0.5, 0.54), {0: result(0.6)}
-    expected = second[0]["map@r"] - np.mean([one["map@r"] for one in first.values()])
-    assert differences(first, second)["map@r"].startswith(f"{expected:+.3f}, classes [")
-    of_one = second[0]["map@r"] - first[0]["map@r"]
-    told = differences(first, second, same_training=True)["map@r"]
-    assert told.startswith(f"{of_one:+.3f}, classes [")
-    assert "seeds" not in told
+def test_what_is_seen_of_the_same_trainings_is_compared_pair_by_pair() -> None:
+    first = several(0.5, 0.6, 0.8)
+    found = {}
+    for apart_by in (0.001, 0.04):
+        second = {seed: more(first[seed], 0.05 + apart_by * seed) for seed in (0, 1)}
+        for same_training in (True, False):
+            told = differences(first, second, deviations([first]), same_training)["map@r"]
+            found[apart_by, same_training] = NONE_SEEN not in told
+        middle, low, _ = apart(differences(first, second, deviations([first]), same_training=True)["map@r"])
+        assert middle == pytest.approx(0.05 + apart_by / 2, abs=2e-3)
+        over_seeds = 12.7062 * apart_by / 2  # Student's at 0.975, 1 degree of freedom
+        assert over_seeds - 1e-3 < middle - low < over_seeds + 0.02
+    assert found == {(0.001, True): True, (0.001, False): False, (0.04, True): False, (0.04, False): False}
 
 
-def test_an_effect_is_beyond_other_classes_and_beyond_other_seeds() -> None:
+def test_an_effect_is_beyond_other_classes_and_other_seeds_together() -> None:
     base = {seed: result(0.5, seed + 9) for seed in range(3)}
-    told = {shares: differences(base, several(*shares))["recall@1"] for shares in ((0.7,) * 3, (0.4, 0.7, 1.0))}
-    assert [NONE_SEEN in one for one in told.values()] == [False, True]
-    assert all(one.split("classes [")[1].startswith("+") for one in told.values())
-    assert NONE_SEEN in differences(base, several(0.5, 0.5, 0.5))["recall@1"]
+    for shares, seen in (((0.7,) * 3, True), ((0.4, 0.7, 1.0), False), ((0.5,) * 3, False)):
+        second = several(*shares)
+        middle, low, high = apart(told := differences(base, second, deviations([base, second]))["recall@1"])
+        assert (NONE_SEEN not in told) == (low > 0 or high < 0) == seen
+        over_seeds = deviations([base, second])["recall@1"].reach(2 / 3)
+        assert min(middle - low, high - middle) > over_seeds + (2e-3 if seen else 0)  # which classes add
+
+
+def test_one_training_says_nothing_of_seeds() -> None:
+    one, two = several(0.5), several(0.6)
+    assert differences(one, two, deviations([one, two]))["recall@1"].endswith(", of one training")
+    three = several(0.5, 0.6, 0.7)
+    assert differences(three, one, deviations([three]), same_training=True)["map@r"].endswith(", of one training")
 
 
 def test_few_classes_are_told() -> None:
