@@ -65,7 +65,7 @@ def two_steps(photos: Path, tmp_path: Path) -> Callable[..., Embedder]:
             "data.name": "folder",
             "data.root": str(photos),
             "data.size": "32",
-            "data.test_size": "32",
+            "data.test_size": "96",
             "model.weights": "random",
             "train.batch_size": "8",
             "train.photos_per_class": "4",
@@ -129,7 +129,7 @@ def test_a_recipe_trains_a_small_network_for_two_steps(file: Path, two_steps: Ca
 @pytest.mark.parametrize("lane", [lane for lane in LANES if "base" not in own(lane)], ids=stem)
 def test_a_lane_trains_its_own_network_for_two_steps(lane: Path, two_steps: Callable[..., Embedder]) -> None:
     model = config(lane).model
-    size = "42" if "patch14" in model.backbone else "32"  # photos are whole patches
-    embedder = two_steps(CONFIGS / "cub200.yaml", lane, **{"data.size": size, "data.test_size": size})
+    size = 42 if "patch14" in model.backbone else 32  # photos are whole patches
+    embedder = two_steps(CONFIGS / "cub200.yaml", lane, **{"data.size": str(size), "data.test_size": str(3 * size)})
     assert embedder.dimension == (1280 if model.head == "none" else model.dimension)
     assert embedder.summary["backbone"] == model.backbone
