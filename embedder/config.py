@@ -80,8 +80,8 @@ class AugmentSettings:
         pose_crop: probability that the crop is put around a visible keypoint, instead of anywhere.
         pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
             to an angle between; none to leave it. Takes the place of rotate where both can be seen.
-        pose_facing: probability that the subject is made to look left. Takes the place of mirror.
-        pose_head: probability that the view is the head alone, one more photo of the same class.
+        pose_facing: probability that the subject is made to look left, after any turn. Takes the place of mirror.
+        pose_head: probability that the head alone is seen, as a photo of the same class.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)

@@ -102,3 +102,14 @@ def _check_feature_views(config: Config) -> None:
     if config.data.feature_views:
         for fault in (fault for fault, there in faults.items() if there):
             raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {fault}")
+
+
+def comparing_places(config: Config) -> list[str]:
+    """The options that compare the places of training photos, so that there must be several."""
+    augment = config.augment
+    wanted = {
+        "augment.attended_crop": augment.attended_crop > 0,
+        "augment.attended_drop": augment.attended_drop > 0,
+        "mix.photos snapmix": config.mix.photos == "snapmix",
+    }
+    return [option for option, there in wanted.items() if there]

@@ -23,6 +23,8 @@ from embedder.randomness import keyed_generator
 from embedder.ranks import Ranks
 from eval.stages import stage
 
+_NOT_COMPARED = -1  # a label
+
 
 class Step(NamedTuple):
     """What a step has seen.
@@ -87,6 +89,7 @@ class Gradients:
         total: int,
         mixed: Mixed | None = None,
         between_weight: float = 0.0,
+        whole: Tensor | None = None,
     ) -> Step:
         """Add the gradients of one batch.
 
@@ -97,10 +100,15 @@ class Gradients:
             total: B, the photos of all ranks.
             mixed: what the labels of mixed photos are besides; on all ranks or on none.
             between_weight: of the loss of vectors between two photos'.
+            whole: bool [b], the photos whose parts are those of their class, and have a part in the centres; None for
+                all. Seen closer or painted over, a part is something else.
         """
         at_once = self.chunk_size or max(1, len(images))
-        chunks, own_labels = torch.split(images, at_once), torch.split(labels, at_once)
+        chunks = torch.split(images, at_once)
         centred = self.centres is not None and mixed is None
+        compared = labels if whole is None else labels.masked_fill(~whole, _NOT_COMPARED)
+        own_compared = torch.split(compared, at_once)
+        compared = self.ranks.gather(compared, total) if centred else compared
         cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares
         with stage("forward"):
             with torch.no_grad() if cached else nullcontext():
@@ -113,31 +121,46 @@ class Gradients:
             loss = self.loss(vectors, labels, mixed, between_weight)
             minimised = loss.value
             if centred and not cached:  # else it is of the second pass
-                minimised = minimised + sum(map(partial(self._spread, total=total), outputs, own_labels))
+                minimised = minimised + sum(map(partial(self._spread, compared), outputs, own_compared))
         with stage("backward"):
             self.fabric.backward(minimised)
             if cached:
                 assert own.grad is not None
                 gradients = torch.split(own.grad, self.chunk_size)
-                self._second_pass(step, chunks, gradients, own_labels if centred else None, total)
+                spread = partial(self._spread, compared) if centred else None
+                self._second_pass(step, chunks, gradients, own_compared, spread)
             self.ranks.mean_gradients(self.replicated)
-        if self.centres is not None and centred:
-            seen = torch.cat([cast(Tensor, output.part_features) for output in outputs]).detach()
-            seen = self.ranks.gather(seen, total)
-            apart = self.centres(seen, labels).mean() / self.centres.weight
-            loss = loss._replace(parts={**loss.parts, "part_centre": apart})
-            self.centres.update(seen, labels)
-        return Step(loss, vectors.detach(), labels)
+        apart = self._move_centres(outputs, compared, total) if centred else {}
+        return Step(loss._replace(parts={**loss.parts, **apart}), vectors.detach(), labels)
 
-    def _spread(self, output: Embedded, labels: Tensor, total: int) -> Tensor:
+    def _spread(self, everyone: Tensor, output: Embedded, compared: Tensor) -> Tensor:
         """How far what is seen of the parts is from their centres: the mean over all photos, of these ones.
 
         Times the number of ranks, over which the network's gradients are averaged.
+
+        Args:
+            everyone: the labels of all photos [B], ``_NOT_COMPARED`` where a photo does not count.
+            output: of some of this rank's photos.
+            compared: their labels [b], likewise.
         """
         assert self.centres is not None
         assert output.part_features is not None
-        apart: Tensor = self.centres(output.part_features, labels).sum() * self.ranks.count / total
+        counts, total = compared != _NOT_COMPARED, (everyone != _NOT_COMPARED).sum().clamp(min=1)
+        apart: Tensor = self.centres(output.part_features[counts], compared[counts]).sum() * self.ranks.count / total
         return apart
+
+    @torch.no_grad()
+    def _move_centres(self, outputs: list[Embedded], everyone: Tensor, total: int) -> dict[str, Tensor]:
+        """Let the centres follow what is seen, and say how far that was from them, before weighting."""
+        assert self.centres is not None
+        seen = self.ranks.gather(torch.cat([cast(Tensor, output.part_features) for output in outputs]), total)
+        counts = everyone != _NOT_COMPARED
+        if not counts.any():
+            return {}
+        seen, labels = seen[counts], everyone[counts]
+        apart = self.centres(seen, labels).mean() / self.centres.weight
+        self.centres.update(seen, labels)
+        return {"part_centre": apart}
 
     @torch.no_grad()
     def places(self, images: Tensor) -> Tensor:
@@ -155,8 +178,8 @@ class Gradients:
         step: int,
         chunks: tuple[Tensor, ...],
         gradients: tuple[Tensor, ...],
-        labels: tuple[Tensor, ...] | None,
-        total: int,
+        compared: tuple[Tensor, ...],
+        spread: Callable[[Embedded, Tensor], Tensor] | None,
     ) -> None:
         """Take the gradients of the vectors into the network; ranks speak to each other in the last chunk alone."""
         for number, (chunk, gradient) in enumerate(zip(chunks, gradients, strict=True)):
@@ -164,7 +187,7 @@ class Gradients:
             with self.fabric.no_backward_sync(self.network) if alone else nullcontext():
                 output = self._embed(step, number, chunk)
                 along = (output.vector * gradient).sum()
-                self.fabric.backward(along if labels is None else along + self._spread(output, labels[number], total))
+                self.fabric.backward(along + spread(output, compared[number]) if spread else along)
 
     def _embed(self, step: int, chunk: int, images: Tensor) -> Embedded:
         """What the network gives for a chunk, whose dropout is the same whenever it is asked for."""

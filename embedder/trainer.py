@@ -22,6 +22,7 @@ from embedder.batch_norm import settle_batch_norm
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
+from embedder.conflicts import comparing_places
 from embedder.data.loading import BESIDE_GPU, make_loader
 from embedder.data.photos import EpochBatches
 from embedder.data.sampler import ClassBalancedSampler
@@ -35,7 +36,7 @@ from embedder.part_centres import PartCentres
 from embedder.pooled import PooledPhotos, pool_photos
 from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
-from embedder.ranks import Ranks, join
+from embedder.ranks import Ranks, bounds, join
 from embedder.schedule import learning_rate_share
 from embedder.training_data import load_training_data
 from embedder.unfreezing import Unfreezing
@@ -76,10 +77,9 @@ class Trainer:
         self._check_settings()
         torch.manual_seed(config.seed)
         self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
-        attended = [name for name in ("attended_crop", "attended_drop") if getattr(config.augment, name)]
         self.preprocessing = make_preprocessing(config.data, self.network)
-        for size in {config.data.size, self.preprocessing.size}:
-            self.network.check_size(size, [f"augment.{name}" for name in attended], size != self.preprocessing.size)
+        self.network.check_size(self.preprocessing.size)
+        self.network.check_size(config.data.size, comparing_places(config), in_training=True)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)
         self.centres = self._part_centres()
@@ -101,9 +101,9 @@ class Trainer:
             self.unfreezing = Unfreezing(self.network.backbone, train.unfreeze, self.steps, alone)
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
-            run = self.steps, config.seed, self.ranks.rank
+            run = self.steps, config.seed
             self.attended = AttendedViews(config.augment, self.network.look, self.network.mean, *run)
-            self.mixing = PhotoMixing(config.mix, *run)
+            self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None
         if config.data.feature_views and train.epochs:
             with stage("pool the photos"):
@@ -205,10 +205,12 @@ class Trainer:
         waiting = self.unfreezing.waiting(self.step)
         self.network.train()
         images, labels = self.fabric.to_device((images, labels))
-        images = self.attended(self.step, images, self.gradients.places)
-        images, mixed = self.mixing(self.step, images, labels, self.gradients.places)
+        batch_size, places = self.sampler.batch_size, self.gradients.places
+        first, _ = bounds(batch_size, self.ranks.rank, self.ranks.count)
+        images, whole = self.attended(self.step, images, places, first)
+        images, mixed = self.mixing(self.step, images, labels, places)
         between = self.mixing.between_weight(self.step)
-        done = self.gradients.add(self.step, images, labels, self.sampler.batch_size, mixed, between)
+        done = self.gradients.add(self.step, images, labels, batch_size, mixed, between, whole)
         with stage("optimiser"):
             share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
             self.optimizer.step(share, waiting)

@@ -6,12 +6,14 @@ times the cost; here each photo is one of them.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from embedder.augment.geometry import Floats
 from embedder.config import AugmentSettings, Look
 from embedder.model.attended import attended_region, cut_out
 from embedder.randomness import keyed_generator
@@ -23,12 +25,22 @@ DROP_THRESHOLD = (0.2, 0.5)
 """From which share on it is painted over."""
 
 
+class Attended(NamedTuple):
+    """The photos of a step.
+
+    Attributes:
+        images: uint8 [B, S, S, 3].
+        whole: bool [B], those that are not changed by chance.
+    """
+
+    images: Tensor
+    whole: Tensor
+
+
 class AttendedViews:
     """What changes the photos of a step by where the network looks."""
 
-    def __init__(
-        self, settings: AugmentSettings, look: Look, mean: Tensor, steps: int, seed: int, rank: int = 0
-    ) -> None:
+    def __init__(self, settings: AugmentSettings, look: Look, mean: Tensor, steps: int, seed: int) -> None:
         """Remember how.
 
         Args:
@@ -37,57 +49,59 @@ class AttendedViews:
             mean: the colour [3] in [0, 255] that is nothing to the network.
             steps: of the whole run.
             seed: of the run.
-            rank: whose photos they are.
         """
         self._crop, self._drop, self._first = settings.attended_crop, settings.attended_drop, look == "first"
         self._start = settings.attended_since * steps
-        self._mean, self._seed, self._rank = mean.round().to(torch.uint8).flatten(), seed, rank
+        self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
-    def __call__(self, step: int, images: Tensor, places: Callable[[Tensor], Tensor]) -> Tensor:
+    def __call__(self, step: int, images: Tensor, places: Callable[[Tensor], Tensor], first: int = 0) -> Attended:
         """Change the photos of one step.
 
         Args:
             step: its number.
             images: uint8 [B, S, S, 3]; left as they are.
             places: photos to where the network looks in them, [B, M, h, w], without a graph.
+            first: the first one's place in the batch of all ranks, so that any number of them changes the same.
         """
         if self._first:
             images = _closer(images, attended_region(places(images).mean(1)))
-        generator = keyed_generator("attended", self._seed, self._rank, step)
-        chance = generator.random(len(images))
-        changed = np.flatnonzero(chance < self._crop + self._drop)
-        if step < self._start or not len(changed):
-            return images
-        crops, before, views = chance[changed] < self._crop, images[changed], images.clone()
-        maps = _one_of(places(before), generator)
-        for chosen, change in ((crops, self._cropped), (~crops, self._painted_over)):
+        generator = keyed_generator("attended", self._seed, step)
+        chance, which, share = generator.random((first + len(images), 3))[first:].T
+        change = chance < (self._crop + self._drop if step >= self._start else 0)
+        whole = torch.from_numpy(~change).to(images.device)
+        if not change.any():
+            return Attended(images, whole)
+        crops, before, views = chance[change] < self._crop, images[~whole], images.clone()
+        maps, share = _one_of(places(before), which[change]), share[change]
+        for chosen, changed in ((crops, self._cropped), (~crops, self._painted_over)):
             if chosen.any():
-                views[changed[chosen]] = change(before[chosen], maps[chosen], generator)
-        return views
+                views[np.flatnonzero(change)[chosen]] = changed(before[chosen], maps[chosen], share[chosen])
+        return Attended(views, whole)
 
-    def _cropped(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
+    def _cropped(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""
-        threshold = _between(CROP_THRESHOLD, maps, generator)
+        threshold = _between(CROP_THRESHOLD, share, maps)
         return _closer(images, attended_region(maps, threshold, CROP_MARGIN, most=1.0))
 
-    def _painted_over(self, images: Tensor, maps: Tensor, generator: np.random.Generator) -> Tensor:
+    def _painted_over(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """The photos without what is strong on the maps [n, h, w]."""
         finer = F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear")[:, 0]
-        limit = _between(DROP_THRESHOLD, maps, generator) * finer.amax((1, 2), keepdim=True)
+        limit = _between(DROP_THRESHOLD, share, maps) * finer.amax((1, 2), keepdim=True)
         return torch.where((finer >= limit)[..., None], self._mean.to(images.device), images)
 
 
-def _one_of(maps: Tensor, generator: np.random.Generator) -> Tensor:
-    """One map [B, h, w] of each photo's [B, M, h, w], the rather the more there is in it."""
+def _one_of(maps: Tensor, which: Floats) -> Tensor:
+    """One map [B, h, w] of each photo's [B, M, h, w], the rather the more there is in it; ``which`` in [0, 1): [B]."""
     strength = maps.sum((2, 3)).sqrt().cpu().numpy().astype(np.float64) + 1e-12
     reached = (strength / strength.sum(1, keepdims=True)).cumsum(1)
-    chosen = (generator.random((len(maps), 1)) * reached[:, -1:] >= reached).sum(1)
+    chosen = (which[:, None] * reached[:, -1:] >= reached).sum(1)
     return maps[torch.arange(len(maps), device=maps.device), torch.from_numpy(chosen).to(maps.device)]
 
 
-def _between(limits: tuple[float, float], maps: Tensor, generator: np.random.Generator) -> Tensor:
-    """A random number between two limits for each map, [n, 1, 1]."""
-    return torch.from_numpy(generator.uniform(*limits, (len(maps), 1, 1))).to(maps)
+def _between(limits: tuple[float, float], share: Floats, maps: Tensor) -> Tensor:
+    """A number between two limits for each map, that share [n] of the way to the second, [n, 1, 1]."""
+    low, high = limits
+    return torch.from_numpy(low + share * (high - low)).to(maps)[:, None, None]
 
 
 def _closer(images: Tensor, region: Tensor) -> Tensor:

@@ -126,6 +126,8 @@ def _transformed(image: Image.Image, matrix: Floats, size: int) -> Image.Image:
     margin = 3 * np.maximum(step, 1)
     low = np.maximum(np.floor(shown.min(axis=0) - margin), 0)
     high = np.minimum(np.ceil(shown.max(axis=0) + margin), image.size)
+    if (high <= low).any():  # far outside of the photo
+        return Image.new("RGB", (size, size), BEYOND)
     kept = np.ceil((high - low) / np.maximum(step / FINER, 1)).astype(int)
     part = image.resize((int(kept[0]), int(kept[1])), Image.Resampling.BICUBIC, (*low, *high), reducing_gap=3.0)
     into = np.diag([*(kept / (high - low)), 1.0]) @ np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])

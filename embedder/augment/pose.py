@@ -55,10 +55,17 @@ class Subject:
         head, tail = self.seen(HEAD), self.seen(TAIL)
         return head.mean(axis=0) - tail.mean(axis=0) if len(head) and len(tail) else None
 
-    def looks_right(self) -> bool | None:
-        """Whether the beak lies right of the rest of the head; None where either cannot be seen."""
+    def looks_right(self, turn: float = 0.0) -> bool | None:
+        """Whether the beak lies right of the rest of the head; None where either cannot be seen.
+
+        Args:
+            turn: degrees by which the photo is turned first, clockwise.
+        """
         beak, rest = self.seen(BEAK), self.seen(HEAD - BEAK)
-        return bool(beak[:, 0].mean() > rest[:, 0].mean()) if len(beak) and len(rest) else None
+        if not (len(beak) and len(rest)):
+            return None
+        across, down = beak.mean(axis=0) - rest.mean(axis=0)
+        return bool(across * math.cos(math.radians(turn)) > down * math.sin(math.radians(turn)))
 
     def head(self) -> Floats | None:
         """Left, top and right, bottom of the visible points of the head: [2, 2]; None where there are less than two."""
@@ -139,11 +146,11 @@ def posed(frame: Frame, settings: AugmentSettings, draws: Floats, subject: Subje
         shape: width and height of the photo.
     """
     facing, turning, heading, cropping, which, room, *aside = draws.tolist()
-    if facing < settings.pose_facing and (looks_right := subject.looks_right()) is not None:
-        frame = replace(frame, mirrored=looks_right)
     if settings.pose_axis and (axis := subject.axis()) is not None:
         low, high = settings.pose_axis
         frame = replace(frame, turn=_turn(axis, low + turning * (high - low)))
+    if facing < settings.pose_facing and (looks_right := subject.looks_right(frame.turn)) is not None:
+        frame = replace(frame, mirrored=looks_right)
     if heading < settings.pose_head and (head := subject.head()) is not None:
         low, high = HEAD_ROOM
         longest = max(float(np.ptp(head, axis=0).max()), LEAST_HEAD * min(shape))

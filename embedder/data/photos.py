@@ -97,7 +97,8 @@ class TrainingPhotos:
     def keypoints(self, key: Key) -> NDArray[np.float64] | None:
         """Where the keypoints lie in one view: x, y in its pixels and whether they can be seen, ``[K, 3]``.
 
-        In a mirrored view left and right ones have changed places. None where the photo has no keypoints.
+        In a mirrored view left and right ones have changed places. None where the photo has no keypoints. For who
+        trains something else beside; what is attended to is seen closer or painted over later, without them.
 
         Raises:
             LostPhoto: the photo cannot be read any more.

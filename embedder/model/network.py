@@ -233,7 +233,7 @@ class Network(nn.Module):
         for option in compared:
             raise InputError(
                 f"{option} compares places, and {self.backbone.name} has one in photos of {size} pixels; give larger "
-                "photos (data.size, data.test_size), or choose another"
+                "photos (data.size, data.test_size, embedder.export --size), or choose another"
             )
 
 
@@ -254,7 +254,7 @@ def freeze_unused(network: Network, size: int) -> None:
     """
     network.eval()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    vector = network(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=network.mean.device)).vector
+    vector = network.seen(torch.zeros(1, size, size, 3, dtype=torch.uint8, device=network.mean.device)).vector
     if trained:
         for parameter, gradient in zip(
             trained, torch.autograd.grad(vector.sum(), trained, allow_unused=True), strict=True

@@ -55,7 +55,7 @@ class Parts(nn.Module):
         if features.shape[2:] == (1, 1):
             raise InputError(
                 f"model.parts {self.attend.out_channels} compares places, and the feature map has one; give larger "
-                "photos (data.size, data.test_size), or set it to 0"
+                "photos (data.size, data.test_size, embedder.export --size), or set it to 0"
             )
         with without_autocast(features.device.type):
             precise = at_least_float32(features)
@@ -107,5 +107,6 @@ def build_parts(count: int, stride: int, backbone: Backbone, dimension: int) -> 
         return None
     channels = backbone.watch_stride(stride) if stride else backbone.channels
     if count > channels:
-        raise InputError(f"model.parts is {count}, more than the {channels} channels of {backbone.name}; lower it")
+        of = f"the map of stride {stride} of {backbone.name}" if stride else backbone.name
+        raise InputError(f"model.parts is {count}, more than the {channels} channels of {of}; lower it")
     return Parts(channels, count, dimension)

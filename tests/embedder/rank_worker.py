@@ -25,6 +25,7 @@ from embedder.config import (
 )
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
+from embedder.ranks import bounds
 from embedder.train import fit
 from embedder.trainer import Trainer, export_best
 from eval.command import run as run_command
@@ -55,9 +56,10 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     run = Trainer(config, folder)
     images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
     run.network.train()
-    images = run.attended(0, images, run.gradients.places)
+    first, _ = bounds(run.sampler.batch_size, run.ranks.rank, run.ranks.count)
+    images, whole = run.attended(0, images, run.gradients.places, first)
     images, mixed = run.mixing(0, images, labels, run.gradients.places)
-    run.gradients.add(0, images, labels, run.sampler.batch_size, mixed, run.mixing.between_weight(0))
+    run.gradients.add(0, images, labels, run.sampler.batch_size, mixed, run.mixing.between_weight(0), whole)
     named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 

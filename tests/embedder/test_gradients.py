@@ -1,5 +1,6 @@
 """The gradients of one step, in one pass and in chunks."""
 
+import copy
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,8 @@ def test_chunks_give_the_gradients_of_the_whole_batch(
     ],
 )
 def test_mixing_is_the_same_in_chunks(config: Config, tmp_path: Path, name: str, mix: MixSettings) -> None:
-    mixed = replace(config, loss=LossSettings(name), mix=mix, model=replace(config.model, dropout=0.0))
+    model, data = replace(config.model, dropout=0.0), replace(config.data, size=64)
+    mixed = replace(config, loss=LossSettings(name), mix=mix, model=model, data=data)
     plain = first_gradients(replace(mixed, mix=MixSettings()), tmp_path)
     expected = first_gradients(mixed, tmp_path)
     found = first_gradients(replace(mixed, train=replace(config.train, chunk_size=3)), tmp_path)
@@ -69,11 +71,16 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
         found = {}
         for step, (images, labels, _) in enumerate(make_loader(run.data.views, EpochBatches(run.sampler, 0, 2, ALONE))):
             run.network.train()
-            views = run.attended(step, images, run.gradients.places)
+            views, unchanged = run.attended(step, images, run.gradients.places)
+            assert 0 < unchanged.sum() < len(images)
             run.network.zero_grad()
             with torch.no_grad():
-                expected = run.centres(run.network(views).part_features, labels).mean() / 2.0
-            done = run.gradients.add(step, views, labels, run.sampler.batch_size)
+                seen = run.network(views).part_features[unchanged]
+                expected = run.centres(seen, labels[unchanged]).mean() / 2.0
+            centres = copy.deepcopy(run.centres)
+            centres.update(seen, labels[unchanged])
+            done = run.gradients.add(step, views, labels, run.sampler.batch_size, whole=unchanged)
+            torch.testing.assert_close(run.centres.centres, centres.centres)
             assert run.centres.centres.abs().sum() > 0
             if settings.loss.part_centre == 2.0:
                 torch.testing.assert_close(done.loss.parts["part_centre"], expected)

@@ -137,6 +137,14 @@ def test_elsewhere_shares_say_that_they_are_approximate_and_have_the_right_sum(e
     check(exported(**settings), exact=False)
 
 
+@pytest.mark.parametrize("settings", [{"pooling": "gem"}, {"pooling": "attention"}, {"parts": 3}], ids=str)
+def test_what_is_known_of_places_adds_up_by_itself(exported, monkeypatch, settings) -> None:
+    monkeypatch.setattr("embedder.places.fitted", lambda shares, _vector: shares)
+    embedder = exported(**settings)
+    total = PlaceShares.open(embedder).of(photos()[0]).vector
+    np.testing.assert_allclose(total / np.linalg.norm(total), embedder.vectors(photos()[:1])[0], atol=EXACT)
+
+
 def test_the_mirrored_photo_is_mirrored_back(exported) -> None:
     embedder = exported("max", "linear", "layer", mirror=True)
     shares = check(embedder, exact=True).shares

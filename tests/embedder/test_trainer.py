@@ -71,7 +71,10 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
     ("loss", "changes"),
     [
         (LossSettings("proxy-anchor"), {"mix": MixSettings("mixup", share=0.5, since=0.0)}),
-        (LossSettings("sub-centre-arcface"), {"mix": MixSettings("snapmix", share=0.5, since=0.0, until=0.6)}),
+        (
+            LossSettings("sub-centre-arcface"),
+            {"data": {"size": 64}, "mix": MixSettings("snapmix", share=0.5, since=0.0, until=0.6)},
+        ),
         (LossSettings("contrastive+normalised-softmax"), {"mix": MixSettings(vectors=True, since=0.0)}),
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "look": "second"}}),
         (LossSettings("arcface", part_centre=1.0), {"data": {"size": 64}, "model": {"parts": 3, "part_stride": 16}}),
@@ -88,12 +91,12 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
 def test_a_run_with_more_techniques_goes_on_where_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: LossSettings, changes: dict[str, Any]
 ) -> None:
-    plain = fit(replace(config, loss=replace(loss, part_centre=0.0)), tmp_path / "plain")
     groups = {
         name: replace(getattr(config, name), **change) if isinstance(change, dict) else change
         for name, change in changes.items()
     }
     mixing = replace(config, loss=loss, **groups)
+    plain = fit(replace(config, data=mixing.data, loss=replace(loss, part_centre=0.0)), tmp_path / "plain")
     whole = fit(mixing, tmp_path / "whole")
     assert any(not torch.equal(value, weights(whole)[key]) for key, value in weights(plain).items())
     fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)

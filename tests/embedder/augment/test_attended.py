@@ -26,9 +26,9 @@ def square(images):
     return torch.stack([torch.zeros(8, 8), bump]).expand(len(images), 2, 8, 8)
 
 
-def views(step=0, images=None, places=square, look="none", since=0.0, **settings):
+def views(step=0, images=None, places=square, look="none", since=0.0, first=0, **settings):
     made = AttendedViews(AugmentSettings(**settings, attended_since=since), look, MEAN, 100, 7)
-    return made(step, photos() if images is None else images, places)
+    return made(step, photos() if images is None else images, places, first).images
 
 
 def white(images):
@@ -74,6 +74,24 @@ def test_a_step_is_a_function_of_the_seed_and_its_number():
     assert not torch.equal(views(3, **settings), views(4, **settings))
 
 
+def test_any_number_of_ranks_changes_the_same():
+    settings = {"attended_crop": 0.5, "attended_drop": 0.3}
+    whole = views(3, **settings)
+    parts = [views(3, photos()[:15], **settings), views(3, photos()[15:], first=15, **settings)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert views(3, photos(0), first=40, **settings).shape == (0, SIDE, SIDE, 3)
+
+
+def test_it_is_told_which_photos_are_whole():
+    made = AttendedViews(
+        AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.2), "none", MEAN, 100, 7
+    )
+    images, whole = made(20, photos(), square)
+    assert 5 < whole.sum() < 35
+    assert torch.equal(whole, (images == photos()).flatten(1).all(1))
+    assert made(19, photos(), square).whole.all()
+
+
 def test_nothing_is_looked_for_where_nothing_changes():
     images = photos()
     assert views(images=images, places=None) is images
@@ -110,12 +128,12 @@ def test_a_map_is_chosen_by_the_root_of_what_is_in_it():
     maps[:, 0] = 4.0
     maps[:, 2] = 0.0
     marked = maps + torch.tensor([0.0, 0.1, 0.2]).view(1, 3, 1, 1)
-    chosen = _one_of(marked, np.random.default_rng(0))[:, 0, 0]
+    chosen = _one_of(marked, np.random.default_rng(0).random(4000))[:, 0, 0]
     strength = torch.tensor([16.0, 4.4, 0.8]).sqrt()
     for number, value in enumerate((4.0, 1.1, 0.2)):
         share = (chosen == value).float().mean().item()
         assert share == pytest.approx((strength[number] / strength.sum()).item(), abs=0.03)
-    assert _one_of(torch.zeros(5, 3, 2, 2), np.random.default_rng(0)).shape == (5, 2, 2)
+    assert _one_of(torch.zeros(5, 3, 2, 2), np.random.default_rng(0).random(5)).shape == (5, 2, 2)
 
 
 def test_probabilities_that_are_too_much_together():

@@ -101,6 +101,12 @@ def test_beyond_the_photo_there_is_one_colour(photo):
     assert geometry.BEYOND not in {*map(tuple, view[20:44, 20:44].reshape(-1, 3))}
 
 
+def test_a_view_of_nothing_of_the_photo_has_that_colour(photo):
+    corners = CORNERS + 0.29 * (1 - 2 * CORNERS)
+    view = np.asarray(seen(photo, Frame(-3 * photo.width, 0, photo.width, photo.height, corners=corners), 24))
+    assert (view == geometry.BEYOND).all()
+
+
 def test_distortions_are_no_greater_than_they_may_be():
     generator = np.random.default_rng(0)
     settings = AugmentSettings(rotate=30, shear=10, perspective=0.4)

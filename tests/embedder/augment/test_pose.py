@@ -139,6 +139,15 @@ def test_the_subject_is_made_to_look_left():
         assert np.array_equal(pixels, original[:, ::-1] if bird.pose.facing == "right" else original)
 
 
+def test_the_subject_looks_left_after_it_has_been_turned():
+    settings = replace(STILL, pose_facing=1.0, pose_axis=(-180.0, 180.0), rotate=180.0)
+    for individual in range(4):
+        bird, subject = drawn(individual, pose=Pose(size=0.2, facing="right" if individual % 2 else "left"))
+        for key in range(40):
+            found = view(bird, subject, settings, key, 16)[1]
+            assert found.looks_right() is not True
+
+
 def test_subjects_look_left_as_often_as_asked_for():
     bird, subject = drawn(1, pose=Pose(facing="right"))
     settings = replace(STILL, pose_facing=0.3)
