@@ -2,13 +2,16 @@
 
 pml: the example "MetricLossOnly" of pytorch-metric-learning: triplets with a margin of 0.1, multi-similarity mining,
 4 photos a class in batches of 32, a linear layer to 64 numbers, Adam with 1e-5 for the backbone and 1e-4 for the
-layer, random crops of 16 % to all of the photo. The example's photos have 64 pixels; these have 224.
+layer, random crops of 16 % to all of the photo. The example's photos are squares of 64 pixels; these have 224, and are
+squashed into the square when they are embedded, so that nothing is cut off.
 
 oml: the pipeline and settings of open-metric-learning's example for Stanford Cars: all triplets of 20 classes with 8
-photos each (the example has 10: of these, with vectors of 1280 numbers, a step does not fit into 24 GB), soft margin,
-Adam with 1e-5, 224 pixels.
+photos each, soft margin, Adam with 1e-5, 224 pixels. Other than there: 10 photos each do not fit into 24 GB with
+vectors of 1280 numbers; photos are changed by the library's own "augs_torch", as the example's list of changes is no
+part of the library and wants an old release of albumentations; and the cars have no boxes.
 
-Both get EfficientNet-Lite0 and its own normalisation instead of the backbone of the example.
+Both get EfficientNet-Lite0 and its own normalisation instead of the backbone of the example. So both are measured as
+their examples stand, which is not the best that can be made of these libraries.
 """
 
 import csv
@@ -84,8 +87,8 @@ class Photos(torch.utils.data.Dataset):
 
 def seen_whole() -> Any:
     """How photos are seen for an evaluation."""
-    crop = [transforms.Resize(256), transforms.CenterCrop(SIZE)]
-    return transforms.Compose([*crop, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+    squash = transforms.Resize((SIZE, SIZE))
+    return transforms.Compose([squash, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 
 
 def pretrained(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
