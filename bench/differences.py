@@ -40,9 +40,9 @@ def add_result(file: Path, result: Result) -> None:
     print({key: value for key, value in result.items() if key != "classes"}, flush=True)
 
 
-def scores(vectors: EmbeddingSet) -> Result:
-    """The means of the metrics, and what they are means of, class by class."""
-    found = evaluate(vectors, None, [1])
+def scores(vectors: EmbeddingSet, references: EmbeddingSet | None = None) -> Result:
+    """The means of the metrics, and what they are means of, class by class; None for each among the others."""
+    found = evaluate(vectors, references, [1])
     _, codes = np.unique(found.codes, return_inverse=True)
     queries = np.bincount(codes)
     sums = [np.bincount(codes, found.per_query[one]).round(4).tolist() for one in METRICS]

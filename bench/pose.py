@@ -5,8 +5,8 @@
 FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
 but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
 species never trained on: references in common poses, queries in rare and in common ones. The ways differ in nothing but
-augment; seeds and photos are the same. Of the species to train on, --held-out takes those for choices as the test. Its
-photos and trainings are kept apart.
+augment. Of the species to train on, --held-out takes those for choices as the test. Its photos and trainings are kept
+apart, and what is there is not trained again.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.differences import Result, Results, deviations, differences, mean, scores
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
@@ -27,9 +28,8 @@ from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATIO
 from embedder.data.drawing.pose import Pose, random_pose
 from embedder.data.drawn_birds import individual
 from embedder.train import fit
-from eval.evaluation import evaluate
-from eval.seeds import difference
 
+TESTS = ("rare", "common")
 SIDE = 224
 RARE_ONE_IN = 12
 WAYS = {
@@ -58,19 +58,17 @@ def main() -> None:
         draw_all(options.folder, TRAINING, VALIDATION)
     else:
         draw_all(options.folder, (*TRAINING, *VALIDATION), TEST)
-    scores: dict[tuple[str, str], list[float]] = {}
+    found: dict[str, dict[str, Results]] = {test: {way: {} for way in ways} for test in TESTS}
     for seed in range(options.seeds):
         for way in ways:
             run = fit(settings(options, way, seed), options.folder / f"{way}-{seed}")
-            found = measured(run, options.folder)
-            for test, value in found.items():
-                scores.setdefault((way, test), []).append(value)
-            print(f"seed {seed}, {way}: {found}", flush=True)
-    print("\n| augment | recall@1, rare poses | more than base | recall@1, common poses | more than base |")
+            for test, result in measured(run, options.folder).items():
+                found[test][way][seed] = result
+                print(f"seed {seed}, {way}, {test} poses: {result['recall@1']:.3f}", flush=True)
+    print("\n| augment | recall@1, rare poses | less base | recall@1, common poses | less base |")
     print("|---|---|---|---|---|")
     for way in ways:
-        cells = [cell for test in ("rare", "common") for cell in told(scores["base", test], scores[way, test])]
-        print(f"| {way} | {' | '.join(cells)} |")
+        print(f"| {way} | {' | '.join(cell for test in TESTS for cell in cells(found[test], way))} |")
 
 
 def draw_all(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
@@ -132,21 +130,19 @@ def settings(options: argparse.Namespace, way: str, seed: int) -> Config:
     )
 
 
-def measured(run: Path, folder: Path) -> dict[str, float]:
-    """Recall@1 of the queries in rare and in common poses."""
+def measured(run: Path, folder: Path) -> dict[str, Result]:
+    """What is found of the queries in rare and in common poses."""
     embedder = Embedder.open(run)
-    sets = {name: embed_whole(embedder, read_catalog(folder / f"{name}.parquet"))[0] for name in
-            ("references", "rare", "common")}  # fmt: skip
-    return {name: evaluate(sets[name], sets["references"]).means()["recall@1"] for name in ("rare", "common")}
+    sets = {name: embed_whole(embedder, read_catalog(folder / f"{name}.parquet"))[0] for name in ("references", *TESTS)}
+    return {test: scores(sets[test], sets["references"]) for test in TESTS}
 
 
-def told(base: list[float], values: list[float]) -> tuple[str, str]:
-    """The mean over seeds; how much more than the base's, seed by seed, and the interval."""
-    if values is base or len(values) < 2:
-        return f"{np.mean(values):.3f}", ""
-    more = difference(base, values)
-    ahead = sum(value > other for value, other in zip(values, base, strict=True))
-    return f"{np.mean(values):.3f}", f"{more.mean:+.3f} ({more.low:+.3f} to {more.high:+.3f}; {ahead} of {len(values)})"
+def cells(found: dict[str, Results], way: str) -> tuple[str, str]:
+    """The mean over seeds, and how much more that is than the base's, with the interval over species and seeds."""
+    value = mean([*found[way].values()], "recall@1")
+    if way == "base":
+        return value, ""
+    return value, differences(found["base"], found[way], deviations(found.values()))["recall@1"]
 
 
 if __name__ == "__main__":
