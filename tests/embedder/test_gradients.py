@@ -74,25 +74,27 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
             views, unchanged = run.attended(step, images, run.gradients.places)
             assert 0 < unchanged.sum() < len(images)
             run.network.zero_grad()
-            with torch.no_grad():
-                seen = run.network(views).part_features[unchanged]
-                expected = run.centres(seen, labels[unchanged]).mean() / 2.0
+            seen = run.network(views).part_features[unchanged]
+            apart = run.centres(seen, labels[unchanged]).mean()
+            (of_centres,) = torch.autograd.grad(apart, [run.network.parts.attend.weight])
             centres = copy.deepcopy(run.centres)
             centres.update(seen, labels[unchanged])
             done = run.gradients.add(step, views, labels, run.sampler.batch_size, whole=unchanged)
             torch.testing.assert_close(run.centres.centres, centres.centres)
             assert run.centres.centres.abs().sum() > 0
             if settings.loss.part_centre == 2.0:
-                torch.testing.assert_close(done.loss.parts["part_centre"], expected)
+                torch.testing.assert_close(done.loss.parts["part_centre"], apart.detach() / 2.0)
             found = {name: own.grad.clone() for name, own in run.network.named_parameters() if own.grad is not None}
-        return {**found, "centres": run.centres.centres}
+        return {**found, "centres": run.centres.centres, "of centres": of_centres}
 
     expected, found = gradients(whole), gradients(chunked)
     without = gradients(replace(whole, loss=LossSettings("proxy-anchor", part_centre=1e-9)))
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
     for key, gradient in expected.items():
         assert torch.allclose(gradient, found[key], rtol=0, atol=1e-5 * max(1.0, largest)), key
-    assert not torch.allclose(expected["parts.attend.weight"], without["parts.attend.weight"], rtol=0.01)
+    added = expected["parts.attend.weight"] - without["parts.attend.weight"]
+    assert expected["of centres"].abs().max() > 1e-4
+    torch.testing.assert_close(added, expected["of centres"], rtol=0.01, atol=1e-4 * largest)
 
 
 def test_of_a_pass_for_vectors_nothing_else_is_left(config: Config, tmp_path: Path) -> None:
