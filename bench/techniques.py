@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bench.differences import (
     METRICS,
@@ -38,6 +37,7 @@ from bench.differences import (
     read_results,
     scores,
 )
+from bench.work import query_work
 from eval.embeddings import EmbeddingSet
 from eval.errors import unknown
 from eval.files import replacing
@@ -101,12 +101,6 @@ TECHNIQUES = {
     "mixed vectors, squeeze-excitation, mirror view": "--mix.vectors --model.attention se --model.mirror",
 }
 """Options of embedder.train beside the recipe's and ``PLAIN``."""
-
-STEPS, WARM = 12, 4
-"""Of which the work is measured, spread over the run, and before which as many warm up."""
-
-PHOTOS = 64
-"""Embedded to measure the work of a query."""
 
 WORKS = ("work", "query work")
 
@@ -269,54 +263,10 @@ def step_work(name: str, technique: str, out: Path) -> float:
     if technique == "base":
         return 1.0
     sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
-    code = "from bench.techniques import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
+    code = "from bench.work import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
     command = [sys.executable, "-c", code, repr(sides)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(done.stdout.split()[-1])
-
-
-def compare_steps(*sides: list[str]) -> float:
-    """Take steps of two runs in turn; return how much dearer the second's are."""
-    from embedder.config import Config
-    from embedder.data.loading import make_loader
-    from embedder.data.photos import EpochBatches
-    from embedder.train import main as train
-    from embedder.trainer import Trainer
-    from eval.command import parse
-
-    runs = []
-    for arguments in sides:
-        _, given = parse(train, arguments)
-        groups = {key: value for key, value in given.items() if key in Config.__dataclass_fields__}
-        run = Trainer(Config(**groups), Path("nowhere"))
-        run.log = argparse.Namespace(step=lambda *_: None)
-        runs.append((run, iter(make_loader(run.data.views, EpochBatches(run.sampler, 0, WARM + STEPS)))))
-    work = np.zeros((WARM + STEPS, len(runs)))
-    for number in range(WARM + STEPS):
-        for side, (run, batches) in enumerate(runs):
-            run.step = run.steps * max(0, number - WARM) // STEPS
-            began = time.process_time()
-            images, labels, _ = next(batches)
-            run._step(images, labels)
-            work[number, side] = time.process_time() - began
-    base, technique = work[WARM:].sum(axis=0)
-    return float(technique / base)
-
-
-def query_work(embedder: Path, base: Path) -> float:
-    """How much dearer it is to embed a photo than by the base recipe's embedder."""
-    from embedder import Embedder
-
-    sides = [Embedder.open(one).on_one_core for one in (base, embedder)]  # a second core would spin, which counts
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8))
-    work = np.zeros((PHOTOS, len(sides)))
-    for number in range(PHOTOS):
-        for side, one in enumerate(sides):
-            began = time.process_time()
-            one.embed([photo])
-            work[number, side] = time.process_time() - began
-    of_base, of_embedder = work.min(axis=0)  # others on the machine only add
-    return float(of_embedder / of_base)
 
 
 def show(results: list[Result]) -> None:
