@@ -35,8 +35,9 @@ CLASSES, PHOTOS_EACH = 20, 8
 
 BATCH = {"pml": 32, "oml": CLASSES * PHOTOS_EACH}
 
-WORKERS = 1
-"""Processes that read photos. On two cores one makes pytorch-metric-learning fastest: none is as slow as two are."""
+WORKERS = {"pml": 1, "oml": 0}
+"""Processes that read photos. On two cores one makes pytorch-metric-learning fastest: none is as slow as two are. A
+process branched off beside open-metric-learning's step would come to hold copies of its 18 GB."""
 
 NORMAL = {"im_size": SIZE, "mean": list(MEAN), "std": list(STD)}
 
@@ -117,7 +118,7 @@ def train_pml(asked: dict[str, Any]) -> tuple[nn.Module, int, float]:
     loss, miner = losses.TripletMarginLoss(margin=0.1), miners.MultiSimilarityMiner(epsilon=0.1)
     sampler = samplers.MPerClassSampler(photos.labels, m=4, length_before_new_iter=len(photos))
     loader = torch.utils.data.DataLoader(
-        photos, batch_size=BATCH["pml"], sampler=sampler, num_workers=WORKERS, drop_last=True
+        photos, batch_size=BATCH["pml"], sampler=sampler, num_workers=WORKERS["pml"], drop_last=True
     )
     network = nn.Sequential(trunk, head).train()
     network.seen = seen_whole()
@@ -193,7 +194,7 @@ def oml_settings(asked: dict[str, Any]) -> dict[str, Any]:
         "dataframe_name": str(Path(asked["out"]) / "frame.csv"),
         "transforms_train": {"name": "augs_torch", "args": NORMAL},
         "transforms_val": {"name": "norm_resize_torch", "args": NORMAL},
-        "num_workers": WORKERS,
+        "num_workers": WORKERS["oml"],
         "sampler": {"name": "balance", "args": {"n_labels": CLASSES, "n_instances": PHOTOS_EACH}},
         "bs_train": BATCH["oml"],
         "bs_val": 64,
