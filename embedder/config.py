@@ -36,8 +36,8 @@ class DataSettings:
         workers: threads that load photos; 0 for one a core. Any number gives the same weights.
         feature_views: with a frozen backbone, how many random views of each photo to put through it, once, so that what
             is behind it trains in seconds; 0 to see new views in every epoch.
-        cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others; none
-            to decode them in every epoch.
+        cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others, and
+            what feature_views has put through the backbone; none to decode them in every epoch.
         keypoint_names: what a table's keypoints are, in their order, such as [beak, left eye, right eye, tail], where
             augment is to make something of them; the known data sets name theirs.
     """
@@ -81,7 +81,7 @@ class AugmentSettings:
         pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
             to an angle between; none to leave it. Takes the place of rotate where both can be seen.
         pose_facing: probability that the subject is made to look left, after any turn. Takes the place of mirror.
-        pose_head: probability that the head alone is seen, as a photo of the same class.
+        pose_head: probability that the head alone is seen, as one more photo of the same class.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)
@@ -155,7 +155,7 @@ class ModelSettings:
         part_stride: pixels of a photo from one place of the part maps to the next: 16, say, finds parts in the last
             layer that has such a map, whose places see less of what is around them; 0 for the last layer of all.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
-        smaller: add the vector of the photo at 0.7 to 0.8 of its size, as it comes to whole places of the feature map:
+        smaller: add the vector of the photo at 0.67 to 0.8 of its size, as it comes to whole places of the feature map:
             160 for 224 (a view of the embedder: half the time more); best with data.test_size larger than without.
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
             costs a forward pass; second adds its vector, and needs parts that were trained, or pooling rollout (views
@@ -234,7 +234,7 @@ class TrainSettings:
             learning_rate.
         unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; until then a
             stage is frozen whole. 0 for all at once.
-        head_rate: learning rate of attention, pooling and head, as a multiple of learning_rate.
+        head_rate: learning rate of attention, parts, pooling and head, as a multiple of learning_rate.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.
         weight_decay: AdamW's, on weights that are not biases or norms.

@@ -4,22 +4,32 @@ A linear probe, in the words of Alain and Bengio, "Understanding intermediate la
 (2016).
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from embedder import checkpoint
 from embedder.config import Config
 from embedder.data.catalog import Catalog
 from embedder.data.loading import Batch, make_loader
 from embedder.data.photos import EpochBatches, Key, TrainingPhotos
 from embedder.model.network import Network
 from embedder.preprocess import Preprocessing
-from embedder.ranks import Ranks
+from embedder.ranks import Ranks, bounds
 from embedder.runtime import BATCH
 from embedder.training_data import TrainingData
 from embedder.validation import prepared
+from eval.errors import InputError
+from eval.files import at_home
+
+FORMAT = 1
+"""Of the files in ``data.cache``, and of how photos become features: others are made anew."""
 
 
 class PooledPhotos:
@@ -51,7 +61,7 @@ class PooledPhotos:
 def pool_photos(
     network: Network, data: TrainingData, config: Config, preprocessing: Preprocessing, ranks: Ranks
 ) -> PooledPhotos:
-    """Put all photos through a backbone.
+    """Put all photos through a backbone; with ``data.cache``, once for all runs of the same photos, views and weights.
 
     Args:
         network: on its device.
@@ -60,13 +70,60 @@ def pool_photos(
         preprocessing: how photos are seen in evaluation.
         ranks: who share the work.
     """
-    count, size = config.data.feature_views, len(data.photos)
+    file = None
+    if config.data.cache is not None:
+        file = at_home(config.data.cache) / f"pooled-{_name(network, data, config, preprocessing)}.pt"
+    pooled = _kept(file)
+    (missing,) = ranks.any(pooled is None)
+    if pooled is None or missing:
+        pooled = _pool(network, data, config, preprocessing, ranks)
+        if file and ranks.local == 0:
+            checkpoint.save(file, {"pooled": pooled})
+    views, *held_out = pooled
+    shares = [view[slice(*bounds(len(view), ranks.rank, ranks.count))] for view in held_out]
+    return PooledPhotos(views, torch.from_numpy(data.photos.codes), shares)
+
+
+def _name(network: Network, data: TrainingData, config: Config, preprocessing: Preprocessing) -> str:
+    """What pooled features depend on, as a digest."""
+    keypoints = data.photos.table["keypoints"].to_pylist() if "keypoints" in data.photos.table.column_names else None
+    of_views = [config.data.size, config.data.feature_views, config.seed, asdict(config.augment)]
+    of_photos = [data.photos_digest, data.ids, keypoints, data.photos.keypoint_names]
+    of_network = [
+        config.model.backbone,
+        config.model.pooling,
+        network.views,
+        preprocessing.to_json(),
+        config.train.precision,
+    ]
+    known = [FORMAT, of_views, of_photos, of_network, str(network.mean.device.type)]
+    digest = hashlib.sha256(json.dumps(known).encode())
+    for values in network.backbone.state_dict().values():
+        digest.update(values.cpu().contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _kept(file: Path | None) -> list[Tensor] | None:
+    """What ``_pool`` has made before; None where it has not, or the file is damaged."""
+    if file is None or not file.is_file():
+        return None
+    try:
+        kept: list[Tensor] = checkpoint.load(file)["pooled"]
+    except InputError:
+        return None
+    return kept
+
+
+def _pool(
+    network: Network, data: TrainingData, config: Config, preprocessing: Preprocessing, ranks: Ranks
+) -> list[Tensor]:
+    """Random views of the training photos [V, N, C], and each view of the photos held out [n, C], of all ranks."""
+    count, size, held = config.data.feature_views, len(data.photos), len(data.validation)
     keys: list[Key] = [(number, row, 0) for number in range(count) for row in range(size)]
     own = _pooled(network, data.views, ranks.share(keys), config.data.workers, ranks.first)
     views = ranks.gather(own, len(keys)).cpu().view(count, size, -1)
-    share = ranks.share(range(len(data.validation)))
-    held_out = _held_out(network, data.validation, share, preprocessing)
-    return PooledPhotos(views, torch.from_numpy(data.photos.codes), held_out)
+    held_out = _held_out(network, data.validation, ranks.share(range(held)), preprocessing)
+    return [views, *(ranks.gather(view, held).cpu() for view in held_out)]
 
 
 @torch.no_grad()
@@ -88,5 +145,6 @@ def _held_out(network: Network, photos: Catalog, rows: Sequence[int], preprocess
     found: list[list[Tensor]] = [[] for _ in network.views]
     for batch in prepared(photos, rows, preprocessing):
         for kept, view in zip(found, network.pooled_views(batch.to(network.mean.device)), strict=True):
-            kept.append(view.cpu())
-    return [torch.cat([torch.empty(0, network.backbone.channels), *kept]) for kept in found]
+            kept.append(view)
+    none = torch.empty(0, network.backbone.channels, device=network.mean.device)
+    return [torch.cat([none, *kept]) for kept in found]

@@ -94,6 +94,38 @@ def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
     assert features.flatten().tolist() == [views[2, 1, 0], views[0, 1, 0], views[2, 0, 0]]
 
 
+def test_what_was_pooled_is_kept_for_other_runs(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For another head, but not for other views, photos, sizes or weights."""
+    kept = replace(probe, data=replace(probe.data, feature_views=2, cache=str(tmp_path / "cache")))
+    before = Trainer(replace(kept, augment=AugmentSettings()), tmp_path).pooled
+    assert before is not None
+    (file,) = (tmp_path / "cache").glob("pooled-*.pt")
+    others = {
+        "seed": replace(kept, augment=AugmentSettings(), seed=5),
+        "views": kept,
+        "number": replace(kept, augment=AugmentSettings(), data=replace(kept.data, feature_views=1)),
+        "photos": replace(kept, augment=AugmentSettings(), data=replace(kept.data, validation="none")),
+        "size": replace(kept, augment=AugmentSettings(), data=replace(kept.data, test_size=48)),
+        "mirror": replace(kept, augment=AugmentSettings(), model=replace(kept.model, mirror=True)),
+        "backbone": replace(kept, augment=AugmentSettings(), model=replace(kept.model, backbone="timm:test_resnet")),
+    }
+    for other in others.values():
+        Trainer(other, tmp_path)
+    assert len([*(tmp_path / "cache").glob("pooled-*.pt")]) == 1 + len(others)
+    head = replace(kept, augment=AugmentSettings(), model=replace(kept.model, head="linear", dimension=7))
+    with monkeypatch.context() as patch:
+        patch.setattr("embedder.pooled._pool", lambda *_: pytest.fail("photos were put through the network again"))
+        after = Trainer(head, tmp_path).pooled
+    assert after is not None
+    assert torch.equal(after.views, before.views)
+    assert all(torch.equal(*pair) for pair in zip(after.held_out, before.held_out, strict=True))
+    file.write_bytes(file.read_bytes()[:999])
+    anew = Trainer(head, tmp_path).pooled
+    assert anew is not None
+    assert torch.equal(anew.views, before.views)
+    assert len(file.read_bytes()) > 999
+
+
 def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lively = replace(probe, augment=AugmentSettings(), data=replace(probe.data, feature_views=2))
     whole = fit(lively, tmp_path / "whole")
