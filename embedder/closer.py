@@ -9,7 +9,7 @@ THRESHOLD, MARGIN = 0.3, 0.05
 of the photo's side."""
 
 MOST = 0.9
-"""Of the photo's side that a closer look shows: to see all of it once more would tell nothing new."""
+"""Of the photo's side that a second look shows: to see all of it once more would tell nothing new."""
 
 FINER = 4
 """Times that a map is finer than the feature map when a region is cut out of it."""

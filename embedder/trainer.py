@@ -38,7 +38,7 @@ from embedder.prefixes import build_prefix_loss
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.ranks import Ranks, bounds, join
 from embedder.schedule import learning_rate_share
-from embedder.training_data import load_training_data
+from embedder.training_data import load_training_data, read_split
 from embedder.unfreezing import Unfreezing
 from embedder.validation import embed, validate
 from eval.errors import InputError
@@ -61,25 +61,33 @@ class Trainer:
         """
         self.config, self.folder = config, folder
         self.fabric, self.ranks = joined or join(config.train)
+        with stage("read the catalog"):
+            read = read_split(config, self.ranks)
+        with stage("build the network"):  # what it does not take is told before photos are decoded, perhaps for hours
+            self._build_network()
         with stage("check the photos"):
-            self.data = load_training_data(config, self.ranks)
-        with stage("build the network"):
+            self.data = load_training_data(config, self.ranks, *read)
+        with stage("build the loss"):
             self._build()
         self.step = 0
         self.seen = Means()
         self.best, self.best_epoch = -math.inf, 0
 
+    def _build_network(self) -> None:
+        """Make the network, and see whether it takes such photos; the same seed makes the same weights."""
+        data = self.config.data
+        torch.manual_seed(self.config.seed)
+        self.network: Network = build_network(self.config.model).to(memory_format=torch.channels_last)
+        self.preprocessing = make_preprocessing(data, self.network)
+        self.network.check_size(self.preprocessing.size)
+        self.network.check_size(data.size, comparing_places(self.config), in_training=True)
+
     def _build(self) -> None:
-        """Make sampler, network, loss and optimiser; the same seed makes the same weights."""
+        """Make sampler, loss, optimiser and what changes photos, around the network."""
         config, train, photos = self.config, self.config.train, self.data.photos
         self.sampler = ClassBalancedSampler(photos.codes, train.batch_size, train.photos_per_class, config.seed)
         self.steps = train.epochs * self.sampler.steps
         self._check_settings()
-        torch.manual_seed(config.seed)
-        self.network: Network = build_network(config.model).to(memory_format=torch.channels_last)
-        self.preprocessing = make_preprocessing(config.data, self.network)
-        self.network.check_size(self.preprocessing.size)
-        self.network.check_size(config.data.size, comparing_places(config), in_training=True)
         self.loss = build_prefix_loss(config.loss, len(photos.classes), self.network.dimension, self.ranks, config.mix)
         self.loss.to(self.fabric.device)
         self.centres = self._part_centres()
@@ -120,8 +128,14 @@ class Trainer:
         return made.to(self.fabric.device)
 
     def _check_settings(self) -> None:
-        """Refuse settings that could do nothing in this run."""
+        """Refuse settings that could do nothing in this run; tell of those that are seldom meant."""
         loss, steps, wanted = self.config.loss, self.steps, self.config.train.batch_size
+        size, test_size = self.config.data.size, self.preprocessing.size
+        if steps and not size <= test_size <= 2 * size:
+            self._say(
+                f"data.test_size is {test_size}, and photos of {size} pixels are trained on (data.size); networks tell "
+                "most apart in photos of the same size or somewhat larger"
+            )
         if steps and self.sampler.batch_size <= wanted / 2:
             self._say(
                 f"a batch holds {self.sampler.batch_size} photos, not {wanted}: of {len(self.data.photos.classes)} "

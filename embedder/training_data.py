@@ -40,15 +40,31 @@ class TrainingData:
     photos_digest: str
 
 
-def load_training_data(config: Config, ranks: Ranks) -> TrainingData:
-    """Read the catalog and split it; leave out what cannot be decoded, and say so.
+def read_split(config: Config, ranks: Ranks) -> tuple[Catalog, Split]:
+    """The catalog that the settings name, and its parts; no photo is opened yet.
+
+    Raises:
+        InputError: there is none, or no such split of it; or ranks see different ones.
+    """
+
+    def read() -> tuple[Catalog, Split]:
+        catalog = read_source(config.data.name, config.data.root)
+        if config.data.keypoint_names:
+            catalog = replace(catalog, keypoint_names=tuple(config.data.keypoint_names))
+        return catalog, split(catalog, config.data.protocol, config.data.validation, config.seed)
+
+    catalog, parts = ranks.together(read)
+    check_same_on_all(ranks, [*zip(catalog.paths, catalog.boxes, catalog.labels, strict=True)])
+    return catalog, parts
+
+
+def load_training_data(config: Config, ranks: Ranks, catalog: Catalog, parts: Split) -> TrainingData:
+    """Decode what ``read_split`` has read; leave out what cannot be decoded, and say so.
 
     Raises:
         InputError: settings and photos do not go together, or ranks see different photos.
     """
     data = config.data
-    catalog, parts = ranks.together(lambda: _read(config))
-    check_same_on_all(ranks, [*zip(catalog.paths, catalog.boxes, catalog.labels, strict=True)])
     training = ranks.together(lambda: load_training_photos(parts.training, config, ranks))
     held_out = ranks.together(lambda: check_photos(parts.validation, data.on_bad_image, ranks))
     (photos, ids, left_out, views), (validation, held_out_ids, also_left_out) = training, held_out
@@ -87,14 +103,6 @@ def check_same_on_all(ranks: Ranks, photos: list[tuple[str, Box | None, str | No
             )
 
     ranks.together(compare)
-
-
-def _read(config: Config) -> tuple[Catalog, Split]:
-    """The catalog that the settings name, and its parts."""
-    catalog = read_source(config.data.name, config.data.root)
-    if config.data.keypoint_names:
-        catalog = replace(catalog, keypoint_names=tuple(config.data.keypoint_names))
-    return catalog, split(catalog, config.data.protocol, config.data.validation, config.seed)
 
 
 def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) -> None:

@@ -64,7 +64,7 @@ class AttendedViews:
             first: the first one's place in the batch of all ranks, so that any number of them changes the same.
         """
         if self._first:
-            images = _closer(images, attended_region(places(images).mean(1)))
+            images = _closer(images, attended_region(places(images).mean(1), most=1.0))
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)

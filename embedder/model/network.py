@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from embedder.closer import MOST
 from embedder.config import Look, ModelSettings
 from embedder.model.attended import activation_map, attended_region, cut_out
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
@@ -105,7 +106,8 @@ class Network(nn.Module):
         if self.training or self.views == ["whole"]:
             return output
         if self.look != "none":
-            region = attended_region(output.places.mean(1))
+            most = 1.0 if self.look == "first" else MOST
+            region = attended_region(output.places.mean(1), most=most)
             closer = cut_out(photos, region)
             if self.look == "first":
                 photos, output = closer, self._embed(closer)._replace(region=region)
@@ -293,7 +295,7 @@ def parameter_groups(
     Args:
         network: whose frozen parameters are left out.
         learning_rate: of the backbone, of its last stage.
-        head_rate: learning rate of attention, pooling and head, as a multiple of ``learning_rate``.
+        head_rate: learning rate of attention, parts, pooling and head, as a multiple of ``learning_rate``.
         weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
         layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
             "Universal Language Model Fine-tuning", 2018, section 3.2).

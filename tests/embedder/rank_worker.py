@@ -60,6 +60,11 @@ def first_gradients(config: Config, folder: Path) -> dict[str, torch.Tensor]:
     images, whole = run.attended(0, images, run.gradients.places, first)
     images, mixed = run.mixing(0, images, labels, run.gradients.places)
     run.gradients.add(0, images, labels, run.sampler.batch_size, mixed, run.mixing.between_weight(0), whole)
+    return gradients_of(run)
+
+
+def gradients_of(run: Trainer) -> dict[str, torch.Tensor]:
+    """What a step has left in the parameters."""
     named = [*run.network.named_parameters(), *run.loss.named_parameters()]
     return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 

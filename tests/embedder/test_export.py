@@ -193,6 +193,8 @@ def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
     with pytest.raises(InputError, match=r"has no config\.yaml, which the network is made from"):
         main(run_folder, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
     assert (tmp_path / "mirror.onnx").read_bytes() == b"something"
+    with pytest.raises(InputError, match=r"--views whole,closer needs a run with parts .* has none"):
+        main(whole, views="whole,closer", out=tmp_path / "closer.onnx")
 
 
 @pytest.mark.parametrize(

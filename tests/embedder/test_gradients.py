@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from embedder.augment.mixing import PhotoMixing
 from embedder.config import Config, LossSettings, MixSettings
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
@@ -95,6 +96,24 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
     added = expected["parts.attend.weight"] - without["parts.attend.weight"]
     assert expected["of centres"].abs().max() > 1e-4
     torch.testing.assert_close(added, expected["of centres"], rtol=0.01, atol=1e-4 * largest)
+
+
+def test_mixed_photos_leave_the_centres_of_parts_alone(config: Config, tmp_path: Path) -> None:
+    mix, loss = MixSettings("cutmix", share=0.5, since=0.0), LossSettings("proxy-anchor", part_centre=2.0)
+    model, data = replace(config.model, parts=3), replace(config.data, size=64)
+    run = Trainer(replace(config, data=data, model=model, loss=loss, mix=mix), tmp_path)
+    images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, ALONE)))
+    mixing = PhotoMixing(replace(mix, share=1.0), run.steps, run.config.seed)
+    views, mixed = mixing(0, images, labels, run.gradients.places)
+    assert mixed is not None
+    run.network.train()
+    step = run.gradients.add(0, images, labels, len(images))
+    centres = run.centres.centres.clone()
+    assert centres.abs().sum() > 0
+    assert "part_centre" in step.loss.parts
+    step = run.gradients.add(1, views, labels, len(images), mixed)
+    assert torch.equal(run.centres.centres, centres)
+    assert "part_centre" not in step.loss.parts
 
 
 def test_of_a_pass_for_vectors_nothing_else_is_left(config: Config, tmp_path: Path) -> None:

@@ -17,10 +17,14 @@ import pytest
 import torch
 
 from embedder import checkpoint
-from embedder.config import Config, LossSettings
+from embedder.augment.mixing import Mixed, PhotoMixing
+from embedder.config import Config, LossSettings, MixSettings
+from embedder.data.loading import make_loader
+from embedder.data.photos import EpochBatches
 from embedder.ranks import bounds
 from embedder.train import fit
-from tests.embedder.rank_worker import do, first_gradients
+from embedder.trainer import Trainer
+from tests.embedder.rank_worker import do, first_gradients, gradients_of
 
 HERE = Path(__file__).parent
 LOSSES = {
@@ -31,6 +35,12 @@ LOSSES = {
     "partial-fc": LossSettings("arcface", partial_fc=1.0),
 }
 
+
+MIXES = {
+    "cutmix": MixSettings("cutmix", share=1.0, since=0.0),
+    "snapmix": MixSettings("snapmix", share=1.0, since=0.0),
+    "vectors": MixSettings(vectors=True, since=0.0),
+}
 
 CHUNKS = (2, 4)
 """Of the shares of 4 and 5 photos: into several chunks each, and only one of them into two."""
@@ -59,6 +69,12 @@ def base(config: Config) -> Config:
     return replace(config, model=replace(config.model, dropout=0.0), train=train)
 
 
+def mixing(base: Config, mix: MixSettings) -> Config:
+    """In float32, of photos in which the network has several places to look at."""
+    train, data = replace(base.train, precision="32"), replace(base.data, size=64)
+    return replace(base, loss=LOSSES["proxy-anchor"], mix=mix, train=train, data=data)
+
+
 @pytest.fixture(scope="module")
 def single(base: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What one process gives with each loss."""
@@ -78,6 +94,9 @@ def double(base: Config, single: dict[str, Path], tmp_path_factory: pytest.TempP
         short = replace(config, train=replace(config.train, precision="32"))
         jobs.append({"config": asdict(config), "run": str(folder / name)})
         jobs.append({"config": asdict(short), "run": str(folder / "none"), "gradients": str(folder / f"{name}")})
+    for name, mix in MIXES.items():
+        mixed = asdict(mixing(base, mix))
+        jobs.append({"config": mixed, "run": str(folder / "none"), "gradients": str(folder / name)})
     arcface, partial = (replace(base, loss=LOSSES[name]) for name in ("arcface", "partial-fc"))
     for size in CHUNKS:
         chunked = replace(arcface, train=replace(base.train, chunk_size=size))
@@ -126,6 +145,29 @@ def test_the_first_gradients_are_those_of_one(base: Config, double: Path, tmp_pa
     assert largest > 1e-2
     for gradients in found:
         assert_close(expected, gradients, 1e-5 * max(1.0, largest))
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_what_two_processes_mix_has_the_gradients_of_one_batch(
+    base: Config, double: Path, tmp_path: Path, name: str
+) -> None:
+    """Each photo's partner is of the same process."""
+    run = Trainer(mixing(base, MIXES[name]), tmp_path)
+    images, labels, _ = next(make_loader(run.data.views, EpochBatches(run.sampler, 0, 1, run.ranks)))
+    total, places = len(images), run.gradients.places
+    shares = [slice(*bounds(total, rank, 2)) for rank in range(2)]
+    mixings = [PhotoMixing(run.config.mix, run.steps, run.config.seed, rank) for rank in range(2)]
+    parts = [mix(0, images[own], labels[own], places) for mix, own in zip(mixings, shares, strict=True)]
+    labels_of = [mixed for _, mixed in parts if mixed is not None]
+    mixed = Mixed(*map(torch.cat, zip(*labels_of, strict=True))) if labels_of else None
+    assert (mixed is None) == (name == "vectors")
+    run.network.train()
+    run.gradients.add(0, torch.cat([views for views, _ in parts]), labels, total, mixed, run.mixing.between_weight(0))
+    expected = gradients_of(run)
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    assert largest > 1e-2
+    for rank in range(2):
+        assert_close(expected, torch.load(double / f"{name}-{rank}.pt"), 1e-5 * max(1.0, largest))
 
 
 @pytest.mark.parametrize("size", CHUNKS)

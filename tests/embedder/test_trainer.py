@@ -226,6 +226,22 @@ def test_learning_rate_rises_then_falls_to_nothing() -> None:
     assert shares[-1] < 0.001
 
 
+def test_what_the_network_cannot_do_is_told_before_photos_are_decoded(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "load_training_data", lambda *_: pytest.fail("photos were decoded"))
+    with pytest.raises(InputError, match=r"^model\.parts is 5000"):
+        Trainer(replace(config, model=replace(config.model, parts=5000)), tmp_path)
+
+
+@pytest.mark.parametrize(("test_size", "told"), [(None, False), (48, False), (24, True), (80, True)])
+def test_photos_much_smaller_or_larger_than_in_training_are_told_of(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], test_size: int | None, told: bool
+) -> None:
+    Trainer(replace(config, data=replace(config.data, test_size=test_size)), tmp_path)
+    assert (f"data.test_size is {test_size}, and photos of 32 pixels are trained on" in capsys.readouterr().err) is told
+
+
 def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> None:
     model = replace(config.model, frozen_stages="all", head="none", norm="none")
     with pytest.raises(InputError, match="nothing can be trained"):

@@ -4,7 +4,7 @@ from PIL import Image
 
 from embedder.config import AugmentSettings, Config, DataSettings
 from embedder.ranks import ALONE
-from embedder.training_data import load_training_data
+from embedder.training_data import TrainingData, load_training_data, read_split
 from eval.errors import InputError
 
 
@@ -25,8 +25,12 @@ def config(table, names, **augment):
     return Config(data, AugmentSettings(**augment))
 
 
+def loaded(settings) -> TrainingData:
+    return load_training_data(settings, ALONE, *read_split(settings, ALONE))
+
+
 def test_keypoints_of_a_table_have_the_names_that_the_settings_say(table):
-    data = load_training_data(config(table, ["beak", "left eye", "tail"], pose_head=1.0, pose_axis=(0.0, 20.0)), ALONE)
+    data = loaded(config(table, ["beak", "left eye", "tail"], pose_head=1.0, pose_axis=(0.0, 20.0)))
     assert data.photos.keypoint_names == ("beak", "left eye", "tail")
     assert data.views.view((0, 0, 0)).shape == (16, 16, 3)
     assert data.views.keypoints((0, 0, 0))[:, 2].tolist() == [1, 1, 0]
@@ -34,6 +38,6 @@ def test_keypoints_of_a_table_have_the_names_that_the_settings_say(table):
 
 def test_without_names_or_with_too_few_it_is_said_before_the_first_step(table):
     with pytest.raises(InputError, match=r"augment\.pose_head needs to know which keypoint is which"):
-        load_training_data(config(table, [], pose_head=1.0), ALONE)
+        loaded(config(table, [], pose_head=1.0))
     with pytest.raises(InputError, match=r"0\.png has 3 keypoints, and 2 have names \(beak, tail\)"):
-        load_training_data(config(table, ["beak", "tail"]), ALONE)
+        loaded(config(table, ["beak", "tail"]))

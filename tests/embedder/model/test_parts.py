@@ -216,6 +216,8 @@ def test_looks_see_what_is_attended_to_closer() -> None:
     torch.testing.assert_close(whole(photos()).vector, F.normalize(output.vector + mirrored + closer.vector))
     assert whole.views == ["whole", "closer", "mirror"]
     whole.look = "first"
+    region = attended_region(output.parts.mean(1), most=1.0)
+    closer = whole._embed(cut_out(normalised, region))
     there = whole._embed(cut_out(normalised, region).flip(3)).vector
     torch.testing.assert_close(whole(photos()).vector, F.normalize(closer.vector + there))
     assert whole.views == ["closer", "mirror"]
@@ -232,9 +234,19 @@ def test_the_first_look_needs_no_parts() -> None:
     network = build(look="first")
     output = network(photos())
     whole = build()(photos())
-    region = attended_region(whole.places.mean(1))
+    region = attended_region(whole.places.mean(1), most=1.0)
     torch.testing.assert_close(output.region, region)
     assert output.parts is None
+
+
+def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() -> None:
+    network = build(look="first")
+    images = photos(1)[:, :1, :1].expand(1, 64, 64, 3).contiguous()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embedder.model.network.Output.places", torch.ones(1, 1, 2, 2))
+        output = network(images)
+    assert output.region.tolist() == [[0.0, 0.0, 1.0]]
+    torch.testing.assert_close(output.vector, build()(images).vector)
 
 
 @pytest.mark.parametrize(
