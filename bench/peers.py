@@ -34,7 +34,7 @@ from bench.differences import METRICS, Result, add_result, deviations, differenc
 from bench.techniques import SIZES, run_module, write_tables
 from eval.embeddings import EmbeddingSet
 
-SIDES = ("fieldmark", "pml", "oml", "pretrained")
+SIDES = ("fieldmark", "pml", "pml-pooled", "oml", "pretrained")
 
 ONE_VIEW = "fieldmark, one view"
 """The same training with photos seen once and no larger than they are chosen for, as the others see them."""
