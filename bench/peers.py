@@ -13,7 +13,7 @@ training and at two scales, and with one view, as the others have it. At equal t
 many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning rate,
 so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. The others get
 the allocator setting that Fieldmark has. ``run`` adds a line a run to the results and leaves out what has one; it wants
-the machine for itself, and open-metric-learning's batches 18 GB.
+the machine for itself, and open-metric-learning's batches 16 GB.
 """
 
 import argparse
