@@ -81,6 +81,12 @@ class Trainer:
         self.preprocessing = make_preprocessing(data, self.network)
         self.network.check_size(self.preprocessing.size)
         self.network.check_size(data.size, comparing_places(self.config), in_training=True)
+        test_size = self.preprocessing.size
+        if self.config.train.epochs and not data.size <= test_size <= 2 * data.size:
+            self._say(
+                f"data.test_size is {test_size}, and photos of {data.size} pixels are trained on (data.size); networks "
+                "tell most apart in photos of the same size or somewhat larger"
+            )
 
     def _build(self) -> None:
         """Make sampler, loss, optimiser and what changes photos, around the network."""
@@ -128,14 +134,8 @@ class Trainer:
         return made.to(self.fabric.device)
 
     def _check_settings(self) -> None:
-        """Refuse settings that could do nothing in this run; tell of those that are seldom meant."""
+        """Refuse settings that could do nothing in this run."""
         loss, steps, wanted = self.config.loss, self.steps, self.config.train.batch_size
-        size, test_size = self.config.data.size, self.preprocessing.size
-        if steps and not size <= test_size <= 2 * size:
-            self._say(
-                f"data.test_size is {test_size}, and photos of {size} pixels are trained on (data.size); networks tell "
-                "most apart in photos of the same size or somewhat larger"
-            )
         if steps and self.sampler.batch_size <= wanted / 2:
             self._say(
                 f"a batch holds {self.sampler.batch_size} photos, not {wanted}: of {len(self.data.photos.classes)} "
