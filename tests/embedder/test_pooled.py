@@ -96,23 +96,24 @@ def test_two_views_of_a_photo_in_a_batch_are_two() -> None:
 
 def test_what_was_pooled_is_kept_for_other_runs(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For another head, but not for other views, photos, sizes or weights."""
-    kept = replace(probe, data=replace(probe.data, feature_views=2, cache=str(tmp_path / "cache")))
-    before = Trainer(replace(kept, augment=AugmentSettings()), tmp_path).pooled
+    data, model = replace(probe.data, feature_views=2, cache=str(tmp_path / "cache")), probe.model
+    kept = replace(probe, augment=AugmentSettings(), data=data)
+    before = Trainer(kept, tmp_path).pooled
     assert before is not None
     (file,) = (tmp_path / "cache").glob("pooled-*.pt")
-    others = {
-        "seed": replace(kept, augment=AugmentSettings(), seed=5),
-        "views": kept,
-        "number": replace(kept, augment=AugmentSettings(), data=replace(kept.data, feature_views=1)),
-        "photos": replace(kept, augment=AugmentSettings(), data=replace(kept.data, validation="none")),
-        "size": replace(kept, augment=AugmentSettings(), data=replace(kept.data, test_size=48)),
-        "mirror": replace(kept, augment=AugmentSettings(), model=replace(kept.model, mirror=True)),
-        "backbone": replace(kept, augment=AugmentSettings(), model=replace(kept.model, backbone="timm:test_resnet")),
-    }
-    for other in others.values():
+    others = [
+        replace(kept, seed=5),
+        replace(kept, augment=STILL),
+        replace(kept, data=replace(data, feature_views=1)),
+        replace(kept, data=replace(data, validation="none")),
+        replace(kept, data=replace(data, test_size=48)),
+        replace(kept, model=replace(model, mirror=True)),
+        replace(kept, model=replace(model, backbone="timm:test_resnet")),
+    ]
+    for other in others:
         Trainer(other, tmp_path)
     assert len([*(tmp_path / "cache").glob("pooled-*.pt")]) == 1 + len(others)
-    head = replace(kept, augment=AugmentSettings(), model=replace(kept.model, head="linear", dimension=7))
+    head = replace(kept, model=replace(model, head="linear", dimension=7))
     with monkeypatch.context() as patch:
         patch.setattr("embedder.pooled._pool", lambda *_: pytest.fail("photos were put through the network again"))
         after = Trainer(head, tmp_path).pooled
