@@ -10,7 +10,7 @@ import torch
 from embedder import checkpoint
 from embedder.config import AugmentSettings, Config
 from embedder.data.photos import EpochBatches
-from embedder.pooled import PooledPhotos
+from embedder.pooled import PooledPhotos, _name
 from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.validation import prepared
@@ -102,10 +102,10 @@ def test_what_was_pooled_is_kept_for_other_runs(probe: Config, tmp_path: Path, m
     assert before is not None
     (file,) = (tmp_path / "cache").glob("pooled-*.pt")
     others = [
-        replace(kept, seed=5),
         replace(kept, augment=STILL),
         replace(kept, data=replace(data, feature_views=1)),
         replace(kept, data=replace(data, validation="none")),
+        replace(kept, seed=5),
         replace(kept, data=replace(data, test_size=48)),
         replace(kept, model=replace(model, mirror=True)),
         replace(kept, model=replace(model, backbone="timm:test_resnet")),
@@ -125,6 +125,19 @@ def test_what_was_pooled_is_kept_for_other_runs(probe: Config, tmp_path: Path, m
     assert anew is not None
     assert torch.equal(anew.views, before.views)
     assert len(file.read_bytes()) > 999
+
+
+def test_what_is_kept_is_named_by_seed_and_weights(probe: Config, tmp_path: Path) -> None:
+    """Another seed holds out other photos, too, and another backbone has other views: here each changes alone."""
+    run = Trainer(probe, tmp_path)
+
+    def name(config: Config) -> str:
+        return _name(run.network, run.data, config, run.preprocessing)
+
+    before = name(probe)
+    assert name(replace(probe, seed=5)) != before
+    next(run.network.backbone.parameters()).data[0] += 1
+    assert name(probe) != before
 
 
 def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
