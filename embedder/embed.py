@@ -7,8 +7,8 @@ from typing import Any, Literal
 from embedder.batches import report_left_out
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Part, Protocol, part
+from embedder.in_parts import CatalogParts, Share, embed_in_parts
 from embedder.on_ray import make_on_ray
-from embedder.parts import Parts, Share, embed_in_parts
 from embedder.runtime import Embedder
 from eval.command import run
 from eval.embeddings import FILES
@@ -64,7 +64,7 @@ def main(
     with profiled(profile):
         with stage("list the photos"):
             model, catalog, made_from = open_inputs(embedder, images, split, protocol)
-        parts = Parts(out, len(catalog), made_from, complete=on_bad_image == "error")
+        parts = CatalogParts(out, len(catalog), made_from, complete=on_bad_image == "error")
         if already_made(out, "embeddings", made_from, overwrite, complete=parts.complete, names=FILES):
             print(f"{out} is made already", file=sys.stderr)
         else:

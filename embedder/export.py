@@ -29,9 +29,9 @@ from embedder.data.splits import Split
 from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
+from embedder.reduced import Precision, reduce
 from embedder.run_folder import run_file, run_photos, run_settings
 from embedder.runtime import AGREEMENT, Embedder, open_session, trained_on_file
-from embedder.smaller import Precision, reduce
 from eval.command import run as run_command
 from eval.errors import InputError, unknown
 from eval.files import real_path, replacing
@@ -86,13 +86,13 @@ def main(
     """
     embedder = Embedder.open(run)
     wanted = embedder.views if views is None else _read_views(views, run)
-    smaller = precision != "fp32" or dimension is not None
-    if not (views or size is not None or smaller):
+    reduced = precision != "fp32" or dimension is not None
+    if not (views or size is not None or reduced):
         raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
     seen_as = embedder.preprocessing if size is None else dataclasses.replace(embedder.preprocessing, size=size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
-    held = run_photos(run) if smaller else None
+    held = run_photos(run) if reduced else None
     measured_on = _measured_on(embedder, held, photos, max_loss)
     with tempfile.TemporaryDirectory() as work:
         made = Path(work, out.name)

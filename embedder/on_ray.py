@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from embedder.data.catalog import Catalog
-from embedder.parts import Parts, Share, make
+from embedder.in_parts import CatalogParts, Share, make
 from embedder.prefetch import Progress
 from embedder.runtime import Embedder
 from eval.cores import available_cores
@@ -37,7 +37,7 @@ TRIES = 4
 Batch = dict[str, Any]
 
 
-def make_on_ray(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int, progress: Progress) -> None:
+def make_on_ray(embedder: Embedder, catalog: Catalog, parts: CatalogParts, jobs: int, progress: Progress) -> None:
     """Make the missing parts on the cluster that RAY_ADDRESS names, or else on this machine.
 
     Args:
@@ -68,7 +68,9 @@ def make_on_ray(embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int, p
                 progress.update(len(parts.rows(row["part"])))
 
 
-def _made(batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, parts: Parts, tries: Any) -> Batch:
+def _made(
+    batch: Batch, file: Path, fingerprint: str, cores: int, catalog: Any, parts: CatalogParts, tries: Any
+) -> Batch:
     """Make one part in a process of the cluster; what it fails by is a result, for Ray would wrap and print it."""
     import ray  # noqa: PLC0415 - an extra
 

@@ -12,7 +12,7 @@ from embedder.data.class_findings import Count
 from embedder.data.findings import Finding, Looked
 from embedder.data.folder import empty_folders
 from embedder.data.photo_facts import look_at
-from embedder.data.second_look import same_pictures
+from embedder.data.same_pictures import same_pictures
 from embedder.data.splits import Protocol, is_zero_shot, sides
 
 

@@ -18,8 +18,8 @@ import pytest
 from embedder import Embedder, on_ray
 from embedder.data.catalog import read_catalog
 from embedder.embed import main
+from embedder.in_parts import CatalogParts, Share, embed_in_parts
 from embedder.on_ray import make_on_ray
-from embedder.parts import Parts, Share, embed_in_parts
 from eval.embeddings import FILES, EmbeddingSet
 from eval.errors import InputError
 from eval.images import BadImage
@@ -120,7 +120,7 @@ def embedder(run_folder):
 
 
 def parts_of(out, embedder, **options):
-    return Parts(out, 100, {"embedder": embedder.fingerprint}, size=32, **options)
+    return CatalogParts(out, 100, {"embedder": embedder.fingerprint}, size=32, **options)
 
 
 def contents(folder):
@@ -243,7 +243,7 @@ def test_a_machine_that_does_not_see_the_folder(cluster, embedder, photos, tmp_p
 def test_parts_that_are_all_there_are_joined_without_a_cluster(whole, embedder, photos, tmp_path, monkeypatch):
     parts = parts_of(tmp_path / "vectors", embedder)
     with monkeypatch.context() as patched:
-        patched.setattr(Parts, "joined", lambda *_: False)
+        patched.setattr(CatalogParts, "joined", lambda *_: False)
         embed_in_parts(embedder, read_catalog(photos), parts)
     monkeypatch.setattr(on_ray, "_connected", None)
     assert embed_in_parts(embedder, read_catalog(photos), parts, 2, make_on_ray)

@@ -19,8 +19,8 @@ from embedder.model.parts import Parts, build_parts
 from embedder.model.pooling import build_pooling
 from embedder.places import EXACT, PlaceShares, _of_parts, fitted
 from embedder.preprocess import Preprocessing
+from embedder.reduced import halved, projected, quantised
 from embedder.runtime import Embedder
-from embedder.smaller import halved, projected, quantised
 from embedder.tail import _Graph, _greatest
 
 SIDE, CELLS, CHANNELS = 48, 6, 10
@@ -198,7 +198,7 @@ def test_of_several_greatest_places_the_first_one_counts() -> None:
 
 @pytest.mark.parametrize(("precision", "exact"), [("fp16", True), ("int8", False), ("directions", True)])
 def test_smaller_embedders(exported, tmp_path, monkeypatch, precision, exact) -> None:
-    monkeypatch.setattr("embedder.smaller.LARGE", 1)
+    monkeypatch.setattr("embedder.reduced.LARGE", 1)
     plain = exported("avg+max", "linear", "batch")
     model = onnx.load(plain.path)
     directions = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 3)))[0].astype(np.float32)

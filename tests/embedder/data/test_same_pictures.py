@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from embedder.data import second_look
 from embedder.data.catalog import read_catalog
 from embedder.data.findings import Looked
 from embedder.data.photo_facts import look_at
-from embedder.data.second_look import same_pictures
+from embedder.data.same_pictures import BITS, same_pictures
+from eval.copies import look_alikes
 
 
 def picture(seed, size=(120, 90)):
@@ -31,7 +31,7 @@ def same(folder):
 
 @pytest.mark.parametrize("at_once", [1, 1000])
 def test_copies_in_another_size_and_quality(tmp_path, monkeypatch, at_once):
-    monkeypatch.setattr(second_look, "AT_ONCE", at_once)
+    monkeypatch.setattr("embedder.data.same_pictures.AT_ONCE", at_once)
     (tmp_path / "a").mkdir()
     for seed in range(20):
         picture(seed).save(tmp_path / "a" / f"{seed:02}.png")
@@ -51,7 +51,7 @@ def test_plain_photos_are_not_the_same_though_their_hashes_are(tmp_path):
         Image.new("RGB", (160, 160), (90, 140, 220 - number)).save(tmp_path / "a" / f"plain{number}.png")
     catalog = read_catalog(tmp_path)
     pictures = look_at(catalog).pictures
-    assert (np.bitwise_count(pictures[:, None] ^ pictures) <= second_look.BITS).all()
+    assert (np.bitwise_count(pictures[:, None] ^ pictures) <= BITS).all()
     assert same(tmp_path) == []
 
 
@@ -64,9 +64,9 @@ def test_thousands_of_plain_photos_are_dropped_before_they_are_paired(tmp_path, 
     picture(1).save(tmp_path / "a" / "one.png")
     picture(1).resize((80, 60)).save(tmp_path / "a" / "two.png")
     asked = []
-    real = second_look.look_alikes
     monkeypatch.setattr(
-        second_look, "look_alikes", lambda hashes, bits: asked.append(len(hashes)) or real(hashes, bits)
+        "embedder.data.same_pictures.look_alikes",
+        lambda hashes, bits: asked.append(len(hashes)) or look_alikes(hashes, bits),
     )
     assert same(tmp_path) == [("a/one.png", "a/two.png")]
     assert asked[-1] == 2

@@ -17,7 +17,7 @@ from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.data.catalog import read_catalog
 from embedder.embed import main
-from embedder.parts import Parts, Share, _Count, _follow, embed_in_parts
+from embedder.in_parts import CatalogParts, Share, _Count, _follow, embed_in_parts
 from eval.embeddings import FILES, EmbeddingSet, join
 from eval.errors import InputError
 from eval.images import BadImage
@@ -39,7 +39,7 @@ def embedder(run_folder):
 
 
 def parts_of(out, **options):
-    return Parts(out, 100, MADE_FROM, size=32, **options)
+    return CatalogParts(out, 100, MADE_FROM, size=32, **options)
 
 
 def contents(folder):
@@ -113,7 +113,7 @@ def test_another_machine_may_join_the_same_parts_meanwhile(whole, embedder, phot
             parts.remove()
         join(paths, out, **options)
 
-    monkeypatch.setattr("embedder.parts.join", joined_twice)
+    monkeypatch.setattr("embedder.in_parts.join", joined_twice)
     assert embed_in_parts(embedder, read_catalog(photos), parts)
     assert contents(parts.out) == contents(whole)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -164,7 +164,7 @@ def test_jobs_end_with_the_process_that_has_begun_them(tmp_path):
     program.write_text(
         "import multiprocessing, os, time\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "from embedder.parts import _Count, _take\n"
+        "from embedder.in_parts import _Count, _take\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    pool = ProcessPoolExecutor(1, context, initializer=_take, initargs=(_Count(context),))\n"
@@ -192,7 +192,7 @@ def is_alive(process):
 
 def test_what_is_to_be_made_anew_goes_on_too(run_folder, photos, tmp_path, monkeypatch):
     out = tmp_path / "vectors"
-    monkeypatch.setattr("embedder.embed.Parts", partial(Parts, size=32))
+    monkeypatch.setattr("embedder.embed.CatalogParts", partial(CatalogParts, size=32))
     main(run_folder, str(photos), out=out)
     vectors = Embedder.vectors
     seen = []
@@ -214,10 +214,10 @@ def test_what_is_to_be_made_anew_goes_on_too(run_folder, photos, tmp_path, monke
 def test_parts_of_another_size_are_something_else(embedder, photos, tmp_path, monkeypatch):
     catalog = read_catalog(photos)
     with monkeypatch.context() as patched:
-        patched.setattr(Parts, "joined", lambda *_: False)
+        patched.setattr(CatalogParts, "joined", lambda *_: False)
         embed_in_parts(embedder, catalog, parts_of(tmp_path / "vectors"))
     with pytest.raises(InputError, match=r"vectors\.parts/000000 was made from something else"):
-        embed_in_parts(embedder, catalog, Parts(tmp_path / "vectors", 100, MADE_FROM, size=64))
+        embed_in_parts(embedder, catalog, CatalogParts(tmp_path / "vectors", 100, MADE_FROM, size=64))
 
 
 def test_the_other_jobs_stop_where_one_fails():
@@ -252,7 +252,7 @@ def test_where_every_photo_counts_what_is_done_stays(embedder, photos, tmp_path)
 def test_parts_with_photos_left_out_are_made_anew_where_every_photo_counts(embedder, photos, tmp_path, monkeypatch):
     parts = parts_of(tmp_path / "vectors")
     with monkeypatch.context() as patched:
-        patched.setattr(Parts, "joined", lambda *_: False)
+        patched.setattr(CatalogParts, "joined", lambda *_: False)
         embed_in_parts(embedder, read_catalog(photos), parts)
     with pytest.raises(BadImage, match=r"07\.png"):
         embed_in_parts(embedder, read_catalog(photos), parts_of(parts.out, complete=True))
@@ -269,9 +269,9 @@ def test_photos_that_none_could_be_read_of_are_tried_again(embedder, photos, tmp
 
 def test_parts_of_something_else_are_neither_used_nor_lost(run_folder, photos, tmp_path, monkeypatch):
     out = tmp_path / "vectors"
-    other = Parts(out, 100, MADE_FROM)
+    other = CatalogParts(out, 100, MADE_FROM)
     with monkeypatch.context() as patched:
-        patched.setattr(Parts, "joined", lambda *_: False)  # killed before its parts were joined
+        patched.setattr(CatalogParts, "joined", lambda *_: False)  # killed before its parts were joined
         embed_in_parts(Embedder.open(run_folder), read_catalog(photos), other)
     (other.folder / "mine.txt").write_text("a stranger")
     with pytest.raises(InputError, match=r"vectors\.parts/000000 was made from something else .*--overwrite"):

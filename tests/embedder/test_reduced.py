@@ -5,8 +5,8 @@ import onnx
 import pytest
 
 from embedder import Embedder
+from embedder.reduced import halved, principal_directions, projected, quantised
 from embedder.runtime import open_session
-from embedder.smaller import halved, principal_directions, projected, quantised
 from eval.errors import InputError
 
 
@@ -53,7 +53,7 @@ def test_projected_vectors_are_what_numpy_gives(model, run_folder, tmp_path):
 
 
 def test_halved_weights_are_half_as_large_and_computed_with_as_before(model, run_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("embedder.smaller.LARGE", 1)
+    monkeypatch.setattr("embedder.reduced.LARGE", 1)
     made = halved(model)
     types = {weight.data_type for weight in made.graph.initializer}
     assert onnx.TensorProto.FLOAT not in types

@@ -66,7 +66,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Parts:
+class CatalogParts:
     """The parts of one embeddings folder.
 
     Attributes:
@@ -160,12 +160,12 @@ class Parts:
             self.remove()
 
 
-Engine = Callable[[Embedder, Catalog, Parts, int, Progress], None]
+Engine = Callable[[Embedder, Catalog, CatalogParts, int, Progress], None]
 """What makes all missing parts with some jobs a machine."""
 
 
 def embed_in_parts(
-    embedder: Embedder, catalog: Catalog, parts: Parts, jobs: int = 1, engine: Engine | None = None
+    embedder: Embedder, catalog: Catalog, parts: CatalogParts, jobs: int = 1, engine: Engine | None = None
 ) -> bool:
     """Make an embeddings folder, of which parts may be there already, or this process's share of it.
 
@@ -197,7 +197,7 @@ def embed_in_parts(
         return parts.joined(catalog.root)
 
 
-def make(embedder: Embedder, catalog: Catalog, parts: Parts, share: Share, progress: Progress) -> None:
+def make(embedder: Embedder, catalog: Catalog, parts: CatalogParts, share: Share, progress: Progress) -> None:
     """Make the missing parts of a share, each from batches that are not held up by its end."""
     missing = parts.missing(share)
     rows = [row for number in missing for row in parts.rows(number)]
@@ -272,7 +272,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _make_together(embedder: Embedder, catalog: Catalog, parts: Parts, shares: list[Share], progress: Progress) -> None:
+def _make_together(
+    embedder: Embedder, catalog: Catalog, parts: CatalogParts, shares: list[Share], progress: Progress
+) -> None:
     """Make the missing parts of some shares, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
     count, cores = _Count(context), max(1, available_cores() // len(shares))
@@ -302,6 +304,6 @@ def _follow(work: list[Future[None]], count: _Count, progress: Progress) -> None
         raise
 
 
-def _make_one(file: Path, cores: int, catalog: Catalog, parts: Parts, share: Share) -> None:
+def _make_one(file: Path, cores: int, catalog: Catalog, parts: CatalogParts, share: Share) -> None:
     """Make the missing parts of a share, in a process of its own."""
     make(Embedder.open(file, cores), catalog, parts, share, _count)
