@@ -33,6 +33,12 @@ def _check_model(config: Config) -> None:
         if not config.train.epochs:
             why, instead = "train.epochs is 0, and parts to look at are found by training", "set it to first or none"
         raise InputError(f"model.look is second, but {why}; {instead}")
+    augment = config.augment
+    if weight and augment.attended_crop + augment.attended_drop == 1 and not augment.attended_since:
+        raise InputError(
+            f"loss.part_centre is {weight}, which is of photos that are not changed, but augment.attended_crop "
+            f"{augment.attended_crop} and attended_drop {augment.attended_drop} change all of them; lower one of these"
+        )
     if not config.train.epochs or model.parts:
         return
     if weight:
@@ -77,7 +83,7 @@ def _check_mixing(config: Config) -> None:
         return
     rests = {
         "mix.vectors is true": mix.vectors,
-        f"loss.part_centre is {weight}": weight > 0,
+        f"loss.part_centre is {weight}": weight > 0 and not mix.since and mix.until == 1,
     }
     for setting in (setting for setting, wanted in rests.items() if wanted):
         raise InputError(

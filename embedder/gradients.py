@@ -89,7 +89,7 @@ class Gradients:
         total: int,
         mixed: Mixed | None = None,
         between_weight: float = 0.0,
-        whole: Tensor | None = None,
+        unchanged: Tensor | None = None,
     ) -> Step:
         """Add the gradients of one batch.
 
@@ -100,13 +100,13 @@ class Gradients:
             total: B, the photos of all ranks.
             mixed: what the labels of mixed photos are besides; on all ranks or on none.
             between_weight: of the loss of vectors between two photos'.
-            whole: bool [b], the photos whose parts are those of their class, and have a part in the centres; None for
-                all. Seen closer or painted over, a part is something else.
+            unchanged: bool [b], the photos whose parts are those of their class, and have a part in the centres; None
+                for all. Seen closer or painted over, a part is something else.
         """
         at_once = self.chunk_size or max(1, len(images))
         chunks = torch.split(images, at_once)
         centred = self.centres is not None and mixed is None
-        compared = labels if whole is None else labels.masked_fill(~whole, _NOT_COMPARED)
+        compared = labels if unchanged is None else labels.masked_fill(~unchanged, _NOT_COMPARED)
         own_compared = torch.split(compared, at_once)
         compared = self.ranks.gather(compared, total) if centred else compared
         cached = 0 < self.chunk_size < -(-total // self.ranks.count)  # alike on all ranks, whatever their shares

@@ -5,6 +5,7 @@ nor repetitions.
 """
 
 import csv
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,18 +51,18 @@ class RunLog:
         self.folder = folder
         self.rows = rows
         self._events = SummaryWriter(str(folder), purge_step=step + 1 if rows else 0)
+        self._steps: list[tuple[int, float, Mapping[str, Any]]] = []
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one training step's values to the events."""
-        for name, value in values.items():
-            self._events.add_scalar(f"step/{name}", value, step)
+    def step(self, step: int, values: Mapping[str, Any]) -> None:
+        """Add one training step's values to the events: numbers, or tensors, which are not waited for."""
+        self._steps.append((step, time.time(), values))
 
     def epoch(self, row: Row) -> None:
         """Add one epoch's row, and write ``log.csv`` and the events."""
         self.rows.append(row)
         for name, value in row.items():
             self._events.add_scalar(f"epoch/{name}", value, int(row["step"]))
-        self._events.flush()
+        self.flush()
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         with replacing(self.folder / "log.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
@@ -70,10 +71,15 @@ class RunLog:
 
     def flush(self) -> None:
         """Hand the events to the system, so that they outlive this process."""
+        for step, at, values in self._steps:
+            for name, value in values.items():
+                self._events.add_scalar(f"step/{name}", float(value), step, at)
+        self._steps.clear()
         self._events.flush()
 
     def close(self) -> None:
         """Draw the curves and end the events."""
+        self.flush()
         self._events.close()
         draw_curves(self.rows, self.folder / "curves.png")
 
@@ -84,7 +90,7 @@ class SilentLog(RunLog):
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
+    def step(self, step: int, values: Mapping[str, Any]) -> None:
         """Let one training step's values go."""
 
     def epoch(self, row: Row) -> None:

@@ -97,9 +97,10 @@ class MetricLoss(nn.Module):
             InputError: a label outside that range.
         """
         needs_range = any(LOSSES[name].labels_from_0 for name in self.losses)
-        if needs_range and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
+        low, high = torch.stack(labels.aminmax()).tolist() if needs_range and len(labels) else (0, 0)
+        if not 0 <= low <= high < self.classes:
             raise InputError(
-                f"labels run from {int(labels.min())} to {int(labels.max())}, but the loss was made for "
+                f"labels run from {low} to {high}, but the loss was made for "
                 f"{self.classes} classes, 0 to {self.classes - 1}"
             )
         with without_autocast(vectors.device.type):

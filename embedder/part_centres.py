@@ -17,7 +17,8 @@ class PartCentres(nn.Module):
 
     Attributes:
         weight: of the loss.
-        centres: [C, M, F].
+        centres: [C, M, F] float32: 655 MB, on the device and in each checkpoint, of 10000 classes, 8 parts and 2048
+            channels.
     """
 
     centres: Tensor
@@ -36,5 +37,6 @@ class PartCentres(nn.Module):
     @torch.no_grad()
     def update(self, seen: Tensor, labels: Tensor) -> None:
         """Move the centres of a batch's classes towards the mean of what is seen of each."""
-        for label in sorted(set(labels.tolist())):
-            self.centres[label] += RATE * (seen[labels == label].mean(0) - self.centres[label])
+        classes, places, photos = labels.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+        sums = self.centres.new_zeros(len(classes), *seen.shape[1:]).index_add_(0, places, seen.to(self.centres))
+        self.centres[classes] += RATE * (sums / photos[:, None, None] - self.centres[classes])

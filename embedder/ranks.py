@@ -212,6 +212,8 @@ def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
     """
     on_cuda = train.accelerator in ("auto", "cuda") and torch.cuda.is_available()
     bf16 = train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported())
+    if train.deterministic:  # without it cuBLAS has no deterministic products and torch refuses them
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     precision: Precision = "bf16-mixed" if bf16 else "32-true"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its greetings
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

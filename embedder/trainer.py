@@ -221,10 +221,10 @@ class Trainer:
         images, labels = self.fabric.to_device((images, labels))
         batch_size, places = self.sampler.batch_size, self.gradients.places
         first, _ = bounds(batch_size, self.ranks.rank, self.ranks.count)
-        images, whole = self.attended(self.step, images, places, first)
+        images, unchanged = self.attended(self.step, images, places, first)
         images, mixed = self.mixing(self.step, images, labels, places)
         between = self.mixing.between_weight(self.step)
-        done = self.gradients.add(self.step, images, labels, batch_size, mixed, between, whole)
+        done = self.gradients.add(self.step, images, labels, batch_size, mixed, between, unchanged)
         with stage("optimiser"):
             share = learning_rate_share(self.step, self.steps, self.config.train.warmup)
             self.optimizer.step(share, waiting)

@@ -43,7 +43,8 @@ def spread(values: Sequence[float]) -> Spread:
     """
     if len(values) < 2:
         raise InputError(f"{len(values)} seeds; two at least are needed to see how far they lie apart")
-    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)), len(values))
+    deviation = float(np.std(values, ddof=1)) if np.ptp(values) else 0.0  # of equal values rounding leaves a little
+    return Spread(float(np.mean(values)), deviation, len(values))
 
 
 def difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Difference:

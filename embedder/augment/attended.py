@@ -30,11 +30,11 @@ class Attended(NamedTuple):
 
     Attributes:
         images: uint8 [B, S, S, 3].
-        whole: bool [B], those that are not changed by chance.
+        unchanged: bool [B], those that are neither cropped nor painted over.
     """
 
     images: Tensor
-    whole: Tensor
+    unchanged: Tensor
 
 
 class AttendedViews:
@@ -68,15 +68,15 @@ class AttendedViews:
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)
-        whole = torch.from_numpy(~change).to(images.device)
+        unchanged = torch.from_numpy(~change).to(images.device)
         if not change.any():
-            return Attended(images, whole)
-        crops, before, views = chance[change] < self._crop, images[~whole], images.clone()
+            return Attended(images, unchanged)
+        crops, before, views = chance[change] < self._crop, images[~unchanged], images.clone()
         maps, share = _one_of(places(before), which[change]), share[change]
         for chosen, changed in ((crops, self._cropped), (~crops, self._painted_over)):
             if chosen.any():
                 views[np.flatnonzero(change)[chosen]] = changed(before[chosen], maps[chosen], share[chosen])
-        return Attended(views, whole)
+        return Attended(views, unchanged)
 
     def _cropped(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""

@@ -55,17 +55,18 @@ class Subject:
         head, tail = self.seen(HEAD), self.seen(TAIL)
         return head.mean(axis=0) - tail.mean(axis=0) if len(head) and len(tail) else None
 
-    def looks_right(self, turn: float = 0.0) -> bool | None:
+    def looks_right(self, frame: Frame | None = None) -> bool | None:
         """Whether the beak lies right of the rest of the head; None where either cannot be seen.
 
         Args:
-            turn: degrees by which the photo is turned first, clockwise.
+            frame: in whose view; none for the photo itself.
         """
         beak, rest = self.seen(BEAK), self.seen(HEAD - BEAK)
         if not (len(beak) and len(rest)):
             return None
-        across, down = beak.mean(axis=0) - rest.mean(axis=0)
-        return bool(across * math.cos(math.radians(turn)) > down * math.sin(math.radians(turn)))
+        middles = np.stack([beak.mean(axis=0), rest.mean(axis=0)])
+        there = middles if frame is None else moved(middles, frame.matrix(1))
+        return bool(there[0, 0] > there[1, 0])
 
     def head(self) -> Floats | None:
         """Left, top and right, bottom of the visible points of the head: [2, 2]; None where there are less than two."""
@@ -128,6 +129,11 @@ def check_keypoints(settings: AugmentSettings, catalog: Catalog) -> None:
                 "in their order: --data.keypoint_names '[beak, left eye, right eye, tail]'"
             )
         need, has = NEEDS[option]
+        if option != "pose_crop" and not _named(catalog.keypoint_names, HEAD | TAIL):
+            raise InputError(
+                f"augment.{option} knows keypoints by words in their names ({', '.join(sorted(HEAD | TAIL))}), and "
+                f"those of {catalog.root} have none of these: {', '.join(catalog.keypoint_names)}; name them so"
+            )
         if not any(map(has, found)):
             raise InputError(
                 f"augment.{option} needs photos in which {need} can be seen, and none of the {len(catalog)} in "
@@ -149,8 +155,9 @@ def posed(frame: Frame, settings: AugmentSettings, draws: Floats, subject: Subje
     if settings.pose_axis and (axis := subject.axis()) is not None:
         low, high = settings.pose_axis
         frame = replace(frame, turn=_turn(axis, low + turning * (high - low)))
-    if facing < settings.pose_facing and (looks_right := subject.looks_right(frame.turn)) is not None:
-        frame = replace(frame, mirrored=looks_right)
+    if facing < settings.pose_facing:
+        looks_right = subject.looks_right(replace(frame, mirrored=False))
+        frame = frame if looks_right is None else replace(frame, mirrored=looks_right)
     if heading < settings.pose_head and (head := subject.head()) is not None:
         low, high = HEAD_ROOM
         longest = max(float(np.ptp(head, axis=0).max()), LEAST_HEAD * min(shape))

@@ -41,11 +41,12 @@ def make_loader(
     Raises:
         LostPhoto: a photo cannot be read any more.
     """
+    pinned = ahead > 0 and torch.cuda.is_available()  # such memory is copied to a GPU while it computes
     pool = ThreadPoolExecutor(workers or available_cores())
     begun: deque[tuple[Batch, list[Future[None]]]] = deque()
     try:
         for keys in batches:
-            begun.append(_begin(pool, photos, keys))
+            begun.append(_begin(pool, photos, keys, pinned))
             if len(begun) > ahead:
                 yield _finished(*begun.popleft())
         while begun:
@@ -54,9 +55,10 @@ def make_loader(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(pool: ThreadPoolExecutor, photos: TrainingPhotos, keys: list[Key]) -> tuple[Batch, list[Future[None]]]:
+def _begin(
+    pool: ThreadPoolExecutor, photos: TrainingPhotos, keys: list[Key], pinned: bool
+) -> tuple[Batch, list[Future[None]]]:
     """Have threads fill a batch."""
-    pinned = torch.cuda.is_available()  # such memory is copied to a GPU while it computes
     images = torch.empty((len(keys), photos.size, photos.size, 3), dtype=torch.uint8, pin_memory=pinned)
     rows = np.array([row for _, row, _ in keys], np.int64)
     pixels = images.numpy()

@@ -53,7 +53,10 @@ def test_every_pooling_that_is_trained_is_known() -> None:
     ("changes", "message"),
     [
         ({"mix": {"vectors": True}}, r"mix\.vectors is true"),
-        ({"loss": {"part_centre": 1.0}, "model": {"parts": 4}}, r"loss\.part_centre is 1\.0"),
+        (
+            {"loss": {"part_centre": 1.0}, "model": {"parts": 4}, "mix": {"since": 0.0, "until": 1.0}},
+            r"loss\.part_centre is 1\.0",
+        ),
     ],
 )
 def test_where_all_photos_are_mixed_nothing_is_left_for_losses_of_others(
@@ -132,6 +135,18 @@ def test_what_looks_at_nothing(model: dict[str, Any], mended: dict[str, Any], me
     check_together(changed({"model": model | mended}))
     with pytest.raises(InputError, match=rf"^{message}"):
         check_together(changed({"model": model}))
+
+
+def test_centres_have_photos_that_are_neither_mixed_nor_changed() -> None:
+    centres = {"loss": {"part_centre": 1.0}, "model": {"parts": 4}}
+    for some in ({"since": 0.1, "until": 1.0}, {"since": 0.0, "until": 0.9}):
+        check_together(changed({**centres, "mix": {"photos": "cutmix", "share": 1.0, **some}}))
+    always = {"attended_crop": 0.5, "attended_drop": 0.5, "attended_since": 0.0}
+    for some in ({"attended_since": 0.2}, {"attended_drop": 0.4}):
+        check_together(changed({**centres, "augment": always | some}))
+    check_together(changed({"model": {"parts": 4}, "augment": always}))
+    with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0, .*attended_crop 0\.5 and attended_drop 0\.5"):
+        check_together(changed({**centres, "augment": always}))
 
 
 def test_centres_need_parts() -> None:

@@ -80,7 +80,7 @@ def test_parts_and_their_centres_are_the_same_in_chunks(config: Config, tmp_path
             (of_centres,) = torch.autograd.grad(apart, [run.network.parts.attend.weight])
             centres = copy.deepcopy(run.centres)
             centres.update(seen, labels[unchanged])
-            done = run.gradients.add(step, views, labels, run.sampler.batch_size, whole=unchanged)
+            done = run.gradients.add(step, views, labels, run.sampler.batch_size, unchanged=unchanged)
             torch.testing.assert_close(run.centres.centres, centres.centres)
             assert run.centres.centres.abs().sum() > 0
             if settings.loss.part_centre == 2.0:

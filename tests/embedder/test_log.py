@@ -34,7 +34,7 @@ def test_means_are_over_the_steps_that_tell_something() -> None:
 
 def test_rows_become_a_table_events_and_a_picture(tmp_path: Path) -> None:
     log = RunLog(tmp_path, [], 0)
-    log.step(5, {"loss": 2.5})
+    log.step(5, {"loss": torch.tensor(2.5)})
     for row in ROWS:
         log.epoch(row)
     log.close()
@@ -42,7 +42,7 @@ def test_rows_become_a_table_events_and_a_picture(tmp_path: Path) -> None:
     assert [{name: float(value) for name, value in row.items() if value} for row in table] == ROWS
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, round(event.value, 5)) for event in events.Scalars("epoch/recall@1")] == [(0, 0.2), (10, 0.4)]
-    assert [event.step for event in events.Scalars("step/loss")] == [5]
+    assert [(event.step, event.value) for event in events.Scalars("step/loss")] == [(5, 2.5)]
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > picture.height > 200
 

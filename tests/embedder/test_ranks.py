@@ -18,10 +18,10 @@ import torch
 
 from embedder import checkpoint
 from embedder.augment.mixing import Mixed, PhotoMixing
-from embedder.config import Config, LossSettings, MixSettings
+from embedder.config import Config, LossSettings, MixSettings, TrainSettings
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
-from embedder.ranks import bounds
+from embedder.ranks import bounds, join
 from embedder.train import fit
 from embedder.trainer import Trainer
 from tests.embedder.rank_worker import do, first_gradients, gradients_of
@@ -285,3 +285,15 @@ def test_shares_leave_nothing_out_and_nothing_twice(total: int, count: int) -> N
     shares = [range(*bounds(total, number, count)) for number in range(count)]
     assert [row for share in shares for row in share] == list(range(total))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_what_is_the_same_each_time_may_multiply_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuBLAS is told before it begins; without that torch refuses its products."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    for deterministic in (False, True):
+        join(TrainSettings(accelerator="cpu", deterministic=deterministic))
+        assert (
+            ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == torch.are_deterministic_algorithms_enabled() == deterministic
+        )
+    torch.use_deterministic_algorithms(False)

@@ -28,6 +28,8 @@ def test_it_holds_the_truth_as_often_as_it_says() -> None:
 def test_seeds_that_all_come_out_alike() -> None:
     """Two trainings that happen to be right as often are no certainty."""
     assert difference([0.5, 0.5], [0.75, 0.75]) == Difference(0.25, None, None)
+    found = difference([0.1] * 3, [0.7] * 3)  # whose means are not quite 0.1 and 0.7
+    assert (found.low, found.high) == (None, None)
 
 
 def test_one_seed_is_too_few() -> None:

@@ -82,14 +82,14 @@ def test_any_number_of_ranks_changes_the_same():
     assert views(3, photos(0), first=40, **settings).shape == (0, SIDE, SIDE, 3)
 
 
-def test_it_is_told_which_photos_are_whole():
+def test_it_is_told_which_photos_are_unchanged():
     made = AttendedViews(
         AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.2), "none", MEAN, 100, 7
     )
-    images, whole = made(20, photos(), square)
-    assert 5 < whole.sum() < 35
-    assert torch.equal(whole, (images == photos()).flatten(1).all(1))
-    assert made(19, photos(), square).whole.all()
+    images, unchanged = made(20, photos(), square)
+    assert 5 < unchanged.sum() < 35
+    assert torch.equal(unchanged, (images == photos()).flatten(1).all(1))
+    assert made(19, photos(), square).unchanged.all()
 
 
 def test_nothing_is_looked_for_where_nothing_changes():

@@ -139,8 +139,16 @@ def test_the_subject_is_made_to_look_left():
         assert np.array_equal(pixels, original[:, ::-1] if bird.pose.facing == "right" else original)
 
 
-def test_the_subject_looks_left_after_it_has_been_turned():
-    settings = replace(STILL, pose_facing=1.0, pose_axis=(-180.0, 180.0), rotate=180.0)
+@pytest.mark.parametrize(
+    "moved",
+    [
+        {"pose_axis": (-180.0, 180.0), "rotate": 180.0},
+        {"shear": 45.0},
+        {"rotate": 180.0, "shear": 30.0, "perspective": 0.5},
+    ],
+)
+def test_the_subject_looks_left_after_it_has_been_turned_and_slanted(moved):
+    settings = replace(STILL, pose_facing=1.0, **moved)
     for individual in range(4):
         bird, subject = drawn(individual, pose=Pose(size=0.2, facing="right" if individual % 2 else "left"))
         for key in range(40):
@@ -260,6 +268,12 @@ SEEN, HIDDEN = [[1.0, 2.0, 1.0], [3.0, 4.0, 1.0]], [[1.0, 2.0, 1.0], [3.0, 4.0, 
         ({"pose_axis": (0.0, 9.0)}, [HIDDEN], ("beak", "tail"), r"augment\.pose_axis .* a head and a tail can be seen"),
         ({"pose_facing": 0.1}, [SEEN], ("beak", "bill"), r"augment\.pose_facing .* none of the 1 in .* is one"),
         ({"pose_head": 0.1}, [SEEN], ("beak", "tail"), r"augment\.pose_head .* two points of the head"),
+        (
+            {"pose_axis": (0.0, 9.0)},
+            [SEEN],
+            ("snout", "rump"),
+            r"augment\.pose_axis knows keypoints by words .*\(beak, .*tail.*\), and .* none of these: snout, rump",
+        ),
         ({"pose_crop": 0.1}, [[[1.0, 2.0, 0.0]]], (), r"augment\.pose_crop .* a keypoint can be seen"),
         ({"pose_crop": 0.1}, [SEEN], ("beak",), r"0\.jpg has 2 keypoints, and 1 have names \(beak\); name each"),
     ],

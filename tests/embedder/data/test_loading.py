@@ -45,6 +45,12 @@ def test_types(photos):
     assert codes.tolist() == photos.codes[rows.numpy()].tolist()
 
 
+def test_a_run_on_a_cpu_leaves_the_gpu_beside_it_alone(photos, monkeypatch):
+    """Memory from which a GPU copies needs one, and a context on it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert len(list(make_loader(photos, batches(photos, 2)))) == 2
+
+
 def test_leaving_early_stops_the_threads(photos):
     before = threading.active_count()
     loader = make_loader(photos, batches(photos, 6), workers=3, ahead=2)
