@@ -13,7 +13,7 @@ from scipy.stats import t
 from eval.bootstrap import Interval, class_intervals
 from eval.embeddings import EmbeddingSet
 from eval.evaluation import evaluate
-from eval.seeds import spread
+from eval.seeds import difference, spread
 
 Result = dict[str, Any]
 """A line of the results: what was run, its cost, the metrics' means, and for each class the number of its queries and
@@ -86,7 +86,7 @@ def deviations(ways: Iterable[Results]) -> dict[str, Deviation]:
 
 
 def differences(
-    first: Results, second: Results, over_seeds: dict[str, Deviation], same_training: bool = False
+    first: Results, second: Results, over_seeds: dict[str, Deviation] | None, same_training: bool = False
 ) -> dict[str, str]:
     """How much better a second way is than a first, by each metric, with the interval over other classes and seeds.
 
@@ -96,7 +96,8 @@ def differences(
     Args:
         first: results by their seeds.
         second: the same.
-        over_seeds: how far trainings of one way lie apart, by each metric (``deviations``).
+        over_seeds: how far trainings of one way lie apart, by each metric (``deviations``), where it is as far in both;
+            None to take from each what its own seeds show (Welch).
         same_training: whether the two differ in how photos are seen alone.
     """
     seeds = sorted(first.keys() & second.keys()) if same_training else []
@@ -106,6 +107,8 @@ def differences(
         if seeds:
             apart = _pooled([[after[metric] - before[metric] for before, after in zip(one, two, strict=True)]])
             reach = apart.reach(1 / len(seeds))
+        elif over_seeds is None:
+            reach = _welch(*([result[metric] for result in side] for side in (one, two)))
         else:
             reach = over_seeds[metric].reach(1 / len(one) + 1 / len(two))
         middle = over_classes.mean
@@ -116,6 +119,14 @@ def differences(
         unseen = "" if low > 0 or high < 0 else f", {NONE_SEEN}"
         told[metric] = f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
     return told
+
+
+def _welch(first: list[float], second: list[float]) -> float:
+    """Half of Welch's interval at 95 %; nan where the seeds do not tell."""
+    if min(len(first), len(second)) < 2:
+        return nan
+    found = difference(first, second)
+    return nan if found.high is None else found.high - found.mean
 
 
 def few_classes(result: Result) -> str:

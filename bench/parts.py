@@ -187,8 +187,9 @@ def look(network: Network, preprocessing: Preprocessing, images: Sequence[Image.
     """What the network gives for photos."""
     starts = range(0, len(images), BATCH)
     batches = [torch.from_numpy(preprocessing.stack(images[start : start + BATCH])) for start in starts]
-    vector, features, parts, seen, _ = zip(*map(network.seen, batches), strict=True)
-    return Output(*map(torch.cat, (vector, features, parts, seen)))
+    outputs = [network.seen(batch) for batch in batches]
+    fields = ("vector", "features", "parts", "part_features")
+    return Output(**{field: torch.cat([getattr(output, field) for output in outputs]) for field in fields})
 
 
 @torch.inference_mode()
@@ -278,7 +279,7 @@ def show(scores: dict[str, Scores]) -> None:
     more = {"twice the random point": strongest - 2 * random, "the middle of the box": strongest - middle}
     print(f"\n{compared(scores, *COLUMNS[:3])}")
     for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
-        print(f"strongest less {name}: {words(one)}")
+        print(f"strongest less {name}: {words(one)}{', rough: few pairs' if one.is_rough else ''}")
     print(f"with more room: {compared(scores, *(f'{name}, more room' for name in COLUMNS[:3]))}")
 
 

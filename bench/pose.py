@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.differences import Result, Results, deviations, differences, mean, scores
+from bench.differences import Result, Results, deviations, differences, few_classes, mean, scores
+from bench.techniques import check_names
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
@@ -52,7 +53,8 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
-    ways = options.ways.split(",")
+    check_names("--ways", options.ways.split(","), [*WAYS])
+    ways = [way for way in WAYS if way == "base" or way in options.ways.split(",")]
     options.folder /= "held-out" if options.held_out else "test"
     if options.held_out:
         draw_all(options.folder, TRAINING, VALIDATION)
@@ -69,6 +71,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for way in ways:
         print(f"| {way} | {' | '.join(cell for test in TESTS for cell in cells(found[test], way))} |")
+    print(f"\n{few_classes(found['rare']['base'][0])}")
 
 
 def draw_all(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe, in
 whole epochs. What differs in how photos are seen alone is exported from one training, where that is at hand. ``run``
-adds a line a run to the results and leaves out what has one; several may run beside each other, of other seeds or sets.
+adds a line a run to the results and leaves out what has one; two may run beside each other, of other sets.
 ``table`` shows what there is. After all choices, and once, ``--test`` trains on all training classes and measures by
 the test classes, 67-98 and 51-100, with ``--results`` of its own.
 """
@@ -114,7 +114,7 @@ def main() -> None:
     run.add_argument("--seeds", default="0,1")
     run.add_argument("--only", nargs="*", default=[*map(slug, TECHNIQUES)], help="techniques, with - for blanks")
     run.add_argument("--sets", default=",".join(SETS), help="one of them alone, so that two may run beside each other")
-    run.add_argument("--epochs", default="6,3", help="of the base recipe: half of what it has in configs/")
+    run.add_argument("--epochs", default="6,3", help="of the base recipe")
     run.add_argument("--test", action="store_true", help="measure by the test classes")
     for one in (run, table):
         one.add_argument("--results", type=Path, default=Path("bench/measured/screen.jsonl"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-STEPS, WARM = 12, 4
+STEPS, WARM = 24, 4
 """Of which the work is measured, spread over the run, and before which as many warm up."""
 
 PHOTOS = 64
