@@ -73,7 +73,7 @@ class AugmentSettings:
         attended_crop: probability that a part that the network attends to is seen closer instead (such photos cost a
             third more).
         attended_drop: probability that such a part is painted over instead.
-        attended_since: share of the steps before which neither is done yet.
+        attended_since: share of the steps before which neither is done yet, where they are.
         rotate: greatest turn of the photo, in degrees either way.
         shear: greatest slant, in degrees either way.
         perspective: greatest shift of a corner inwards, as a share of half the side: the photo is seen aslant.
@@ -106,7 +106,7 @@ class AugmentSettings:
 
 @dataclass
 class MixSettings:
-    """Photos, or their vectors, mixed with others of the batch in training.
+    """Photos, or their vectors, mixed with others of the batch in training; the rest has a meaning where either is.
 
     Attributes:
         photos: mixup blends two photos; cutmix pastes a rectangle of one into the other; snapmix pastes it elsewhere,
@@ -137,7 +137,7 @@ class ModelSettings:
 
     Attributes:
         backbone: efficientnet-lite0 (needs no download), timm:NAME, torchvision:NAME, or wide-resnet-DEPTH-WIDTH (for
-            photos of some 32 pixels; random weights).
+            photos of some 32 pixels; random weights), with /2 at its end for one that sees half as many pixels a side.
         weights: pretrained, random, or the path of a file with the backbone's weights.
         attention: what weighs the feature map before pooling: none, se (channels), cbam (channels, then places), or eca
             (channels, with a few weights); each begins by changing nothing.
@@ -152,14 +152,14 @@ class ModelSettings:
         freeze_batch_norm: keep the backbone's batch-norm statistics as they are.
         parts: how many parts of the subject the network is to find by itself and to add to the vector; 0 for none. A
             layer of parts x channels x dimension weights adds them: where head is none, dimension is the channels.
-        part_stride: pixels of a photo from one place of the part maps to the next: 16, say, finds parts in the last
-            layer that has such a map, whose places see less of what is around them; 0 for the last layer of all.
+        part_stride: pixels of a photo from one place of the part maps to the next: 16 finds parts in an earlier,
+            finer layer, the last one with such a map; 0 in the last layer of all.
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
         smaller: add the vector of the photo at 0.67 to 0.8 of its size, as it comes to whole places of the feature map:
-            160 for 224 (a view of the embedder: half the time more); best with data.test_size larger than without.
+            160 for 224 (a view of the embedder: half the time more); works best with a larger data.test_size.
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
-            costs a forward pass; second adds its vector, and needs parts that were trained, or pooling rollout (views
-            of the embedder: twice the time); none.
+            costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
+            trained, or pooling rollout (a view of the embedder: three times, parts included); none.
     """
 
     backbone: str = "efficientnet-lite0"

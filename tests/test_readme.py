@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where somebody keeps photos of three kinds, and a new one."""
     folder = tmp_path_factory.mktemp("home")
+    (folder / "configs").symlink_to(ROOT / "configs")
     draw_photos(folder / "photos", list(SPECIES)[:3], 7, 96)
     photo = next((folder / "photos").rglob("0006.jpg"))
     photo.rename(folder / "new.jpg")
