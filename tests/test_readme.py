@@ -122,7 +122,7 @@ def test_the_commands_that_serve_an_index_run(home: Path, port: int) -> None:
 def test_the_library_runs_without_torch(home: Path) -> None:
     """After the commands above, whose run and index it uses."""
     (block,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    check = "\nassert vectors.shape == (2, 256)\nimport sys\nassert 'torch' not in sys.modules\n"
+    check = "\nassert vectors.shape == (2, 1280)\nimport sys\nassert 'torch' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", block + check], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "[(" in done.stdout
