@@ -86,7 +86,7 @@ def deviations(ways: Iterable[Results]) -> dict[str, Deviation]:
 
 
 def differences(
-    first: Results, second: Results, over_seeds: dict[str, Deviation] | None, same_training: bool = False
+    first: Results, second: Results, over_seeds: dict[str, Deviation] | None = None, same_training: bool = False
 ) -> dict[str, str]:
     """How much better a second way is than a first, by each metric, with the interval over other classes and seeds.
 

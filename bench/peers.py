@@ -160,7 +160,7 @@ def show(results: list[Result]) -> None:
             seen, steps = (f"{np.mean([one[key] for one in runs]):,.0f}" for key in ("photos", "steps"))
             cells = [budget, side, str(len(runs)), minutes, seen, steps, *(mean(runs, metric) for metric in METRICS)]
             ahead = [
-                differences(found, sides[own], None)["recall@1"] if side in SIDES[1:] and sides[own] else ""
+                differences(found, sides[own])["recall@1"] if side in SIDES[1:] and sides[own] else ""
                 for own in ("fieldmark", ONE_VIEW)
             ]
             print("|", " | ".join([*cells, *ahead]), "|")

@@ -21,7 +21,7 @@ def check_together(config: Config) -> None:
 
 
 def _check_model(config: Config) -> None:
-    """Parts that nothing finds, and attention to what nothing looks at."""
+    """Parts that nothing finds or that no photo shows as they are, and attention to what nothing looks at."""
     weight, model = config.loss.part_centre, config.model
     if model.attention != "none" and model.pooling == "token":
         raise InputError(

@@ -96,13 +96,13 @@ class MetricLoss(nn.Module):
         Raises:
             InputError: a label outside that range.
         """
-        needs_range = any(LOSSES[name].labels_from_0 for name in self.losses)
-        low, high = torch.stack(labels.aminmax()).tolist() if needs_range and len(labels) else (0, 0)
-        if not 0 <= low <= high < self.classes:
-            raise InputError(
-                f"labels run from {low} to {high}, but the loss was made for "
-                f"{self.classes} classes, 0 to {self.classes - 1}"
-            )
+        if len(labels) and any(LOSSES[name].labels_from_0 for name in self.losses):
+            low, high = torch.stack(labels.aminmax()).tolist()
+            if not 0 <= low <= high < self.classes:
+                raise InputError(
+                    f"labels run from {low} to {high}, but the loss was made for "
+                    f"{self.classes} classes, 0 to {self.classes - 1}"
+                )
         with without_autocast(vectors.device.type):
             precise = at_least_float32(vectors)
             given = (precise, labels) if mixed is None else (precise, labels, mixed)

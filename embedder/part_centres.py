@@ -37,6 +37,6 @@ class PartCentres(nn.Module):
     @torch.no_grad()
     def update(self, seen: Tensor, labels: Tensor) -> None:
         """Move the centres of a batch's classes towards the mean of what is seen of each."""
-        classes, places, photos = labels.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
+        classes, places, photos = torch.unique(labels, return_inverse=True, return_counts=True)
         sums = self.centres.new_zeros(len(classes), *seen.shape[1:]).index_add_(0, places, seen.to(self.centres))
         self.centres[classes] += RATE * (sums / photos[:, None, None] - self.centres[classes])

@@ -128,12 +128,12 @@ def check_keypoints(settings: AugmentSettings, catalog: Catalog) -> None:
                 f"augment.{option} needs to know which keypoint is which, and {catalog.root} does not say; name them "
                 "in their order: --data.keypoint_names '[beak, left eye, right eye, tail]'"
             )
-        need, has = NEEDS[option]
         if option != "pose_crop" and not _named(catalog.keypoint_names, HEAD | TAIL):
             raise InputError(
                 f"augment.{option} knows keypoints by words in their names ({', '.join(sorted(HEAD | TAIL))}), and "
                 f"those of {catalog.root} have none of these: {', '.join(catalog.keypoint_names)}; name them so"
             )
+        need, has = NEEDS[option]
         if not any(map(has, found)):
             raise InputError(
                 f"augment.{option} needs photos in which {need} can be seen, and none of the {len(catalog)} in "

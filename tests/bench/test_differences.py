@@ -99,12 +99,12 @@ def test_ways_that_lie_apart_by_seeds_of_their_own() -> None:
     first = dict.fromkeys(first, first[0])
     values = [one["map@r"] for one in second.values()]
     over_seeds = 4.302653 * float(np.std(values, ddof=1)) / np.sqrt(3)  # Student's at 0.975, 2 degrees of freedom
-    middle, low, high = apart(differences(first, second, None)["map@r"])
+    middle, low, high = apart(differences(first, second)["map@r"])
     assert middle == pytest.approx(np.mean(values) - first[0]["map@r"], abs=5e-4)
     assert over_seeds < high - middle < over_seeds + 0.05
     assert over_seeds < middle - low < over_seeds + 0.05
     for too_few in (several(0.7), {0: second[0], 1: second[0]}):
-        assert differences(first, too_few, None)["map@r"].endswith(", of one training")
+        assert differences(first, too_few)["map@r"].endswith(", of one training")
 
 
 def test_one_training_says_nothing_of_seeds() -> None:
