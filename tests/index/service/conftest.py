@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -89,3 +91,20 @@ def program(folder, *options, environment=None):
         with suppress(ProcessLookupError):  # its workers too
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def connected(client):
+    connection = socket.create_connection((client.base_url.host, client.base_url.port))
+    connection.settimeout(10)
+    return connection
+
+
+def until_closed(connection):
+    """What comes until the other side closes, and after how many seconds that is."""
+    began, content = time.monotonic(), b""
+    try:
+        while more := connection.recv(65536):
+            content += more
+    except ConnectionResetError:
+        pass
+    return content, time.monotonic() - began
