@@ -9,7 +9,7 @@ import pytest
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from index import Index
-from index.add import add
+from index.add import add, main
 from index.changes import LARGEST_JOINED
 from index.check import main as check
 from index.journal import Change, read_journal
@@ -98,8 +98,6 @@ def test_a_new_label_is_told(empty, capsys):
 
 
 def test_photos_of_a_folder_are_embedded_and_said_where_they_lie(built, photos, tmp_path, capsys):
-    from index.add import main
-
     folder = shutil.copytree(built, tmp_path / "birds.index")
     for number in (50, 51):
         write_photo(tmp_path / "new" / "class-9" / f"{number}.png", 9, number)
@@ -141,8 +139,6 @@ def some_rows(folder, name, **columns):
     ],
 )
 def test_columns_of_any_type_fit_together(empty, columns):
-    from index.add import main
-
     main(empty, some_rows(empty, "first", note=["p", "q"]))
     remove(empty, label="a")
     main(empty, some_rows(empty, "second", **{"id": NAMES[4:6], **columns}))
@@ -153,8 +149,6 @@ def test_columns_of_any_type_fit_together(empty, columns):
 
 @pytest.mark.parametrize("relabel", [True, False])
 def test_an_empty_label_is_none(empty, relabel):
-    from index.add import main
-
     before = Index.open(empty).manifest
     with pytest.raises(InputError, match=r"row 1 of what is to be added has no label \(1 in all\)"):
         main(empty, some_rows(empty, "nameless", label=["a", ""]), relabel=relabel)
@@ -162,8 +156,6 @@ def test_an_empty_label_is_none(empty, relabel):
 
 
 def test_a_column_that_cannot_be_kept_is_named(empty):
-    from index.add import main
-
     with pytest.raises(InputError, match=r"the column 'note' is list<.*>, which an index cannot keep"):
         main(empty, some_rows(empty, "first", note=[[1], [2]]))
 
@@ -180,8 +172,6 @@ def test_any_label_is_kept_and_told(empty):
 
 
 def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos, capsys):
-    from index.add import main
-
     folder = shutil.copytree(built, tmp_path / "birds.index")
     for name, seed in (("p.png", 71), ("q.png", 72)):
         write_photo(tmp_path / name, 9, seed)
@@ -198,7 +188,6 @@ def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos, capsys):
 
 
 def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path):
-    from index.add import main
     from index.build import main as build
 
     (tmp_path / "deep" / "er").mkdir(parents=True)

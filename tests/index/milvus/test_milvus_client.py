@@ -16,6 +16,8 @@ from index.build import main as build
 from index.milvus_client import parse_address
 from tests.index.milvus.conftest import found
 
+ROOT = Path(__file__).parents[3]
+
 
 def server(folder):
     """A Milvus Lite that answers at an address of its own."""
@@ -106,7 +108,7 @@ def test_packages_that_are_not_installed(twins, monkeypatch):
 def test_a_file_that_another_program_has_open(twins):
     """Which is this one."""
     command = [sys.executable, "-m", "index.check", str(twins[0])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
     (told,) = done.stderr.splitlines()
     assert "vectors.db cannot be opened: Milvus Lite lets one program in at a time" in told
@@ -121,5 +123,5 @@ def test_files_alone_ask_for_nothing_of_it(twins):
     assert not {"pymilvus", "milvus_lite", "grpc"} & set(sys.modules)
     """
     code = textwrap.dedent(script)
-    subprocess.run([sys.executable, "-c", code, str(twins[1])], check=True, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", code, str(twins[1])], check=True, cwd=ROOT)
     assert read_json(twins[1] / "manifest.json")["milvus"] is None
