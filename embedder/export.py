@@ -156,10 +156,13 @@ def _put_together(
 def _put(made: Path, out: Path, trained_on: Path) -> None:
     """Bring an embedder to its place, with the list of the photos that it was trained on."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    if trained_on.exists():
-        shutil.copy(trained_on, trained_on_file(out))
     with replacing(out) as beside:
         shutil.copy(made, beside)
+    if trained_on.exists():
+        with replacing(trained_on_file(out)) as beside:
+            shutil.copy(trained_on, beside)
+    else:
+        trained_on_file(out).unlink(missing_ok=True)
 
 
 def _measured_on(embedder: Embedder, held: Split | None, photos: str | None, max_loss: float | None) -> Catalog | None:

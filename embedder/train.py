@@ -222,8 +222,12 @@ def next_command(data: DataSettings, run: Path) -> list[str]:
     the classes that are in it.
     """
     photos = ":".join(filter(None, (data.name, data.root))) or "drawn_birds"
-    with redirect_stderr(StringIO()):  # what is to be said of the photos has been said
-        catalog, options = read_source(data.name, data.root), []
+    options: list[str] = []
+    try:
+        with redirect_stderr(StringIO()):  # what is to be said of the photos has been said
+            catalog = read_source(data.name, data.root)
+    except (InputError, OSError):  # the photos have gone since; what was trained is there
+        return ["python", "-m", "index.build", str(run), photos, "--out", f"{run.name}.index"]
     has_test_photos = "split" in catalog.table.column_names and "test" in catalog.table["split"].to_pylist()
     if has_test_photos and not is_zero_shot(catalog, data.protocol):
         options = ["--split", "train", *(["--protocol", data.protocol] if catalog.class_split else [])]

@@ -125,12 +125,13 @@ def main(
     pair = paired(EmbeddingSet.load(first), EmbeddingSet.load(second), ks)
     comparison = compared(pair, ks)
     warnings = [*comparison.warnings, *roughness(comparison.differences)]
+    told = {**asdict(comparison), "warnings": warnings}
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(dumps(asdict(comparison)) if json else _table(comparison))
+    print(dumps(told) if json else _table(comparison))
     if wanted:
         with wanted.folder() as folder:
-            write_comparison(folder, pair.sets, pair.evaluations, {**asdict(comparison), "warnings": warnings}, folders)
+            write_comparison(folder, pair.sets, pair.evaluations, told, folders)
     return comparison
 
 
@@ -281,7 +282,8 @@ def _keys(one: EmbeddingSet) -> list[tuple[str, str, str]]:
 
 def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.bool_]) -> list[str]:
     """The paths of some evaluated queries; the ids of those without."""
-    return [queries.paths[row] or queries.ids[row] for row in evaluation.rows[chosen]]
+    paths, ids = queries.paths, queries.ids
+    return [paths[row] or ids[row] for row in evaluation.rows[chosen]]
 
 
 def _recipe_table(comparison: RecipeComparison) -> str:

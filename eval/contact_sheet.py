@@ -7,6 +7,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageOps
 
+from eval.images import BadImage, open_image
 from eval.lettering import (
     CARD,
     EMPTY,
@@ -31,6 +32,15 @@ as the answer."""
 
 Photo = Image.Image | str
 """A photo, or why it cannot be shown."""
+
+
+def kept_photo(content: bytes) -> Photo:
+    """A picture that is kept beside vectors, from its file's bytes: perhaps none, or one that somebody else made."""
+    try:
+        return open_image(content) if content else "no picture"
+    except BadImage as error:
+        return error.reason
+
 
 _FRAMES = {"right": "#1f9d6b", "wrong": "#d9542b", "same": "#3f6fd1", "other": "#c9ced6"}
 _GAP, _EDGE = 14, 4

@@ -113,10 +113,11 @@ def alone(folder: Path, busy: str | None = None) -> Iterator[None]:
 
     descriptor = _opened(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:  # of the lock alone: the block may meet its own
+            raise InputError(str(busy)) from None
         yield
-    except BlockingIOError:
-        raise InputError(str(busy)) from None
     finally:
         os.close(descriptor)
 

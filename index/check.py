@@ -124,7 +124,7 @@ def _references(index: Index) -> Iterator[str]:
 def _is_picture(content: bytes) -> bool:
     """Whether a thumbnail begins as one; an empty one belongs to a reference whose photo was not at hand."""
     try:
-        return not content or Image.open(io.BytesIO(content)).format == "JPEG"
+        return not content or bool(Image.open(io.BytesIO(content), formats=["JPEG"]))
     except OSError:
         return False
 

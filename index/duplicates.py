@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from embedder.data.catalog import Catalog
 from eval.errors import InputError
-from eval.images import BadImage, open_image, photo_id
+from eval.images import BadImage, open_image, read_id
 
 OnConflict = Literal["error", "first", "skip", "both"]
 
@@ -174,8 +174,8 @@ def meet(
 def _photo_id(catalog: Catalog, row: int) -> str | None:
     """What names a row's photo; None where its file cannot be read."""
     try:
-        return photo_id(catalog.file(row).read_bytes(), catalog.box(row))
-    except OSError:
+        return read_id(catalog.file(row), catalog.box(row))
+    except BadImage:
         return None
 
 

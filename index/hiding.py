@@ -3,14 +3,12 @@
 Hidden are its own photo and group, to see how known ones fare, or its whole class, to see how unknown ones do.
 """
 
-import io
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from eval.calibration import expected_threshold
+from eval.contact_sheet import kept_photo
 from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.groups import group_codes, independent
@@ -175,8 +173,8 @@ def _column(index: Index, name: str) -> Numbers:
 def _least_sharp(index: Index, rows: Numbers, seed: int) -> float | None:
     """The sharpness that all but 1 % of some references reach, by a sample of their thumbnails."""
     some = np.random.default_rng(seed).permutation(rows)[:MOST_PICTURES]
-    pictures = filter(None, (index.thumbnail(int(row)) for row in some))
-    found = [sharpness(Image.open(io.BytesIO(picture))) for picture in pictures]
+    pictures = (kept_photo(index.thumbnail(int(row))) for row in some)
+    found = [sharpness(picture) for picture in pictures if not isinstance(picture, str)]
     return float(np.quantile(found, 0.01)) if found else None
 
 

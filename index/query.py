@@ -14,7 +14,7 @@ from PIL import Image
 from embedder.data.catalog import has_area
 from embedder.data.folder import photos_below
 from eval.command import run
-from eval.contact_sheet import Row, Tile, contact_sheet
+from eval.contact_sheet import Row, Tile, contact_sheet, kept_photo
 from eval.errors import InputError, first_few
 from eval.files import replacing
 from eval.images import BadImage, Box, open_image, thumbnail
@@ -280,11 +280,6 @@ def _explain(index: Index, results: list[tuple[list[Path], Answer | BadImage]], 
         print(f"left out of the explanations: {len(answered) - len(cards)} of {len(answered)} photos", file=sys.stderr)
 
 
-def _picture(thumbnail: bytes) -> Image.Image:
-    """A reference's picture; a grey one where its photo was not at hand when it was added."""
-    return Image.open(io.BytesIO(thumbnail)) if thumbnail else Image.new("RGB", (256, 192), (200, 200, 200))
-
-
 def _row(index: Index, photos: list[Path], result: Answer | BadImage, box: Box | None) -> Row:
     """The first photo of a subject with its nearest references, those of the answer framed."""
     if isinstance(result, BadImage):
@@ -294,7 +289,7 @@ def _row(index: Index, photos: list[Path], result: Answer | BadImage, box: Box |
     voters = [one for one in result.neighbours if not one.same_photo] or result.neighbours
     tiles = [
         Tile(
-            image=_picture(index.thumbnail(neighbour.row)),
+            image=kept_photo(index.thumbnail(neighbour.row)),
             caption="the same photo: no vote" if neighbour.same_photo else neighbour.label,
             similarity=neighbour.similarity,
             frame="same" if name_at(neighbour.label, level, index.taxa) == answer and neighbour in voters else "other",

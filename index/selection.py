@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eval.errors import InputError, close_names, unknown
-from eval.files import real_path
+from eval.files import at_home, real_path
 from index.search import Index
 
 MOST_NAMED = 3
@@ -56,7 +56,7 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
     root = Path(index.manifest.images_root)
-    wanted = {str(real_path(Path(value))), str(real_path(root / value))}
+    wanted = {str(real_path(at_home(value))), str(real_path(root / value))}
     below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
     real = str(real_path(root))
     # Strings, not paths: a million of these take minutes.

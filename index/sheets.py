@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eval.contact_sheet import Photo, Row, Tile, contact_sheet
+from eval.contact_sheet import Row, Tile, contact_sheet, kept_photo
+from eval.errors import counted
 from eval.findings import Doubt, Findings, Misleading, Near
-from eval.images import BadImage, open_image
 from index.search import Index
 
 MOST, WIDEST, MOST_TILES = 20, 6, 12
@@ -22,21 +22,21 @@ def sheets(index: Index, found: Findings) -> dict[str, Image.Image]:
         "copies": [_together(index, one.rows, _under(one.labels)) for one in found.copies[:MOST]],
         "misleading": [_misleading(index, one) for one in found.misleading[:MOST]],
         "thin": [
-            _together(index, one.rows, f"{one.independent} independent of {_counted(len(one.rows), 'reference')}")
+            _together(index, one.rows, f"{one.independent} independent of {_references(one.rows)}")
             for one in found.thin[:MOST]
         ],
     }
     return {kind: contact_sheet(some, WIDEST) for kind, some in rows.items() if some}
 
 
+def _references(rows: Sequence[int]) -> str:
+    """How many there are."""
+    return counted(len(rows), "reference", "references")
+
+
 def _under(labels: Sequence[str]) -> str:
     """How many labels near copies have."""
     return "of one label" if len(labels) == 1 else f"under {len(labels)} labels"
-
-
-def _counted(count: int, what: str) -> str:
-    """A number of things."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _doubt(index: Index, found: Findings, one: Doubt) -> Row:
@@ -47,7 +47,13 @@ def _doubt(index: Index, found: Findings, one: Doubt) -> Row:
     if one.own.row in [other.row for other in others]:
         tiles = _tiles(index, others, index.label(one.row))
     else:
-        own = Tile(_photo(index, one.own.row), "nearest of its own label", one.own.similarity, "same", ranked=False)
+        own = Tile(
+            kept_photo(index.thumbnail(one.own.row)),
+            "nearest of its own label",
+            one.own.similarity,
+            "same",
+            ranked=False,
+        )
         tiles = [*_tiles(index, others[: WIDEST - 1], index.label(one.row)), own]
     return _row(index, one.row, f"neighbours say {one.elected}, {one.share:.0%} to {one.own_share:.0%}", tiles)
 
@@ -69,22 +75,15 @@ def _together(index: Index, rows: Sequence[int], remark: str) -> Row:
 def _row(index: Index, row: int, remark: str, tiles: Sequence[Tile]) -> Row:
     """A reference under its label, with what there is to say of it."""
     name = index.table["path"][row].as_py() or index.table["id"][row].as_py()
-    return Row(_photo(index, row), index.label(row), f"{remark} · {'/'.join(Path(name).parts[-2:])}", tiles)
+    return Row(
+        kept_photo(index.thumbnail(row)), index.label(row), f"{remark} · {'/'.join(Path(name).parts[-2:])}", tiles
+    )
 
 
 def _tiles(index: Index, near: Sequence[Near], label: str) -> list[Tile]:
     """References beside another one, those of its label framed."""
     labelled = [(one, index.label(one.row)) for one in near[:MOST_TILES]]
     return [
-        Tile(_photo(index, one.row), name, one.similarity, "same" if name == label else "other")
+        Tile(kept_photo(index.thumbnail(one.row)), name, one.similarity, "same" if name == label else "other")
         for one, name in labelled
     ]
-
-
-def _photo(index: Index, row: int) -> Photo:
-    """The picture of a reference, or why there is none."""
-    content = index.thumbnail(row)
-    try:
-        return open_image(content) if content else "no picture"
-    except BadImage as error:
-        return error.reason

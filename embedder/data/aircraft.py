@@ -44,17 +44,17 @@ def read(root: Path) -> Catalog:
     check_layout(root, "aircraft", NEEDED, LAYOUT)
     variants = lines(root / "variants.txt")
     known = {split: keyed(root / f"images_variant_{split}.txt") for split in SPLITS}
+    for split, found in known.items():
+        check_listed(root, [_file(photo) for photo in found], root / f"images_variant_{split}.txt")
     photos = [photo for found in known.values() for photo in found]
     label = {photo: variant for found in known.values() for photo, variant in found.items()}
     if len(label) < len(photos):
         raise InputError(f"{root}: a photo is listed both for training and for the test; unpack the data set anew")
-    paths = [f"images/{photo}.jpg" for photo in photos]
-    check_listed(root, paths, root / "images_variant_trainval.txt")
     unknown = {*label.values()} - {*variants}
     if unknown:
         raise InputError(f"{root / 'variants.txt'} does not list {min(unknown)!r}; unpack the data set anew")
     columns = {
-        "path": pa.array(paths),
+        "path": pa.array([*map(_file, photos)]),
         "label": label_column([label[photo] for photo in photos], variants),
         "split": pa.array([SPLITS[split] for split, found in known.items() for _ in found]),
         "subject_box": pa.array(_boxes(root / "images_box.txt", photos), TYPES["subject_box"]),
@@ -65,6 +65,11 @@ def read(root: Path) -> Catalog:
     catalog = Catalog(pa.table(columns), root, "aircraft")
     check_counts(catalog, PUBLISHED)
     return catalog
+
+
+def _file(photo: str) -> str:
+    """Where a photo of the lists lies."""
+    return f"images/{photo}.jpg"
 
 
 def _boxes(file: Path, photos: list[str]) -> list[list[float]]:

@@ -38,7 +38,6 @@ def read(root: Path) -> Catalog:
     check_layout(root, "cars196", APART if apart else TOGETHER, LAYOUT)
     models, rows, splits, listing = _apart(root) if apart else _together(root)
     paths = [str(row["path"]) for row in rows]
-    check_listed(root, paths, listing)
     numbers = [int(row["class"]) for row in rows]
     if not all(1 <= number <= len(models) for number in numbers):
         raise InputError(f"{listing} names a class beyond the {len(models)} that there are; unpack the data set anew")
@@ -60,6 +59,7 @@ def _together(root: Path) -> tuple[list[str], list[dict[str, Any]], list[str], P
     file = root / TOGETHER[1]
     annotations, models = matlab(file, "annotations", "class_names")
     rows = _records(file, annotations, "relative_im_path")
+    check_listed(root, [str(row["path"]) for row in rows], file)
     return models.tolist(), rows, ["test" if row["test"] else "train" for row in rows], file
 
 
@@ -75,7 +75,9 @@ def _apart(root: Path) -> tuple[list[str], list[dict[str, Any]], list[str], Path
     for split, file in (("train", root / APART[3]), ("test", test)):
         (annotations,) = matlab(file, "annotations")
         found = _records(file, annotations, "fname")
-        rows += [{**row, "path": f"cars_{split}/{row['path']}"} for row in found]
+        found = [{**row, "path": f"cars_{split}/{row['path']}"} for row in found]
+        check_listed(root, [str(row["path"]) for row in found], file)
+        rows += found
         splits += [split] * len(found)
     return models.tolist(), rows, splits, test
 

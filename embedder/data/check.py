@@ -56,11 +56,11 @@ def main(
     for name, value in {"tiny": tiny, "samples": samples, "show": show}.items():
         if value < 0:
             raise InputError(f"{name} is {value}; it must be at least 0")
-    if report is not None:
-        check_folder(report)
     if embeddings is not None:
         read_manifest(embeddings, "embeddings", "index")
     catalog = read_catalog(images)
+    if report is not None:
+        check_folder(report)
     shown = shown_rows(catalog, samples) if report is not None else {}
     checked = look_over(images, catalog, protocol, tiny, embeddings, {row for rows in shown.values() for row in rows})
     print(dumps(to_json(checked)) if json else "\n".join(_text(checked, show, report)), flush=True)

@@ -35,11 +35,11 @@ def read(root: Path) -> Catalog:
     names = [*NEEDED, *(f"{lists.name}/{name}" if lists != root else name for name in SPLITS.values())]
     check_layout(root, "dogs", names, LAYOUT)
     photos = {split: matlab(lists / name, "file_list")[0].tolist() for split, name in SPLITS.items()}
+    for split, found in photos.items():
+        check_listed(root, [f"Images/{file}" for file in found], lists / SPLITS[split])
     files = [str(file) for found in photos.values() for file in found]
-    paths = [f"Images/{file}" for file in files]
-    check_listed(root, paths, lists / SPLITS["train"])
     columns = {
-        "path": pa.array(paths),
+        "path": pa.array([f"Images/{file}" for file in files]),
         "label": label_column([file.partition("/")[0].partition("-")[2] for file in files]),
         "split": pa.array([split for split, found in photos.items() for _ in found]),
         "subject_box": pa.array(

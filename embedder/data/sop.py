@@ -34,10 +34,13 @@ def read(root: Path) -> Catalog:
             published ones.
     """
     check_layout(root, "sop", [*SPLITS.values()], LAYOUT)
-    rows = [(*row, split) for split, name in SPLITS.items() for row in _rows(root / name)]
+    rows = []
+    for split, name in SPLITS.items():
+        found = [*_rows(root / name)]
+        check_listed(root, [path for _, path in found], root / name)
+        rows += [(*row, split) for row in found]
     labels, paths, splits = ([row[place] for row in rows] for place in range(3))
     protocol = apart(root / SPLITS["train"], labels, splits, HELD_OUT, "product")
-    check_listed(root, paths, root / SPLITS["train"])
     columns = {
         "path": pa.array(paths),
         "label": label_column(labels, [*protocol.training, *protocol.validation, *protocol.test]),

@@ -1,6 +1,5 @@
 """Backbones by name."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import timm
@@ -61,4 +60,4 @@ def _check_known(name: str) -> None:
         *(f"torchvision:{known}" for known in torchvision.models.list_models(module=torchvision.models)),
     ]
     if name not in names:
-        raise unknown("backbone", name, get_close_matches(name, names, n=5, cutoff=0.0))
+        raise unknown("backbone", name, names)

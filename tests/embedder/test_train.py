@@ -230,6 +230,11 @@ def test_the_next_command_leaves_test_photos_out_of_the_index(
     assert words == ["python", "-m", "index.build", "runs/mine", "my photos", *expected.split(), "--out", "mine.index"]
 
 
+def test_the_next_command_where_the_photos_have_gone(tmp_path: Path) -> None:
+    words = next_command(DataSettings(root=str(tmp_path / "gone")), Path("runs/mine"))
+    assert words == ["python", "-m", "index.build", "runs/mine", str(tmp_path / "gone"), "--out", "mine.index"]
+
+
 @pytest.mark.parametrize(
     "change", [{"epochs": -1}, {"ema": 1.5}, {"batch_size": 0}, {"learning_rate": -1.0}, {"accelerator": "cuda"}]
 )

@@ -13,6 +13,7 @@ from eval.compare import compare, main
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.evaluation import evaluate
+from eval.rows import taken
 from eval.seeds import difference, spread
 
 LABELS = [f"kind {row % 25}" for row in range(200)]
@@ -108,6 +109,14 @@ def test_the_command(
     printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert (printed["queries"], printed["won"], printed["lost"]) == (200, found.won, found.lost)
     assert printed["differences"]["recall@1"]["mean"] == pytest.approx(found.differences["recall@1"].mean)
+
+
+def test_a_warning_stands_in_json_too(first: EmbeddingSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for row, label in enumerate(LABELS) if label in {"kind 1", "kind 2", "kind 3"}]
+    few = EmbeddingSet(first.vectors[rows], taken(first.table, rows), first.fingerprint)
+    few.save(tmp_path / "few", made_from={}, images_root=None, left_out=[])
+    main(tmp_path / "few", tmp_path / "few", json=True)
+    assert json.loads(capsys.readouterr().out)["warnings"] == ["only 3 classes: take the intervals as hints"]
 
 
 def recipe(folder: Path, noise: float, seeds: list[int]) -> Path:

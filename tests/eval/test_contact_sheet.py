@@ -1,11 +1,12 @@
 from collections.abc import Iterator
+from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
 from eval import contact_sheet as room
-from eval.contact_sheet import Row, Tile, contact_sheet
+from eval.contact_sheet import Row, Tile, contact_sheet, kept_photo
 from eval.images import open_image
 from eval.lettering import CARD, EMPTY, MARGIN, PAPER, TEXT, font_of, line_height
 
@@ -98,3 +99,13 @@ def test_real_photos(shared_data) -> None:
     tiles = [Tile(bird, folder.name, 0.9 - 0.1 * rank, "same") for rank, bird in enumerate(birds[1:])]
     sheet = contact_sheet([Row(birds[0], folder.name, "photo.jpg", tiles)] * 2)
     assert len(sheet.getcolors(2**24) or []) > 10_000
+
+
+def test_a_kept_picture_that_no_photo_is_made_of_is_not_opened() -> None:
+    small = photo((8, 6))
+    kept, other = BytesIO(), BytesIO()
+    small.save(kept, "JPEG")
+    small.save(other, "EPS")
+    assert kept_photo(kept.getvalue()).size == (8, 6)
+    assert "not an image that" in kept_photo(other.getvalue())
+    assert kept_photo(b"") == "no picture"

@@ -225,3 +225,8 @@ def test_a_folder_that_is_removed_while_it_is_locked_is_made_again(tmp_path, mon
     with files.alone(tmp_path / "here"):
         assert (tmp_path / "here").is_dir()
     assert len(tries) == 2
+
+
+def test_what_the_block_meets_is_not_another_process(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError), files.alone(tmp_path, "busy"):
+        raise BlockingIOError

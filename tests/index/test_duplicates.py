@@ -1,3 +1,5 @@
+import os
+
 import pyarrow as pa
 import pytest
 
@@ -76,3 +78,9 @@ def test_ids_stay_with_their_photos_where_copies_are_left_out(catalog):
     assert source.paths.to_pylist() == ["a.png", "b.png", "i.png"]
     assert source.ids.to_pylist() == [photo_id((catalog.root / name).read_bytes()) for name in source.paths.to_pylist()]
     assert source.copies == 1
+
+
+def test_what_is_no_file_is_not_waited_for(catalog):
+    (catalog.root / "j.png").unlink(missing_ok=True)
+    os.mkfifo(catalog.root / "j.png")
+    assert distinct(catalog, "first").ids[catalog.paths.index("j.png")].as_py() is None

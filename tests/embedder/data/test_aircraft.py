@@ -52,7 +52,12 @@ def test_the_archive_s_own_folder_will_do(root):
         ("images_family_trainval.txt", "0000004", "line 4: expected 'KEY VALUE'"),
         ("images_family_trainval.txt", "9999999 F", "says nothing of 0000004"),
         ("images_variant_trainval.txt", "0000002 700-100 ER", "is listed both for training and for the test"),
-        ("images_variant_trainval.txt", "9999999 700-100 ER", "of which 1 does not exist"),
+        (
+            "images_variant_trainval.txt",
+            "9999999 700-100 ER",
+            "variant_trainval.txt lists .* of which 1 does not exist",
+        ),
+        ("images_variant_test.txt", "9999999 700-100 ER", "variant_test.txt lists .* of which 1 does not exist"),
         ("images_variant_trainval.txt", "0000004 Zeppelin", "variants.txt does not list 'Zeppelin'"),
     ],
 )

@@ -93,6 +93,18 @@ def test_test_labels_that_are_missing(apart):
         cars196.read(apart)
 
 
+def test_a_missing_photo_of_the_test(apart):
+    next((apart / "cars_test").glob("*.jpg")).unlink()
+    with pytest.raises(InputError, match=r"cars_test_annos_withlabels.mat lists \d+ photos, of which 1 does not exist"):
+        cars196.read(apart)
+
+
+def test_a_missing_photo_to_train_on(apart):
+    next((apart / "cars_train").glob("*.jpg")).unlink()
+    with pytest.raises(InputError, match=r"cars_train_annos.mat lists \d+ photos, of which 1 does not exist"):
+        cars196.read(apart)
+
+
 def test_a_damaged_list(together):
     content = (together / "cars_annos.mat").read_bytes()
     for damaged in (b"no MATLAB", content[: len(content) // 2]):

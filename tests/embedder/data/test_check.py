@@ -99,6 +99,12 @@ def test_json_has_all_of_it_and_the_text_the_first(spoilt, capsys):
     assert "  3 more: --report FOLDER or --json\n" in out
 
 
+def test_photos_that_are_not_there_leave_no_folder(tmp_path):
+    with pytest.raises(InputError):
+        main(str(tmp_path / "gone"), report=tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def test_the_page_holds_all_that_it_shows(spoilt, tmp_path, capsys):
     folder, (first, _, third, _) = spoilt
     (folder / "train" / first).rename(folder / "train" / "<b>wren & co")

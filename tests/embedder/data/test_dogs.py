@@ -52,12 +52,18 @@ def test_an_annotation_without_a_box(root, content):
         dogs.read(root)
 
 
+def test_the_list_that_names_a_missing_photo(root):
+    (root / "Images" / BREEDS[3] / "n00000003_8.jpg").unlink()
+    with pytest.raises(InputError, match=r"test_list.mat lists 120 photos, of which 1 does not exist"):
+        dogs.read(root)
+
+
 def test_what_is_missing_and_other_counts(root, monkeypatch):
     monkeypatch.setattr(dogs, "PUBLISHED", Counts(20_580, 120, 12_000, 8_580))
     with pytest.raises(InputError, match="it lists 240 photos where dogs has 20580"):
         dogs.read(root)
     (root / "Images" / BREEDS[3] / "n00000003_7.jpg").unlink()
-    with pytest.raises(InputError, match="of which 1 does not exist"):
+    with pytest.raises(InputError, match=r"train_list.mat lists 120 photos, of which 1 does not exist"):
         dogs.read(root)
     shutil.rmtree(root / "Annotation")
     with pytest.raises(InputError, match=r"is not dogs: Annotation is missing; .*ImageNetDogs"):

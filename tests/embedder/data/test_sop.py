@@ -61,6 +61,12 @@ def test_a_list_without_its_head(root, content):
         sop.read(root)
 
 
+def test_the_list_that_names_a_missing_photo(root):
+    (root / "sofa_final/21_1.JPG").unlink()
+    with pytest.raises(InputError, match=r"Ebay_test.txt lists 20 photos, of which 1 does not exist"):
+        sop.read(root)
+
+
 def test_what_is_missing_and_other_counts(root, monkeypatch):
     monkeypatch.setattr(sop, "PUBLISHED", Counts(120_053, 22_634, 59_551, 60_502))
     with pytest.raises(InputError, match="it lists 44 photos where sop has 120053"):
