@@ -23,7 +23,7 @@ def check_together(config: Config) -> None:
 def _check_model(config: Config) -> None:
     """Parts that nothing finds or that no photo shows as they are, and attention to what nothing looks at."""
     weight, model = config.loss.part_centre, config.model
-    if model.attention != "none" and model.pooling == "token":
+    if model.attention != "none" and model.pooling == "token" and (not model.parts or model.part_stride):
         raise InputError(
             f"model.attention {model.attention} weighs the feature map, which model.pooling token does not look at; "
             "choose another pooling, or model.attention none"

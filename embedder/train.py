@@ -152,12 +152,17 @@ def is_finished(config: Config, run: Path) -> bool:
 def settled(config: Config) -> Config:
     """The settings with what follows from them filled in.
 
-    Where nothing is trained head and parts would be random, so the frozen network ends with its pooled features. A
-    folder is named from the root, so that the run can be gone on with from anywhere.
+    Where nothing is trained, head and parts would be random and attention would change nothing, so the frozen network
+    ends with its pooled features. A folder is named from the root, so that the run can be gone on with from anywhere.
     """
-    bare = dataclasses.replace(config.model, head="none", norm="none", dropout=0.0, parts=0)
+    pooling = "avg" if config.model.pooling == "attention" else config.model.pooling  # as that begins
+    untrained: dict[str, Any] = {"head": "none", "norm": "none", "dropout": 0.0, "parts": 0}
+    untrained |= {"attention": "none", "pooling": pooling}
+    bare = dataclasses.replace(config.model, **untrained)
     if config.train.epochs == 0 and config.model != bare:
-        less = "head: none, parts: 0" if config.model.parts else "head: none"
+        less = ", ".join(
+            f"{name}: {value}" for name, value in untrained.items() if getattr(config.model, name) != value
+        )
         print(f"nothing is trained, so the network ends with its pooled features ({less})", file=sys.stderr)
         config = dataclasses.replace(config, model=bare)
     if config.data.root and at_home(config.data.root).exists():

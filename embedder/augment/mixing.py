@@ -75,15 +75,16 @@ class PhotoMixing:
         method, count = self._settings.photos, len(images)
         if method == "none" or not self._mixes(step) or alike.random() >= self._settings.share:
             return images, None
-        partner = torch.from_numpy(generator.permutation(count)).to(images.device)
+        partners = generator.permutation(count)
+        partner = torch.from_numpy(partners).to(images.device)
         alpha = self._settings.alpha or ALPHA[method]
         if method == "mixup":
             mixed, own, other = _blended(images, partner, generator.beta(alpha, alpha, count))
         elif method == "cutmix":
-            mixed, own, other = _cut(images, partner, alpha, generator)
+            mixed, own, other = _cut(images, partners.tolist(), alpha, generator)
         else:
             shares = _pixel_shares(places(images), images.shape[1])
-            mixed, own, other = _snapped(images, partner, shares, alpha, generator)
+            mixed, own, other = _snapped(images, partners.tolist(), shares, alpha, generator)
         others = labels[partner]
         weights = torch.stack([own, other], 1)
         same = (others == labels)[:, None]
@@ -99,12 +100,12 @@ def _blended(images: Tensor, partner: Tensor, kept: np.ndarray) -> tuple[Tensor,
 
 
 def _cut(
-    images: Tensor, partner: Tensor, alpha: float, generator: np.random.Generator
+    images: Tensor, partners: list[int], alpha: float, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """CutMix: a rectangle of each photo is its partner's (Yun et al. 2019, "CutMix", section 3.1)."""
     mixed, side = images.clone(), images.shape[1]
     taken = np.zeros(len(images), np.float32)
-    for row, other in enumerate(partner.tolist()):
+    for row, other in enumerate(partners):
         left, top, right, bottom = random_box(side, 1 - generator.beta(alpha, alpha), generator)
         mixed[row, top:bottom, left:right] = images[other, top:bottom, left:right]
         taken[row] = (right - left) * (bottom - top) / side**2
@@ -113,7 +114,7 @@ def _cut(
 
 
 def _snapped(
-    images: Tensor, partner: Tensor, shares: Tensor, alpha: float, generator: np.random.Generator
+    images: Tensor, partners: list[int], shares: Tensor, alpha: float, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """SnapMix: a rectangle of the partner is resized into another one, and labels count as much as is seen of them.
 
@@ -122,7 +123,7 @@ def _snapped(
     """
     mixed, side = images.clone(), images.shape[1]
     own, other_share = (torch.empty(len(images), device=images.device) for _ in range(2))
-    for row, other in enumerate(partner.tolist()):
+    for row, other in enumerate(partners):
         left, top, right, bottom = random_box(side, 1 - generator.beta(alpha, alpha), generator)
         taken = random_box(side, 1 - generator.beta(alpha, alpha), generator)
         own[row] = 1 - shares[row, top:bottom, left:right].sum()

@@ -44,3 +44,8 @@ def test_vectors_in_one_place_have_collapsed_and_spread_ones_have_not() -> None:
     assert looks_collapsed({name: float(value) for name, value in together.items()})
     assert not looks_collapsed(batch_statistics(F.normalize(noise, dim=1), labels, 0.1))
     assert not looks_collapsed({"epoch": 0})
+
+
+def test_vectors_that_nearly_fall_together_are_told_of() -> None:
+    assert looks_collapsed({"negative_distance": 0.03})
+    assert not looks_collapsed({"negative_distance": 0.06})

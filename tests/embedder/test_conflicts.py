@@ -129,6 +129,11 @@ def test_a_loss_that_cannot_use_what_is_mixed(name: str, mix: dict[str, Any], me
             {"pooling": "rollout"},
             r"model\.attention eca weighs the feature map, which model\.pooling token does not look at; choose",
         ),
+        (
+            {"attention": "se", "pooling": "token", "parts": 4, "part_stride": 16},
+            {"part_stride": 0},
+            r"model\.attention se weighs the feature map, which model\.pooling token does not look at; choose",
+        ),
     ],
 )
 def test_what_looks_at_nothing(model: dict[str, Any], mended: dict[str, Any], message: str) -> None:
@@ -161,7 +166,7 @@ def test_without_training_there_are_no_parts(capsys: pytest.CaptureFixture[str])
     assert settled(parts) == parts
     untrained = changed({"train": {"epochs": 0}}, parts)
     assert settled(untrained).model.parts == 0
-    assert "(head: none, parts: 0)" in capsys.readouterr().err
+    assert "(head: none, norm: none, parts: 0)" in capsys.readouterr().err
     check_together(settled(untrained))
     for look in ("none", "first"):
         check_together(settled(changed({"model": {"look": look}}, untrained)))

@@ -89,6 +89,14 @@ def test_zero_epochs_export_the_frozen_features(config: Config, tmp_path: Path) 
     assert embedder.trained_on == embedder.classes_trained_on == frozenset()
 
 
+def test_what_would_change_nothing_untrained_is_left_out(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    model = replace(config.model, head="linear", attention="se", pooling="attention")
+    frozen = settled(replace(config, model=model, train=replace(config.train, epochs=0)))
+    assert (frozen.model.head, frozen.model.attention, frozen.model.pooling) == ("none", "none", "avg")
+    assert "head: none" in (said := capsys.readouterr().err)
+    assert "attention: none, pooling: avg" in said
+
+
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(
     config: Config, whole: Path, tmp_path: Path
 ) -> None:

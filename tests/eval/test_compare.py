@@ -116,7 +116,7 @@ def test_a_warning_stands_in_json_too(first: EmbeddingSet, tmp_path: Path, capsy
     few = EmbeddingSet(first.vectors[rows], taken(first.table, rows), first.fingerprint)
     few.save(tmp_path / "few", made_from={}, images_root=None, left_out=[])
     main(tmp_path / "few", tmp_path / "few", json=True)
-    assert json.loads(capsys.readouterr().out)["warnings"] == ["only 3 classes: take the intervals as hints"]
+    assert json.loads(capsys.readouterr().out)["warnings"][-1] == "only 3 classes: take the intervals as hints"
 
 
 def recipe(folder: Path, noise: float, seeds: list[int]) -> Path:
