@@ -81,7 +81,7 @@ class AugmentSettings:
         pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
             to an angle between; none to leave it. Takes the place of rotate where both can be seen.
         pose_facing: probability that the subject is made to look left, after any turn. Takes the place of mirror.
-        pose_head: probability that the head alone is seen, as one more photo of the same class.
+        pose_head: probability that the head alone is seen instead of the whole.
     """
 
     crop_share: tuple[float, float] = (0.4, 1.0)
