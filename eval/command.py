@@ -10,10 +10,11 @@ name for a misspelt flag or key.
 import argparse
 import dataclasses
 import inspect
+import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from types import UnionType
@@ -84,6 +85,7 @@ def parse(main: Callable[..., Any], arguments: list[str]) -> tuple[list[Any], di
     parser = build_parser(main)
     types = {action.dest: getattr(action, "_typehint", None) for action in parser._actions}
     shown = {action.dest: [*action.option_strings, str(action.metavar)][0] for action in parser._actions}
+    _check_empty(arguments, types)
     positional = [action.dest for action in parser._actions if not action.option_strings]
     said: dict[str, Path] = {}
     try:
@@ -135,6 +137,18 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         else:
             parser.add_argument(name, nargs="?", metavar=name.upper(), default=parameter.default, **settings)
     return parser
+
+
+def _check_empty(arguments: Sequence[str], types: dict[str, Any]) -> None:
+    """Refuse a photo, folder or file without a name, which would be the current folder."""
+    for before, argument in itertools.pairwise(["", *arguments]):
+        name, value = before, argument
+        if argument.startswith("--") and "=" in argument:
+            name, _, value = argument.partition("=")
+        kind = types.get(name[2:].replace("-", "_")) if name.startswith("--") and "=" not in name else Path
+        if not value and Path in (kind, *get_args(kind)):
+            place = name if name.startswith("--") and "=" not in name else "a name"
+            raise InputError(f"{place} is empty; is a variable of the shell unset?")
 
 
 def _check_groups(main: Callable[..., Any], values: Namespace, said: dict[str, Path]) -> None:

@@ -156,6 +156,22 @@ def test_a_wrong_value_in_a_file_is_told_as_one_on_the_command_line_is(tmp_path:
         parse(train, ["--config", str(config)])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["birds.index", ""], "a name is empty; is a variable of the shell unset"),
+        (["", "a.jpg"], "a name is empty"),
+        (["birds.index", "--k=3", ""], "a name is empty"),
+        (["birds.index", "a.jpg", "--picture", ""], "--picture is empty"),
+        (["birds.index", "a.jpg", "--picture="], "--picture is empty"),
+    ],
+)
+def test_nothing_is_not_the_current_folder(arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(query, arguments)
+    parse(query, [f"{argument}x" if argument in {"", "--picture="} else argument for argument in arguments])
+
+
 def test_help_parts_choices_so_that_each_can_be_told() -> None:
     assert "--views {whole|whole,mirror}" in build_parser(calibrate).format_help()
     assert "--on_bad {skip,error}" in build_parser(recall).format_help()
