@@ -1,11 +1,10 @@
 """What another embedder of the same run costs, and what it saves: measured on photos, side by side."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from statistics import median
-from typing import Any
 
 import numpy as np
 
@@ -53,10 +52,6 @@ class Cost:
     bytes_after: int
     file_before: int
     file_after: int
-
-    def to_json(self) -> dict[str, Any]:
-        """For a manifest."""
-        return asdict(self)
 
     def __str__(self) -> str:
         """For people."""

@@ -47,8 +47,8 @@ def soft_proxy_anchor(loss: ProxyAnchorLoss, vectors: Tensor, labels: Tensor, mi
     Kim et al., "Proxy Anchor Loss" (2020), equation 4, its exponentials weighted as those of mixed examples are by
     Venkataramanan et al., "It Takes Two to Tango: Mixup for Deep Metric Learning" (2022), section 3.4. And the margin
     goes with the weight, from that of positives to that of negatives. By weights alone, which at a scale of 32 mean
-    next to nothing, mixed photos are the hardest negatives of their own classes and outweigh all others. A photo whose weights are less than 1 together, by SnapMix, counts less
-    in both. Where every y is 0 or 1, it is the loss itself.
+    next to nothing, mixed photos are the hardest negatives of their own classes and outweigh all others. A photo whose
+    weights are less than 1 together, by SnapMix, counts less in both. Where every y is 0 or 1, it is the loss itself.
 
     Args:
         loss: has the proxies, the margin and the scale.

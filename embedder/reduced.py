@@ -169,11 +169,12 @@ def _prepared(embedder: Embedder, photos: Catalog) -> list[NDArray[np.uint8]]:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Without the quantiser's advice to whoever calls it."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 class _Photos(CalibrationDataReader):

@@ -175,7 +175,8 @@ class Trainer:
                 self._run_steps()
         except (InputError, RuntimeError) as error:
             self.ranks.explain(error)
-        self.log.close()
+        finally:
+            self.log.close()
         if self.ranks.first:
             with stage("export"):
                 export_best(self.folder, self.network, self.preprocessing, self.config, self.data, self.log.rows)

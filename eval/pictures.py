@@ -110,8 +110,8 @@ def _of_index(folder: Path, embeddings: EmbeddingSet, manifest: dict[str, Any]) 
     if len(kept) != len(embeddings):
         raise InputError(f"{folder} has been changed meanwhile; start again")
     segments = np.repeat(np.arange(len(sizes)), sizes)[kept]
-    files = [(folder / one["thumbnails"]).open("rb") for one in manifest["segments"]]
-    maps = [np.memmap(file, np.uint8, "r") if Path(file.name).stat().st_size else b"" for file in files]
+    files = [folder / one["thumbnails"] for one in manifest["segments"]]
+    maps = [np.memmap(file, np.uint8, "r") if file.stat().st_size else b"" for file in files]
     starts, lengths = (embeddings.table[f"thumbnail_{name}"].to_numpy() for name in ("offset", "size"))
 
     def open_thumbnail(row: int, enough: int) -> Image.Image:

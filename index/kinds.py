@@ -38,12 +38,10 @@ class Kind:
     """A way to search.
 
     Attributes:
-        meaning: in a few words.
         factory: what FAISS calls it, given the number of references and the dimension; None for exact search.
         bytes: how many it keeps of a reference, given the dimension.
     """
 
-    meaning: str
     factory: Callable[[int, int], str | None]
     bytes: Callable[[int], int]
 
@@ -54,23 +52,20 @@ def centroids(count: int) -> int:
 
 
 KINDS = {
-    "flat": Kind("exact", lambda count, dimension: None, lambda dimension: (4 + 2) * dimension),  # see index.scan
-    "sq": Kind("all, at a byte a number", lambda count, dimension: "SQ8", lambda dimension: dimension + 8),
-    "hnsw": Kind(
-        "a graph of neighbours (HNSW)", lambda count, dimension: "HNSW16_SQ8", lambda dimension: dimension + 150
-    ),
-    "ivf": Kind(
-        "the nearest cells, at a byte a number",
-        lambda count, dimension: f"IVF{centroids(count)},SQ8",
-        lambda dimension: dimension + 8,
-    ),
+    "flat": Kind(lambda count, dimension: None, lambda dimension: (4 + 2) * dimension),  # see index.scan
+    "sq": Kind(lambda count, dimension: "SQ8", lambda dimension: dimension + 8),
+    "hnsw": Kind(lambda count, dimension: "HNSW16_SQ8", lambda dimension: dimension + 150),
+    "ivf": Kind(lambda count, dimension: f"IVF{centroids(count)},SQ8", lambda dimension: dimension + 8),
     "ivfpq": Kind(
-        "the nearest cells, at two bits a number",
         lambda count, dimension: f"RR{dimension + dimension % 2},IVF{centroids(count)},PQ{(dimension + 1) // 2}x4fs",
         lambda dimension: (dimension + 3) // 4 + 8,
     ),
 }
-"""The kinds by name, but for ``auto`` and FAISS's factory strings. Two of a reference's numbers share four bits."""
+"""The kinds by name, but for ``auto`` and FAISS's factory strings.
+
+Exact search; all references at a byte a number; a graph of neighbours; the nearest cells, at a byte a number; and
+those at two bits a number, two of which share four.
+"""
 
 
 def wanted_search(kind: str, target_recall: float, max_memory: str | None, dimension: int) -> Search:

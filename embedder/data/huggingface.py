@@ -96,7 +96,7 @@ def _packed(root: Path, shards: dict[str, Path]) -> Catalog:
     """The catalog of photos that lie inside of files."""
     _check_all_there(shards)
     splits = splits_by_name(shards, root)
-    features = {name: _features(root, file) for name, file in shards.items()}
+    features = {name: _features(file) for name, file in shards.items()}
     first, *others = features.items()
     for name, one in others:
         if one != first[1]:
@@ -122,7 +122,7 @@ def _check_all_there(shards: dict[str, Path]) -> None:
                 raise InputError(f"{missing} is missing; load the data set anew")
 
 
-def _features(root: Path, file: Path) -> Features:
+def _features(file: Path) -> Features:
     """What the columns of a file are; beside Arrow files this is also written down as JSON, which counts."""
     info = file.parent / "dataset_info.json"
     said: Any = read_json(info) if file.suffix == ".arrow" and info.is_file() else None
