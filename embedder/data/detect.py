@@ -84,7 +84,7 @@ def _names_files(file: Path) -> bool:
 def _is_of_shards(root: Path) -> bool:
     """Whether a folder holds tar files and no photos, or nothing but folders of splits that do."""
     shards, folders = 0, []
-    for entry in os.scandir(root):
+    for entry in [*os.scandir(root)]:
         suffix = Path(entry.name).suffix.lower()
         if entry.name.startswith(".") or entry.name.endswith(UNPACKED):
             continue

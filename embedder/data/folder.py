@@ -60,9 +60,9 @@ def photos_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) 
     here = (status.st_dev, status.st_ino)
     if here in above:
         return
-    with os.scandir(folder) as found:
-        entries = [entry for entry in found if not entry.name.startswith(".")]
-    for entry in entries:
+    for entry in [*os.scandir(folder)]:  # read to its end, as who asks for the first photo alone leaves it open
+        if entry.name.startswith("."):
+            continue
         if not entry.name.isprintable():
             _check_name(folder, entry.name)
         if _is_folder(entry):
