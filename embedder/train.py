@@ -228,14 +228,12 @@ def next_command(data: DataSettings, run: Path) -> list[str]:
     """
     photos = ":".join(filter(None, (data.name, data.root))) or "drawn_birds"
     options: list[str] = []
-    try:
-        with redirect_stderr(StringIO()):  # what is to be said of the photos has been said
-            catalog = read_source(data.name, data.root)
-    except (InputError, OSError):  # the photos have gone since; what was trained is there
-        return ["python", "-m", "index.build", str(run), photos, "--out", f"{run.name}.index"]
-    has_test_photos = "split" in catalog.table.column_names and "test" in catalog.table["split"].to_pylist()
-    if has_test_photos and not is_zero_shot(catalog, data.protocol):
-        options = ["--split", "train", *(["--protocol", data.protocol] if catalog.class_split else [])]
+    # What is to be said of the photos has been said; and if they have gone since, what was trained is there.
+    with suppress(InputError, OSError), redirect_stderr(StringIO()):
+        catalog = read_source(data.name, data.root)
+        has_test_photos = "split" in catalog.table.column_names and "test" in catalog.table["split"].to_pylist()
+        if has_test_photos and not is_zero_shot(catalog, data.protocol):
+            options = ["--split", "train", *(["--protocol", data.protocol] if catalog.class_split else [])]
     return ["python", "-m", "index.build", str(run), photos, *options, "--out", f"{run.name}.index"]
 
 

@@ -142,13 +142,12 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
 def _check_empty(arguments: Sequence[str], types: dict[str, Any]) -> None:
     """Refuse a photo, folder or file without a name, which would be the current folder."""
     for before, argument in itertools.pairwise(["", *arguments]):
-        name, value = before, argument
-        if argument.startswith("--") and "=" in argument:
-            name, _, value = argument.partition("=")
-        kind = types.get(name[2:].replace("-", "_")) if name.startswith("--") and "=" not in name else Path
+        name, equals, value = argument.partition("=")
+        if not (equals and name.startswith("--")):
+            name, value = before if before.startswith("--") and "=" not in before else "", argument
+        kind = types.get(name[2:].replace("-", "_")) if name else Path
         if not value and Path in (kind, *get_args(kind)):
-            place = name if name.startswith("--") and "=" not in name else "a name"
-            raise InputError(f"{place} is empty; is a variable of the shell unset?")
+            raise InputError(f"{name or 'a name'} is empty; is a variable of the shell unset?")
 
 
 def _check_groups(main: Callable[..., Any], values: Namespace, said: dict[str, Path]) -> None:

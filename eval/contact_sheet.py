@@ -33,6 +33,10 @@ as the answer."""
 Photo = Image.Image | str
 """A photo, or why it cannot be shown."""
 
+_FRAMES = {"right": "#1f9d6b", "wrong": "#d9542b", "same": "#3f6fd1", "other": "#c9ced6"}
+_GAP, _EDGE = 14, 4
+_QUERY_SIDE, _TILE_SIDE = 236, 152
+
 
 def kept_photo(content: bytes) -> Photo:
     """A picture that is kept beside vectors, from its file's bytes: perhaps none, or one that somebody else made."""
@@ -40,11 +44,6 @@ def kept_photo(content: bytes) -> Photo:
         return open_image(content) if content else "no picture"
     except BadImage as error:
         return error.reason
-
-
-_FRAMES = {"right": "#1f9d6b", "wrong": "#d9542b", "same": "#3f6fd1", "other": "#c9ced6"}
-_GAP, _EDGE = 14, 4
-_QUERY_SIDE, _TILE_SIDE = 236, 152
 
 
 @dataclass(frozen=True)

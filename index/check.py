@@ -124,9 +124,11 @@ def _references(index: Index) -> Iterator[str]:
 def _is_picture(content: bytes) -> bool:
     """Whether a thumbnail begins as one; an empty one belongs to a reference whose photo was not at hand."""
     try:
-        return not content or bool(Image.open(io.BytesIO(content), formats=["JPEG"]))
+        if content:
+            Image.open(io.BytesIO(content), formats=["JPEG"])
     except OSError:
         return False
+    return True
 
 
 def _journal(index: Index) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eval.contact_sheet import Row, Tile, contact_sheet, kept_photo
+from eval.contact_sheet import Photo, Row, Tile, contact_sheet, kept_photo
 from eval.errors import counted
 from eval.findings import Doubt, Findings, Misleading, Near
 from index.search import Index
@@ -47,13 +47,7 @@ def _doubt(index: Index, found: Findings, one: Doubt) -> Row:
     if one.own.row in [other.row for other in others]:
         tiles = _tiles(index, others, index.label(one.row))
     else:
-        own = Tile(
-            kept_photo(index.thumbnail(one.own.row)),
-            "nearest of its own label",
-            one.own.similarity,
-            "same",
-            ranked=False,
-        )
+        own = Tile(_photo(index, one.own.row), "nearest of its own label", one.own.similarity, "same", ranked=False)
         tiles = [*_tiles(index, others[: WIDEST - 1], index.label(one.row)), own]
     return _row(index, one.row, f"neighbours say {one.elected}, {one.share:.0%} to {one.own_share:.0%}", tiles)
 
@@ -75,15 +69,18 @@ def _together(index: Index, rows: Sequence[int], remark: str) -> Row:
 def _row(index: Index, row: int, remark: str, tiles: Sequence[Tile]) -> Row:
     """A reference under its label, with what there is to say of it."""
     name = index.table["path"][row].as_py() or index.table["id"][row].as_py()
-    return Row(
-        kept_photo(index.thumbnail(row)), index.label(row), f"{remark} · {'/'.join(Path(name).parts[-2:])}", tiles
-    )
+    return Row(_photo(index, row), index.label(row), f"{remark} · {'/'.join(Path(name).parts[-2:])}", tiles)
 
 
 def _tiles(index: Index, near: Sequence[Near], label: str) -> list[Tile]:
     """References beside another one, those of its label framed."""
     labelled = [(one, index.label(one.row)) for one in near[:MOST_TILES]]
     return [
-        Tile(kept_photo(index.thumbnail(one.row)), name, one.similarity, "same" if name == label else "other")
+        Tile(_photo(index, one.row), name, one.similarity, "same" if name == label else "other")
         for one, name in labelled
     ]
+
+
+def _photo(index: Index, row: int) -> Photo:
+    """The picture of a reference, or why there is none."""
+    return kept_photo(index.thumbnail(row))

@@ -58,8 +58,7 @@ def _together(root: Path) -> tuple[list[str], list[dict[str, Any]], list[str], P
     """The models, what is known of each photo, its split, and where that is from: all photos in one folder."""
     file = root / TOGETHER[1]
     annotations, models = matlab(file, "annotations", "class_names")
-    rows = _records(file, annotations, "relative_im_path")
-    check_listed(root, [str(row["path"]) for row in rows], file)
+    rows = _records(root, file, annotations, "relative_im_path")
     return models.tolist(), rows, ["test" if row["test"] else "train" for row in rows], file
 
 
@@ -74,18 +73,19 @@ def _apart(root: Path) -> tuple[list[str], list[dict[str, Any]], list[str], Path
     splits: list[str] = []
     for split, file in (("train", root / APART[3]), ("test", test)):
         (annotations,) = matlab(file, "annotations")
-        found = _records(file, annotations, "fname")
-        found = [{**row, "path": f"cars_{split}/{row['path']}"} for row in found]
-        check_listed(root, [str(row["path"]) for row in found], file)
+        found = _records(root, file, annotations, "fname", f"cars_{split}/")
         rows += found
         splits += [split] * len(found)
     return models.tolist(), rows, splits, test
 
 
-def _records(file: Path, annotations: NDArray[Any], path: str) -> list[dict[str, Any]]:
-    """The annotations by name, the photo's path as ``path``."""
+def _records(root: Path, file: Path, annotations: NDArray[Any], path: str, below: str = "") -> list[dict[str, Any]]:
+    """The annotations by name, the path below ``root`` of the photo, which is there, as ``path``."""
     names = annotations.dtype.names or ()
     for name in (path, "class", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"):
         if name not in names:
             raise InputError(f"{file}: its annotations have no {name!r}; unpack the data set anew")
-    return [{"path": row[path], **{name: np.asarray(row[name]).item() for name in names}} for row in annotations]
+    paths = [f"{below}{row[path]}" for row in annotations]
+    check_listed(root, paths, file)
+    values = ({name: np.asarray(row[name]).item() for name in names} for row in annotations)
+    return [{"path": place, **known} for place, known in zip(paths, values, strict=True)]
