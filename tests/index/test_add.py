@@ -187,7 +187,7 @@ def test_one_photo_with_a_good_and_a_bad_box(built, tmp_path, photos, capsys):
     check(folder)
 
 
-def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path):
+def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path, monkeypatch):
     from index.build import main as build
 
     (tmp_path / "deep" / "er").mkdir(parents=True)
@@ -200,6 +200,8 @@ def test_a_root_that_is_a_link(tiny_embedder, photos, tmp_path):
     assert len(select(Index.open(folder), label=None, id=None, path=str(tmp_path))) == 21
     assert len(select(Index.open(folder), label=None, id=None, path=str(tmp_path / "link"))) == 20
     assert len(select(Index.open(folder), label=None, id=None, path=".")) == 20
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(select(Index.open(folder), label=None, id=None, path="~/link")) == 20
 
 
 def test_an_index_built_anew_elsewhere_meanwhile_is_refused(empty):
