@@ -47,7 +47,7 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror", "--model.smaller": "smaller"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-PLAIN = "--data.test_size {plain} --no-model.smaller"
+PLAIN = "--data.test_size {plain} --no-model.smaller --train.warmup 0.1"
 """Of every technique unless it says otherwise: the recipes without what was chosen by this."""
 
 LARGER = "--data.test_size {larger}"
@@ -96,6 +96,7 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
+    "longer warm-up": "--train.warmup 0.3",
     "mixed vectors, mirror view": "--mix.vectors --model.mirror",
     "mixed vectors, squeeze-excitation": "--mix.vectors --model.attention se",
     "mixed vectors, squeeze-excitation, mirror view": "--mix.vectors --model.attention se --model.mirror",
