@@ -80,6 +80,7 @@ class AugmentSettings:
         pose_crop: probability that the crop is put around a visible keypoint, instead of anywhere.
         pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
             to an angle between; none to leave it. Takes the place of rotate where both can be seen.
+        pose_turn: probability that it is turned so; else the photo is left as rotate has it.
         pose_facing: probability that the subject is made to look left, after any turn. Takes the place of mirror.
         pose_head: probability that the head alone is seen instead of the whole.
     """
@@ -100,6 +101,7 @@ class AugmentSettings:
     perspective: float = 0.0
     pose_crop: float = 0.0
     pose_axis: tuple[float, float] | None = None
+    pose_turn: float = 1.0
     pose_facing: float = 0.0
     pose_head: float = 0.0
 

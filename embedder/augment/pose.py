@@ -19,7 +19,7 @@ HEAD = BEAK | {"crown", "eye", "forehead", "head", "nape", "throat"}
 TAIL = frozenset({"tail"})
 """Words by which the keypoints of a part are known: those that CUB, NABirds and the drawn birds use."""
 
-DRAWS = 8
+DRAWS = 9
 """Random numbers that ``posed`` takes."""
 
 HEAD_ROOM = (1.4, 2.2)
@@ -151,8 +151,8 @@ def posed(frame: Frame, settings: AugmentSettings, draws: Floats, subject: Subje
         subject: in pixels of the photo; what cannot be seen of it changes nothing.
         shape: width and height of the photo.
     """
-    facing, turning, heading, cropping, which, room, *aside = draws.tolist()
-    if settings.pose_axis and (axis := subject.axis()) is not None:
+    facing, turning, heading, cropping, which, room, *aside, turned = draws.tolist()
+    if settings.pose_axis and turned < settings.pose_turn and (axis := subject.axis()) is not None:
         low, high = settings.pose_axis
         frame = replace(frame, turn=_turn(axis, low + turning * (high - low)))
     if facing < settings.pose_facing:

@@ -29,6 +29,7 @@ MOST = {
     "shear": 60.0,
     "perspective": 0.6,
     "pose_crop": 1.0,
+    "pose_turn": 1.0,
     "pose_facing": 1.0,
     "pose_head": 1.0,
 }

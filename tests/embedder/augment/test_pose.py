@@ -129,6 +129,16 @@ def test_angles_of_the_axis_are_spread_over_the_range():
     assert 8 < np.mean(angles) < 12
 
 
+def test_only_some_views_are_turned_by_the_axis():
+    _, subject = drawn(3, pose=Pose(size=0.2))
+    settings = replace(STILL, pose_axis=(70.0, 80.0), pose_turn=0.25)
+    views = [view_subject(subject, settings, 32, keyed_generator(key), (SIDE, SIDE)) for key in range(400)]
+    turned = [above(one) for one in views if above(one) != pytest.approx(above(subject))]
+    assert 70 < len(turned) < 130
+    assert 70 <= min(turned) < 71
+    assert 79 < max(turned) <= 80
+
+
 def test_the_subject_is_made_to_look_left():
     for individual in range(12):
         bird, subject = drawn(individual)

@@ -168,6 +168,7 @@ def test_an_erased_rectangle_is_noise_of_the_right_size():
         ({"pose_head": 1.5}, "augment.pose_head"),
         ({"pose_crop": -0.5}, "augment.pose_crop"),
         ({"pose_facing": 2.0}, "augment.pose_facing"),
+        ({"pose_turn": 1.5}, "augment.pose_turn"),
         ({"pose_axis": (30.0, -10.0)}, "augment.pose_axis is 30.0, -10.0; it must be a least and a greatest angle"),
         ({"pose_axis": (0.0, 200.0)}, "augment.pose_axis"),
     ],
