@@ -5,6 +5,7 @@ stands in its docstring, with its condition, and nothing more is promised.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,10 +206,10 @@ def _mean_loss(shares: Scores, relevant: NDArray[np.bool_]) -> float:
     return float(-np.log(np.maximum((shares * relevant).sum(axis=1), _SMALLEST_SHARE)).mean())
 
 
-def _minimum(function, low: float, high: float) -> float:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
     """Where a function is least: the best of 64 even steps, then golden sections around it (Kiefer 1953)."""
     steps = np.linspace(low, high, 65)
-    best = int(np.argmin([function(step) for step in steps]))
+    best = int(np.argmin([function(float(step)) for step in steps]))
     low, high = float(steps[max(best - 1, 0)]), float(steps[min(best + 1, 64)])
     golden = (math.sqrt(5) - 1) / 2
     while high - low > 1e-4:

@@ -46,7 +46,7 @@ def nearest_on_device(
     block = block or max(1, BLOCK_VALUES // len(targets))
     for start in range(0, len(queries), block):
         few = queries[start : start + block]
-        rough = torch.from_numpy(np.ascontiguousarray(few)).to(device) @ there.T
+        rough = _products(torch, torch.from_numpy(np.ascontiguousarray(few)).to(device), there)
         if references is None:
             rough[:, start : start + block].fill_diagonal_(-torch.inf)
         wanted = k[start : start + block]
@@ -54,14 +54,23 @@ def nearest_on_device(
 
 
 def _torch(device: str) -> Any:
-    """PyTorch, if it can use the device; its products are those of whole float32, as the bound on errors needs."""
+    """PyTorch, if it can use the device."""
     torch = import_module("torch")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(
             f"device {device} cannot be used: PyTorch sees no GPU here; leave it out to compute on the CPU"
         )
-    torch.set_float32_matmul_precision("highest")
     return torch
+
+
+def _products(torch: Any, queries: Any, targets: Any) -> Any:
+    """The products of all with all, in whole float32, as the bound on errors needs, whatever is set."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return queries @ targets.T
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _k_best(torch: Any, rough: Any, queries: Vectors, targets: Vectors, k: int) -> Neighbours:

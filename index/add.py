@@ -56,13 +56,16 @@ def main(
     opened = Index.open(index)
     source = photos_source(opened, images, split, protocol, on_conflict, on_bad_image)
     change = Change("add", details={"images": images})
-    return add(opened, source, change, on_conflict, relabel, dry_run, recalibrate)
+    return add(
+        opened, source, change, on_conflict=on_conflict, relabel=relabel, dry_run=dry_run, recalibrate=recalibrate
+    )
 
 
 def add(
     opened: Index,
     source: Source,
     change: Change,
+    *,
     on_conflict: OnConflict,
     relabel: bool,
     dry_run: bool,

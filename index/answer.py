@@ -18,7 +18,7 @@ class Neighbour:
         rank: 1 for the nearest.
         id: of the reference's photo.
         label: its class.
-        path: its photo, relative to the index's ``images_root``.
+        path: its photo, relative to the index's ``images_root``; None where it has none.
         similarity: cosine with the query, in [-1, 1].
         same_photo: whether it is the query's own photo, byte for byte. A reference that is a box of a photo is another
             subject (the box is part of its id), so it is never the same photo as a whole one.
@@ -28,7 +28,7 @@ class Neighbour:
     rank: int
     id: str
     label: str
-    path: str
+    path: str | None
     similarity: float
     same_photo: bool
     row: int

@@ -80,6 +80,7 @@ def relabelled(before: Manifest, labels: Mapping[int, str]) -> Manifest:
 def change_index(
     folder: Path,
     make: Callable[[Index], tuple[Manifest, Change]],
+    *,
     dry_run: bool = False,
     recalibrate: bool = False,
     tell: Tell = announce,

@@ -44,7 +44,9 @@ def main(
         )
     source = index_source(opened, read, on_conflict)
     change = Change("merge", details={"other": str(other)})
-    return add(opened, source, change, on_conflict, relabel, dry_run, recalibrate)
+    return add(
+        opened, source, change, on_conflict=on_conflict, relabel=relabel, dry_run=dry_run, recalibrate=recalibrate
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main(
             _tell_if_new(opened, to)
         return renamed(opened, rows, to, asked(label=label, id=id, path=path))
 
-    return change_index(index, with_label, dry_run, recalibrate)
+    return change_index(index, with_label, dry_run=dry_run, recalibrate=recalibrate)
 
 
 def renamed(opened: Index, chosen: NDArray[np.int64], to: str, wanted: dict[str, str]) -> tuple[Manifest, Change]:

@@ -38,7 +38,7 @@ def main(
         rows = select(opened, label=label, id=id, path=path)
         return removed(opened.manifest, rows), Change("remove", {"removed": len(rows)}, {"of": wanted})
 
-    return change_index(index, without, dry_run, recalibrate)
+    return change_index(index, without, dry_run=dry_run, recalibrate=recalibrate)
 
 
 if __name__ == "__main__":

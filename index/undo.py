@@ -22,7 +22,7 @@ def main(index: Path, *, dry_run: bool = False) -> Change:
     Returns:
         What was done.
     """
-    return change_index(index, before_last, dry_run)
+    return change_index(index, before_last, dry_run=dry_run)
 
 
 def before_last(opened: Index) -> tuple[Manifest, Change]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.errors import InputError
+from eval.errors import InputError, first_few
 
 
 def text(file: Path) -> str:
@@ -51,8 +51,7 @@ def meant(file: Path, values: Sequence[str], meaning: Mapping[str, str]) -> list
     """
     for index, value in enumerate(values, 1):
         if value not in meaning:
-            known = ", ".join(list(meaning)[:3]) + (", ..." if len(meaning) > 3 else "")
-            raise InputError(f"{file}, line {index}: {value!r} is none of {known}")
+            raise InputError(f"{file}, line {index}: {value!r} is none of {first_few([*meaning])}")
     return [meaning[value] for value in values]
 
 

@@ -1,6 +1,5 @@
 """Random views of a catalog's photos, and finding out which of them can be read."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +27,7 @@ from eval.images import BadImage, OnBadImage, in_cut, open_photo, open_scaled
 Key = tuple[int, int, int]
 """Epoch, row and view: what a training photo is asked for by."""
 
-BAR: dict[str, Any] = {
-    "desc": "checking photos",
-    "unit": "photo",
-    "delay": 2,
-    "file": sys.stderr,
-    "dynamic_ncols": True,
-}
+BAR: dict[str, Any] = {"desc": "checking photos", "unit": "photo", "delay": 2, "dynamic_ncols": True}
 
 
 class LostPhoto(InputError):  # noqa: N818 (it is the photo that is lost)

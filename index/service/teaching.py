@@ -86,7 +86,15 @@ def teach(current: Current, settings: Settings, lesson: Lesson) -> dict[str, obj
         with _kept(settings, files, ids):
             catalog = _catalog(settings.taught_folder, list(files), lesson)
             source = catalog_source(Place.of(index), lambda: index.embedder, catalog, "error", "error", teller)
-            add(index, source, Change("teach"), "error", lesson.relabel, dry_run=False, tell=teller)
+            add(
+                index,
+                source,
+                Change("teach"),
+                on_conflict="error",
+                relabel=lesson.relabel,
+                dry_run=False,
+                tell=teller,
+            )
         generation = teller.generation
     return {
         "generation": generation,

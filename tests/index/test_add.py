@@ -42,7 +42,7 @@ def test_large_segments_are_left_alone(tmp_path, monkeypatch):
     EmbeddingSet(-many, table, "tiny").save(tmp_path / "more", made_from={}, images_root=None, left_out=[])
     opened = Index.open(folder)
     source = photos_source(opened, str(tmp_path / "more"), "all", "auto", "error", "skip")
-    add(opened, source, Change("add"), "error", relabel=False, dry_run=False)
+    add(opened, source, Change("add"), on_conflict="error", relabel=False, dry_run=False)
     assert Index.open(folder).manifest.segments[0] == big
     assert len(Index.open(folder).manifest.segments) == 2
 
@@ -54,7 +54,7 @@ def test_two_additions_at_once_both_count(empty, monkeypatch):
         opened, str(embeddings(empty.parent / "late", [0, 1, 2], ["a", "b", "c"])), "all", "auto", "first", "skip"
     )
     put(empty, [1, 3], ["b", "a"])
-    change = add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+    change = add(opened, source, Change("add"), on_conflict="first", relabel=False, dry_run=False)
     assert change.counts == {"added": 2, "there_already": 1}
     assert held(empty) == {(NAMES[0], "a"), (NAMES[1], "b"), (NAMES[2], "c"), (NAMES[3], "a")}
     check(empty)
@@ -65,7 +65,7 @@ def test_another_embedder_meanwhile_is_refused(empty, monkeypatch):
     source = photos_source(opened, str(embeddings(empty.parent / "v", [0], ["a"])), "all", "auto", "first", "skip")
     commit_vectors(empty, VECTORS[:1], fingerprint="other")
     with pytest.raises(InputError, match="has been built anew meanwhile"):
-        add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+        add(opened, source, Change("add"), on_conflict="first", relabel=False, dry_run=False)
 
 
 def test_vectors_of_another_embedder_are_refused(empty):
@@ -209,4 +209,4 @@ def test_an_index_built_anew_elsewhere_meanwhile_is_refused(empty):
     source = photos_source(opened, str(embeddings(empty.parent / "v", [0], ["a"])), "all", "auto", "first", "skip")
     commit_vectors(empty, VECTORS[:1], images_root="/elsewhere")
     with pytest.raises(InputError, match="has been built anew meanwhile"):
-        add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+        add(opened, source, Change("add"), on_conflict="first", relabel=False, dry_run=False)
