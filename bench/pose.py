@@ -10,29 +10,25 @@ the rest. Its photos and trainings are kept apart, and what is there is not trai
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from bench.differences import METRICS, Result, Results, deviations, differences, few_classes, mean, scores
+from bench.differences import Result, scores
+from bench.drawn import compare, folders, save
 from bench.techniques import check_names
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
-from embedder.data.catalog import TYPES, read_catalog
-from embedder.data.drawing.bird import KEYPOINT_NAMES, draw_bird
-from embedder.data.drawing.field_guide import SPECIES, TEST, TRAINING, VALIDATION
+from embedder.data.catalog import read_catalog
+from embedder.data.drawing.bird import KEYPOINT_NAMES, DrawnBird, draw_bird
+from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.pose import Pose, random_pose
 from embedder.data.drawn_birds import individual
-from embedder.train import fit
 
 TESTS = ("rare", "common")
-TRAINED = (*TRAINING, *VALIDATION)
-QUARTERS = 4
 SIDE = 224
 RARE_ONE_IN = 12
 WAYS = {
@@ -59,36 +55,11 @@ def main() -> None:
     options = parser.parse_args()
     check_names("--ways", options.ways.split(","), [*WAYS])
     ways = [way for way in WAYS if way == "base" or way in options.ways.split(",")]
-    folders = draw_quarters(options.folder / "quarters") if options.held_out else [options.folder / "test"]
-    if not options.held_out:
-        draw_all(folders[0], TRAINED, TEST)
-    found: dict[str, dict[str, Results]] = {test: {way: {} for way in ways} for test in TESTS}
-    for seed in range(options.seeds):
-        for way in ways:
-            results = [
-                measured(fit(settings(options, folder, way, seed), folder / f"{way}-{seed}"), folder)
-                for folder in folders
-            ]
-            for test in TESTS:
-                found[test][way][seed] = result = together([one[test] for one in results])
-                print(f"seed {seed}, {way}, {test} poses: {result['recall@1']:.3f}", flush=True)
-    print("\n| augment | recall@1, rare poses | less base | recall@1, common poses | less base |")
-    print("|---|---|---|---|---|")
-    for way in ways:
-        print(f"| {way} | {' | '.join(cell for test in TESTS for cell in cells(found[test], way))} |")
-    print(f"\n{few_classes(found['rare']['base'][0])}")
+    places = folders(options.folder, draw, options.held_out)
+    compare(places, ways, options.seeds, lambda *one: settings(options, *one), measured)
 
 
-def draw_quarters(folder: Path) -> list[Path]:
-    """Each quarter of the species to train on as the test of the rest."""
-    folders = [folder / str(quarter) for quarter in range(QUARTERS)]
-    for quarter, one in enumerate(folders):
-        tested = TRAINED[quarter::QUARTERS]
-        draw_all(one, [species for species in TRAINED if species not in tested], tested)
-    return folders
-
-
-def draw_all(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
+def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
     """The photos of the species trained on and of the others, with their tables."""
     for name, species, count, first in (
         ("train", trained, 32, 0),
@@ -96,22 +67,17 @@ def draw_all(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> Non
         ("rare", tested, 20, 100),
         ("common", tested, 20, 200),
     ):
-        if (folder / f"{name}.parquet").exists():
-            continue
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        paths, labels, boxes, keypoints = [], [], [], []
-        for label in species:
-            for number in range(count):
-                rare = name == "rare" or (name == "train" and number % RARE_ONE_IN == 0)
-                bird = individual(label, first + number)
-                drawn = draw_bird(SPECIES[label], bird, SIDE, pose=pose_of(np.random.default_rng([bird, 7]), rare))
-                paths.append(f"{name}/{label.replace(' ', '_')}-{number:02}.jpg")
-                labels.append(label)
-                boxes.append(square(drawn.box))
-                keypoints.append(drawn.keypoints.tolist())
-                drawn.image.save(folder / paths[-1], quality=92, subsampling=0)
-        columns = {"box": pa.array(boxes, TYPES["box"]), "keypoints": pa.array(keypoints, TYPES["keypoints"])}
-        pq.write_table(pa.table({"path": paths, "label": labels, **columns}), folder / f"{name}.parquet")
+        if not (folder / f"{name}.parquet").exists():
+            save(folder, name, birds(name, species, count, first), lambda drawn: square(drawn.box))
+
+
+def birds(name: str, species: Sequence[str], count: int, first: int) -> Iterator[tuple[str, DrawnBird]]:
+    """So many individuals of each species, from the first on."""
+    for label in species:
+        for number in range(count):
+            rare = name == "rare" or (name == "train" and number % RARE_ONE_IN == 0)
+            bird = individual(label, first + number)
+            yield label, draw_bird(SPECIES[label], bird, SIDE, pose=pose_of(np.random.default_rng([bird, 7]), rare))
 
 
 def pose_of(random: np.random.Generator, rare: bool) -> Pose:
@@ -147,26 +113,11 @@ def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> 
     )
 
 
-def measured(run: Path, folder: Path) -> dict[str, Result]:
+def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:
     """What is found of the queries in rare and in common poses."""
     embedder = Embedder.open(run)
     sets = {name: embed_whole(embedder, read_catalog(folder / f"{name}.parquet"))[0] for name in ("references", *TESTS)}
-    return {test: scores(sets[test], sets["references"]) for test in TESTS}
-
-
-def together(results: list[Result]) -> Result:
-    """One result of the queries of several."""
-    classes = [one for result in results for one in result["classes"]]
-    queries, *sums = map(sum, zip(*classes, strict=True))
-    return {**{metric: value / queries for metric, value in zip(METRICS, sums, strict=True)}, "classes": classes}
-
-
-def cells(found: dict[str, Results], way: str) -> tuple[str, str]:
-    """The mean over seeds, and how much more that is than the base's, with the interval over species and seeds."""
-    value = mean([*found[way].values()], "recall@1")
-    if way == "base":
-        return value, ""
-    return value, differences(found["base"], found[way], deviations(found.values()))["recall@1"]
+    return {f"{test} poses": scores(sets[test], sets["references"]) for test in TESTS}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""Drawn birds that are drawn for a question: which of several ways to train answers it best, on species never seen."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.differences import METRICS, Result, Results, deviations, differences, few_classes, mean
+from embedder.config import Config
+from embedder.data.catalog import TYPES
+from embedder.data.drawing.bird import DrawnBird
+from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
+from embedder.train import fit
+
+TRAINED = (*TRAINING, *VALIDATION)
+QUARTERS = 4
+
+Draw = Callable[[Path, Sequence[str], Sequence[str]], None]
+"""Draw what is missing in a folder: photos of species to train on, and of species to test."""
+
+
+def folders(folder: Path, draw: Draw, held_out: bool) -> list[Path]:
+    """Those with what is trained on and tested: one; to choose by, a quarter of the species to train on in each."""
+    if not held_out:
+        draw(folder / "test", TRAINED, TEST)
+        return [folder / "test"]
+    quarters = [folder / "quarters" / str(quarter) for quarter in range(QUARTERS)]
+    for quarter, one in enumerate(quarters):
+        tested = TRAINED[quarter::QUARTERS]
+        draw(one, [species for species in TRAINED if species not in tested], tested)
+    return quarters
+
+
+def save(
+    folder: Path, name: str, birds: Iterable[tuple[str, DrawnBird]], box: Callable[[DrawnBird], list[float]]
+) -> None:
+    """Photos of birds with their labels, and the table of them, last."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, (label, drawn) in enumerate(birds):
+        rows.append({"path": f"{name}/{label.replace(' ', '_')}-{number:04}.jpg", "label": label, "box": box(drawn)})
+        rows[-1]["keypoints"] = drawn.keypoints.tolist()
+        drawn.image.save(folder / rows[-1]["path"], quality=92, subsampling=0)
+    schema = pa.schema(
+        [("path", pa.string()), ("label", pa.string()), *((one, TYPES[one]) for one in ("box", "keypoints"))]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{name}.parquet")
+
+
+def compare(
+    places: list[Path],
+    ways: Sequence[str],
+    seeds: int,
+    settings: Callable[[Path, str, int], Config],
+    measured: Callable[[Path, Path, str], Mapping[str, Result]],
+) -> None:
+    """Train each way with each seed, what is there not again, and print the table; the first way is the base.
+
+    Args:
+        places: folders with what is trained on and tested; their queries are taken together.
+        ways: their names.
+        seeds: how many.
+        settings: of one training, by its folder, way and seed.
+        measured: results by what was tested, by a run, its folder and way.
+    """
+    found: dict[str, dict[str, Results]] = {}
+    for seed in range(seeds):
+        for way in ways:
+            results = [
+                measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places
+            ]
+            for test in results[0]:
+                result = together([one[test] for one in results])
+                found.setdefault(test, {one: {} for one in ways})[way][seed] = result
+                print(f"seed {seed}, {way}, {test}: {result['recall@1']:.3f}", flush=True)
+    heads = [head for test in found for head in (f"recall@1, {test}", f"less {ways[0]}")]
+    print(f"\n| way | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
+    for way in ways:
+        print(f"| {way} | {' | '.join(cell for test in found for cell in cells(found[test], ways[0], way))} |")
+    print(f"\n{few_classes(next(iter(found.values()))[ways[0]][0])}")
+
+
+def together(results: list[Result]) -> Result:
+    """One result of the queries of several."""
+    classes = [one for result in results for one in result["classes"]]
+    queries, *sums = map(sum, zip(*classes, strict=True))
+    return {**{metric: value / queries for metric, value in zip(METRICS, sums, strict=True)}, "classes": classes}
+
+
+def cells(found: dict[str, Results], base: str, way: str) -> tuple[str, str]:
+    """The mean over seeds, and how much more that is than the base's, with the interval over species and seeds."""
+    value = mean([*found[way].values()], "recall@1")
+    if way == base:
+        return value, ""
+    return value, differences(found[base], found[way], deviations(found.values()))["recall@1"]
