@@ -48,6 +48,14 @@ def save(
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"{name}.parquet")
 
 
+def square(box: tuple[int, int, int, int]) -> list[float]:
+    """A square around a bird, with some room, that a turn of the bird does not make another shape of."""
+    left, top, right, bottom = box
+    half = 0.55 * max(right - left, bottom - top)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return [x - half, y - half, x + half, y + half]
+
+
 def compare(
     places: list[Path],
     ways: Sequence[str],

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.differences import Result, scores
-from bench.drawn import compare, folders, save
+from bench.drawn import compare, folders, save, square
 from bench.techniques import check_names
 from embedder import Embedder
 from embedder.batches import embed_whole
@@ -85,14 +85,6 @@ def pose_of(random: np.random.Generator, rare: bool) -> Pose:
     pose = replace(random_pose(random), size=random.uniform(0.2, 0.27), x=0.5, y=0.5)
     turn = random.uniform(50, 130) * random.choice([-1, 1])
     return pose.rotated(float(turn)) if rare else pose
-
-
-def square(box: tuple[int, int, int, int]) -> list[float]:
-    """A square around a bird, with some room, that a turn of the bird does not make another shape of."""
-    left, top, right, bottom = box
-    half = 0.55 * max(right - left, bottom - top)
-    x, y = (left + right) / 2, (top + bottom) / 2
-    return [x - half, y - half, x + half, y + half]
 
 
 def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> Config:

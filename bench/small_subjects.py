@@ -1,0 +1,89 @@
+"""Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
+
+    python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--held-out]
+
+FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
+"whole" sees the whole photos, "first look" the square that the network attends to, in training and afterwards, and
+"box" cuts the birds out by their boxes, which nothing can do better. Tested are species never trained on, each photo
+among the others. For choices, --held-out leaves the test species out: each quarter of the others is the test of a
+training on the rest. What is there is not trained again.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench.differences import Result, scores
+from bench.drawn import compare, folders, save, square
+from embedder import Embedder
+from embedder.batches import embed_whole
+from embedder.config import Config, DataSettings, ModelSettings, TrainSettings
+from embedder.data.catalog import read_catalog
+from embedder.data.drawing.bird import DrawnBird, draw_bird
+from embedder.data.drawing.field_guide import SPECIES
+from embedder.data.drawing.pose import random_pose
+from embedder.data.drawn_birds import individual
+
+SIDE = 448
+WAYS = ("whole", "first look", "box")
+TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--held-out", action="store_true")
+    options = parser.parse_args()
+    places = folders(options.folder, draw, options.held_out)
+    compare(places, WAYS, options.seeds, lambda *one: settings(options, *one), measured)
+
+
+def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
+    """The photos of the species trained on and of the others, with tables that know of boxes and such that do not."""
+    for name, species, count, first in (("train", trained, 32, 0), ("test", tested, 24, 100)):
+        table = folder / f"{name}-whole.parquet"
+        if not table.exists():
+            save(folder, f"{name}-boxes", birds(species, count, first), lambda drawn: square(drawn.box))
+            pq.write_table(pq.read_table(folder / f"{name}-boxes.parquet").drop_columns(["box"]), table)
+
+
+def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str, DrawnBird]]:
+    """So many individuals of each species, from the first on, small in their photos."""
+    for label in species:
+        for bird in (individual(label, first + number) for number in range(count)):
+            random = np.random.default_rng([bird, 9])
+            pose = replace(random_pose(random), size=random.uniform(0.1, 0.15))
+            yield label, draw_bird(SPECIES[label], bird, SIDE, pose=pose)
+
+
+def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> Config:
+    """One training's."""
+    return Config(
+        data=DataSettings(
+            root=str(folder / f"train-{TABLES[way]}.parquet"),
+            protocol="closed-set",
+            validation="none",
+            size=options.size,
+            fit="squash",
+        ),
+        model=ModelSettings(head="none", frozen_stages=4, look="first" if way == "first look" else "none"),
+        train=TrainSettings(epochs=options.epochs, accelerator="cpu"),
+        seed=seed,
+    )
+
+
+def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:
+    """What is found of each photo among the others."""
+    vectors, _ = embed_whole(Embedder.open(run), read_catalog(folder / f"test-{TABLES[way]}.parquet"))
+    return {"species never trained on": scores(vectors)}
+
+
+if __name__ == "__main__":
+    main()
