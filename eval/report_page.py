@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,10 @@ def write_page(file: Path, title: str, content: dict[str, Any], script: str) -> 
         content: JSON values, which the script finds in the element ``data``.
         script: the file in ``eval/web`` that draws the page, after all the others.
     """
-    style = _plain("style.css")
-    scripts = [_plain(name) for name in (*SCRIPTS, script)]
-    digests = " ".join(map(_digest, scripts))
-    policy = (
-        f"default-src 'none'; script-src {digests}; style-src {_digest(style)}; img-src data: blob:; base-uri 'none'; "
-        "form-action 'none'"
-    )
+    style = web("style.css")
+    scripts = [web(name) for name in (*SCRIPTS, script)]
     page = _PAGE.format(
-        policy=policy,
+        policy=policy(style, scripts),
         title=html.escape(title),
         style=style,
         content=as_script(content),
@@ -65,6 +61,15 @@ def write_page(file: Path, title: str, content: dict[str, Any], script: str) -> 
     )
     file.write_text(page, encoding="utf-8")
     return file
+
+
+def policy(style: str, scripts: Sequence[str] = ()) -> str:
+    """The content security policy of a page that has this style, these scripts and its own photos, and nothing else."""
+    digests = " ".join(map(_digest, scripts)) or "'none'"
+    return (
+        f"default-src 'none'; script-src {digests}; style-src {_digest(style)}; img-src data: blob:; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def as_script(content: Any) -> str:
@@ -98,7 +103,7 @@ def sheets_content(sheets: Sheets) -> dict[str, Any]:
     }
 
 
-def _plain(name: str) -> str:
+def web(name: str) -> str:
     """A file of ``eval/web``."""
     return (WEB / name).read_text(encoding="utf-8")
 

@@ -21,6 +21,7 @@ from eval.cores import available_cores
 from eval.errors import InputError, counted
 from eval.files import make_folder, replacing
 from eval.images import BadImage, open_image, thumbnail
+from eval.report_page import policy, web
 
 PAGE = "index.html"
 MADE_BY = '<meta name="generator" content="fieldmark embedder.data.check">'
@@ -29,23 +30,22 @@ MOST_ENTRIES, MOST_PHOTOS = 60, 6
 """Findings of a kind that are shown with their photos, and photos of each."""
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b2430; background: #eef0f4; margin: 0 auto; padding: 1.5rem;
-  max-width: 1100px; }
-section { background: #fff; border-radius: 12px; padding: 1rem 1.25rem; margin: 1rem 0; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin: 0 0 .25rem; }
-p { margin: .25rem 0; } .faint, figcaption { color: #66707d; } a { color: #3159b5; }
-table { border-collapse: collapse; } td, th { padding: .15rem .75rem .15rem 0; text-align: right; }
+h1 { overflow-wrap: anywhere; } table { border-collapse: collapse; }
+td, th { padding: .15rem .75rem .15rem 0; text-align: right; }
 td:first-child, th:first-child, td.text { text-align: left; }
-.entries { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); column-gap: 1.25rem; }
-.entry { border-top: 1px solid #e4e7ec; padding: .6rem 0; } .entry > p { overflow-wrap: anywhere; }
+.entries { display: grid; column-gap: 1.25rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
+.entry { border-top: 1px solid var(--line); padding: .6rem 0; } .entry > p { overflow-wrap: anywhere; }
 .wide { grid-column: 1 / -1; }
 .photos { display: flex; flex-wrap: wrap; gap: 10px; align-items: flex-start; }
 figure { margin: .4rem 0 0; width: 160px; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
+figcaption { color: var(--faint); }
 figure img { display: block; max-width: 160px; max-height: 160px; border-radius: 6px; }
 .sample img { height: 96px; width: auto; border-radius: 6px; } ul { padding-left: 1.2rem; overflow-wrap: anywhere; }
 .none { display: grid; place-items: center; text-align: center; width: 160px;
-  height: 90px; background: #e4e7ec; border-radius: 6px; }
+  height: 90px; background: var(--sunken); border-radius: 6px; }
 """
+"""What this page has besides ``eval/web/style.css``."""
 
 
 def check_folder(folder: Path) -> None:
@@ -81,41 +81,45 @@ def write_report(folder: Path, checked: Checked, shown: Mapping[str, Sequence[in
 
 def _page(checked: Checked, shown: Mapping[str, Sequence[int]]) -> Iterator[str]:
     """The page, line by line."""
-    title = escape(f"{checked.source}, looked over")
+    title, style = escape(f"{checked.source}, looked over"), web("style.css") + STYLE
     yield f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{MADE_BY}'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy(style)}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>"
+    yield f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>"
+    yield f'<main class="page">\n<header class="masthead"><h1>{title}</h1></header>'
     yield from _overview(checked)
     for one in checked.findings:
         if one.entries:
             yield from _finding(checked, one)
     yield from _samples(checked, shown)
-    yield "</body>\n</html>"
+    yield "</main>\n</body>\n</html>"
 
 
 def _overview(checked: Checked) -> Iterator[str]:
     """How many photos there are, and what was found of them."""
     catalog = checked.looked.catalog
     photos, classes = counted(len(catalog), "photo", "photos"), counted(len(catalog.classes), "class", "classes")
-    yield f"<section>\n<p>{photos} of {classes} in {escape(str(catalog.root))}; {escape(checked.protocol)}.</p>"
+    yield '<section class="card stack">'
+    yield f"<p>{photos} of {classes} in {escape(str(catalog.root))}; {escape(checked.protocol)}.</p>"
     yield "<table>\n<tr><th>side<th>photos<th>classes<th>smallest<th>median<th>largest</tr>"
     for one in checked.counts:
         sizes = [*one.classes.values()] or [0]
         numbers = (one.photos, len(one.classes), sizes[0], f"{np.median(sizes):.4g}", sizes[-1])
         yield f"<tr><td>{one.side}{''.join(f'<td>{number}' for number in numbers)}</tr>"
-    yield "</table>\n</section>\n<section>\n<h2>What was found</h2>\n<table>"
+    yield '</table>\n</section>\n<section class="section">\n<h2>What was found</h2>\n<div class="card">\n<table>'
     for found in checked.findings:
         link = f'<a href="#{found.kind}">{found.title}</a>' if found.entries else found.title
         amount = (found.summary or str(len(found.entries))) if found.entries else "nothing"
         yield f'<tr><td>{link}<td class="text">{amount}</tr>'
     for name, why in checked.left.items():
         yield f'<tr class="faint"><td>{name[0].upper()}{name[1:]}<td class="text">not looked for: {escape(why)}</tr>'
-    yield "</table>\n</section>"
+    yield "</table>\n</div>\n</section>"
 
 
 def _finding(checked: Checked, one: Finding) -> Iterator[str]:
     """All that was found of one kind, the first ones with their photos."""
-    yield f'<section id="{one.kind}">\n<h2>{escape(one.headline)}</h2>\n<p class="faint">{escape(one.note)}</p>'
+    yield f'<section class="section" id="{one.kind}">\n<h2>{escape(one.headline)}</h2>'
+    yield f'<p class="faint">{escape(one.note)}</p>'
     yield '<div class="entries">'
     for entry, pictures in _pictured(checked, one):
         wide = " wide" if len(pictures) > 2 else ""
@@ -126,7 +130,7 @@ def _finding(checked: Checked, one: Finding) -> Iterator[str]:
         yield "</div></div>"
     yield "</div>"
     if more := one.entries[MOST_ENTRIES:]:
-        yield f"<details><summary>{len(more)} more</summary>\n<ul>"
+        yield f'<details class="more"><summary>{len(more)} more</summary>\n<ul>'
         yield from (f"<li>{_broken(entry.text)}" for entry in more)
         yield "</ul></details>"
     yield "</section>"
@@ -198,7 +202,7 @@ def _samples(checked: Checked, shown: Mapping[str, Sequence[int]]) -> Iterator[s
     samples, catalog = checked.looked.facts.samples, checked.looked.catalog
     if not samples:
         return
-    yield '<section id="samples">\n<h2>Photos of each class</h2>'
+    yield '<section class="section" id="samples">\n<h2>Photos of each class</h2>'
     if len(shown) < len(catalog.classes):
         yield f'<p class="faint">The first {len(shown)} of {len(catalog.classes)} classes.</p>'
     for name, rows in shown.items():

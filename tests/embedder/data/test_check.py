@@ -112,15 +112,16 @@ def test_the_page_holds_all_that_it_shows(spoilt, tmp_path, capsys):
     page = (tmp_path / "report" / "index.html").read_text()
     assert capsys.readouterr().out.endswith(f"written: {tmp_path / 'report' / 'index.html'}\n")
     for kind in ("unreadable", "same_photo", "near_copies", "sides", "one_name", "tiny", "lone", "samples"):
-        assert page.count(f'<section id="{kind}">') == 1
+        assert page.count(f'<section class="section" id="{kind}">') == 1
     assert "<b>wren" not in page
     assert "&lt;b&gt;wren &amp; co" in page
     assert "http" not in page.replace("http-equiv", "")
+    assert "default-src 'none'; script-src 'none'" in page
     assert page.count("src=") == page.count('src="data:image/jpeg;base64,')
-    near = page.partition('<section id="near_copies">')[2].partition("</section>")[0]
+    near = page.partition('<section class="section" id="near_copies">')[2].partition("</section>")[0]
     assert near.count("<img ") == 2
     assert f'alt="train/{third}/small.jpg"' in near
-    unreadable = page.partition('<section id="unreadable">')[2].partition("</section>")[0]
+    unreadable = page.partition('<section class="section" id="unreadable">')[2].partition("</section>")[0]
     assert "train/&lt;b&gt;wren &amp; co/0000.jpg: is not an image that" in unreadable.replace("<wbr>", "")
     assert "<figure" not in unreadable
     main(str(folder), report=tmp_path / "report")  # its own page is replaced
@@ -132,7 +133,7 @@ def test_the_page_shows_boxes_and_keypoints(birds, tmp_path):
     checked = main(str(tmp_path / "table.csv"), report=tmp_path / "report")
     assert kinds(checked)["boxes"] == 1
     page = (tmp_path / "report" / "index.html").read_text()
-    assert page.partition('<section id="boxes">')[2].partition("</section>")[0].count("<img ") == 1
+    assert page.partition('<section class="section" id="boxes">')[2].partition("</section>")[0].count("<img ") == 1
 
 
 def test_a_page_or_a_file_of_somebody_else_stays(birds, tmp_path):
