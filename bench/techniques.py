@@ -1,14 +1,15 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
     python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
-        [--sets cars98] [--epochs 6,3] [--test]
+        [--sets cars98] [--epochs 6,3] [--options "--train.warmup 0.1"] [--test]
     python bench/techniques.py table [--results bench/measured/screen.jsonl]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe, in
 whole epochs. What differs in how photos are seen alone is exported from one training, where that is at hand. ``run``
-adds a line a run to the results and leaves out what has one; two may run beside each other, of other sets.
+adds a line a run to the results and leaves out what has one; two may run beside each other, of other sets. --options
+are of embedder.train, for all of them.
 ``table`` shows what there is. After all choices, and once, ``--test`` trains on all training classes and measures by
 the test classes, 67-98 and 51-100, with ``--results`` of its own.
 """
@@ -47,7 +48,7 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror", "--model.smaller": "smaller"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-PLAIN = "--data.test_size {plain} --no-model.smaller --train.warmup 0.1"
+PLAIN = "--data.test_size {plain} --no-model.smaller"
 """Of every technique unless it says otherwise: the recipes without what was chosen by this."""
 
 LARGER = "--data.test_size {larger}"
@@ -96,6 +97,7 @@ TECHNIQUES = {
     "all stages, layer-wise rates": "--model.frozen_stages 0 --train.layer_decay 0.7",
     "all stages, gradual unfreezing": "--model.frozen_stages 0 --train.unfreeze 0.5",
     "averaged weights": "--train.ema 0.98",
+    "short warm-up": "--train.warmup 0.1",
     "longer warm-up": "--train.warmup 0.3",
     "mixed vectors, mirror view": "--mix.vectors --model.mirror",
     "mixed vectors, squeeze-excitation": "--mix.vectors --model.attention se",
@@ -116,6 +118,7 @@ def main() -> None:
     run.add_argument("--only", nargs="*", default=[*map(slug, TECHNIQUES)], help="techniques, with - for blanks")
     run.add_argument("--sets", default=",".join(SETS), help="one of them alone, so that two may run beside each other")
     run.add_argument("--epochs", default="6,3", help="of the base recipe")
+    run.add_argument("--options", default="", help="of embedder.train, for the base recipe and all others")
     run.add_argument("--test", action="store_true", help="measure by the test classes")
     for one in (run, table):
         one.add_argument("--results", type=Path, default=Path("bench/measured/screen.jsonl"))
@@ -128,7 +131,8 @@ def main() -> None:
     work = Path("bench/runs") / options.results.stem
     epochs = dict(zip(SETS, map(int, options.epochs.split(",")), strict=True))
     sets = [name for name in SETS if name in options.sets.split(",")]
-    kinds = {name: {"measured by": "test" if options.test else "held out", "of base": epochs[name]} for name in SETS}
+    by = {"measured by": "test" if options.test else "held out", "options": options.options}
+    kinds = {name: {**by, "of base": epochs[name]} for name in SETS}
     for one in read_results(options.results):
         if {key: one.get(key) for key in kinds[one["photos"]]} != kinds[one["photos"]]:
             raise ValueError(f"{options.results} holds results of another kind; give another --results")
@@ -187,11 +191,11 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     folder.mkdir(parents=True)
     one = next(iter(before.values()), None)
     training = other_views(name, technique, seed, out, results) or train(
-        name, technique, seed, kind["of base"], out, one["work"] if one else step_work(name, technique, out)
+        name, technique, seed, kind, out, one["work"] if one else step_work(name, technique, kind["options"], out)
     )
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
-    query = one["query work"] if one else query_work(embedder, plain_embedder(name, out))
+    query = one["query work"] if one else query_work(embedder, plain_embedder(name, kind["options"], out))
     result = {"photos": name, "technique": technique, "seed": seed, **kind, **training, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
     if technique not in map(same_training, TECHNIQUES):
@@ -203,12 +207,12 @@ def run_folder(name: str, technique: str, seed: int, out: Path) -> Path:
     return out / name / slug(technique) / str(seed)
 
 
-def train(name: str, technique: str, seed: int, epochs: int, out: Path, work: float) -> Result:
+def train(name: str, technique: str, seed: int, kind: Result, out: Path, work: float) -> Result:
     """Train, and return what it cost."""
     folder, began = run_folder(name, technique, seed, out), time.perf_counter()
-    epochs = max(1, round(epochs / work))
+    epochs = max(1, round(kind["of base"] / work))
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
-    run_module(folder, ["embedder.train", *training(name, technique, out), *last])
+    run_module(folder, ["embedder.train", *training(name, technique, kind["options"], out), *last])
     return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
 
 
@@ -240,30 +244,31 @@ def other_views(name: str, technique: str, seed: int, out: Path, results: Path) 
     return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
 
-def plain_embedder(name: str, out: Path) -> Path:
+def plain_embedder(name: str, options: str, out: Path) -> Path:
     """The base recipe's embedder as it is before training, which is as dear as after it."""
     folder = out / name / f"plain-{os.getpid()}"
     if not folder.exists():
         folder.mkdir()
         run_module(
-            folder, ["embedder.train", *training(name, "base", out), "--train.epochs", 0, "--run", folder / "run"]
+            folder,
+            ["embedder.train", *training(name, "base", options, out), "--train.epochs", 0, "--run", folder / "run"],
         )
     return folder / "run" / "embedder.onnx"
 
 
-def training(name: str, technique: str, out: Path) -> list[str]:
-    """The options of embedder.train."""
+def training(name: str, technique: str, options: str, out: Path) -> list[str]:
+    """The options of embedder.train, those that all have included."""
     table = out / name / "training.csv"
     fixed = ["--config", f"configs/{name}.yaml", "--data.name", "null", "--data.root", str(table)]
-    options = f"{PLAIN} {TECHNIQUES[technique]}".format(**SIZES[name])
-    return [*fixed, "--data.validation", "none", *options.split()]
+    own = f"{PLAIN} {options} {TECHNIQUES[technique]}".format(**SIZES[name])
+    return [*fixed, "--data.validation", "none", *own.split()]
 
 
-def step_work(name: str, technique: str, out: Path) -> float:
+def step_work(name: str, technique: str, options: str, out: Path) -> float:
     """How much dearer a step is than the base recipe's, in seconds of the processor."""
     if technique == "base":
         return 1.0
-    sides = [[*training(name, one, out), "--data.workers", "0"] for one in ("base", technique)]
+    sides = [[*training(name, one, options, out), "--data.workers", "0"] for one in ("base", technique)]
     code = "from bench.work import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
     command = [sys.executable, "-c", code, repr(sides)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

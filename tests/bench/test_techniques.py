@@ -8,6 +8,8 @@ import pytest
 from bench import techniques
 from eval.errors import InputError
 
+KIND = {"measured by": "held out", "options": "", "of base": 6}
+
 
 def test_what_differs_in_views_alone_is_the_same_training() -> None:
     assert techniques.same_training("mirror view") == "base"
@@ -21,8 +23,9 @@ def test_what_differs_in_views_alone_is_the_same_training() -> None:
     [
         ([], ["--only", "mix-up"], r"name in --only 'mix-up'; did you mean 'mixup'"),
         ([], ["--sets", "cars89"], r"name in --sets 'cars89'; did you mean 'cars98'"),
-        ([{"measured by": "held out", "of base": 6}], ["--test"], "holds results of another kind; give another --res"),
-        ([{"measured by": "held out", "of base": 6}], ["--epochs", "8,3"], "holds results of another kind"),
+        ([KIND], ["--test"], "holds results of another kind; give another --results"),
+        ([KIND], ["--epochs", "8,3"], "holds results of another kind"),
+        ([KIND], ["--options", "--train.warmup 0.3"], "holds results of another kind"),
     ],
 )
 def test_what_would_be_mixed_up_is_refused(
