@@ -50,7 +50,8 @@ class AttendedViews:
             steps: of the whole run.
             seed: of the run.
         """
-        self._crop, self._drop, self._first = settings.attended_crop, settings.attended_drop, look == "first"
+        self._crop, self._drop = settings.attended_crop, settings.attended_drop
+        self._looks_first = look == "first"
         self._start = settings.attended_since * steps
         self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
@@ -63,7 +64,7 @@ class AttendedViews:
             places: photos to where the network looks in them, [B, M, h, w], without a graph.
             first: the first one's place in the batch of all ranks, so that any number of them changes the same.
         """
-        if self._first:
+        if self._looks_first:
             images = _closer(images, attended_region(places(images).mean(1), most=1.0))
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T

@@ -47,7 +47,7 @@ class PhotoMixing:
             rank: whose photos they are.
         """
         self._settings, self._seed, self._rank = settings, seed, rank
-        self._first, self._last = settings.since * steps, settings.until * steps
+        self._begin, self._end = settings.since * steps, settings.until * steps
 
     def between_weight(self, step: int) -> float:
         """The weight of the loss of vectors between two photos' in a step."""
@@ -55,7 +55,7 @@ class PhotoMixing:
 
     def _mixes(self, step: int) -> bool:
         """Whether anything is mixed in this part of the run."""
-        return self._first <= step < self._last
+        return self._begin <= step < self._end
 
     def __call__(
         self, step: int, images: Tensor, labels: Tensor, places: Callable[[Tensor], Tensor]
