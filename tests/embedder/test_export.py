@@ -183,6 +183,13 @@ def test_the_list_of_another_embedder_is_not_overwritten(whole, tmp_path):
     main(whole, views="whole,mirror", out=tmp_path / "mirror.onnx")
 
 
+def test_no_list_of_an_embedder_that_is_gone_is_left(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run", ignore=shutil.ignore_patterns("trained_on*"))
+    (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
+    main(run, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
+    assert not (tmp_path / "trained_on-mirror.npy").exists()
+
+
 def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
     for out in (whole / "embedder.onnx", tmp_path / "mirror"):
         with pytest.raises(InputError, match=r"give one that ends in \.onnx and is not the run's own file"):
