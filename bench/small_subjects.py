@@ -1,11 +1,12 @@
 """Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
 
-    python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--held-out]
+    python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--ways whole,look-2,...] [--held-out]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
-"whole" sees the whole photos, "first look" the square that the network attends to, in training and afterwards, and
-"box" cuts the birds out by their boxes, which nothing can do better. Tested are species never trained on, each photo
-among the others. For choices, --held-out leaves the test species out: each quarter of the others is the test of a
+"whole" sees the whole photos, "larger" in twice the size, at four times the cost; "look-N" sees the square that the
+network attends to, cut out of photos N times as large, at twice the cost, in training and afterwards; and "box" sees
+the birds cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the
+others. For choices, --held-out leaves the test species out: each quarter of the others is the test of a
 training on the rest. What is there is not trained again.
 """
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 
 from bench.differences import Result, scores
 from bench.drawn import compare, folders, save, square
+from bench.techniques import check_names
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import Config, DataSettings, ModelSettings, TrainSettings
@@ -29,7 +31,8 @@ from embedder.data.drawing.pose import random_pose
 from embedder.data.drawn_birds import individual
 
 SIDE = 448
-WAYS = ("whole", "first look", "box")
+LOOKS = {f"look-{detail}": detail for detail in (1, 2, 4)}
+WAYS = ("whole", "larger", *LOOKS, "box")
 TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
 
 
@@ -39,10 +42,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
+    check_names("--ways", options.ways.split(","), [*WAYS])
+    ways = [way for way in WAYS if way == "whole" or way in options.ways.split(",")]
     places = folders(options.folder, draw, options.held_out)
-    compare(places, WAYS, options.seeds, lambda *one: settings(options, *one), measured)
+    compare(places, ways, options.seeds, lambda *one: settings(options, *one), measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
@@ -65,15 +71,16 @@ def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str,
 
 def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> Config:
     """One training's."""
+    look = {"look": "first", "look_detail": LOOKS[way]} if way in LOOKS else {}
     return Config(
         data=DataSettings(
             root=str(folder / f"train-{TABLES[way]}.parquet"),
             protocol="closed-set",
             validation="none",
-            size=options.size,
+            size=options.size * (2 if way == "larger" else 1),
             fit="squash",
         ),
-        model=ModelSettings(head="none", frozen_stages=4, look="first" if way == "first look" else "none"),
+        model=ModelSettings(head="none", frozen_stages=4, **look),
         train=TrainSettings(epochs=options.epochs, accelerator="cpu"),
         seed=seed,
     )

@@ -162,6 +162,8 @@ class ModelSettings:
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
             costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
             trained, or pooling rollout (a view of the embedder: three times, parts included); none.
+        look_detail: how many times larger than data.size and data.test_size the photo is, a side, that look cuts the
+            square out of: for subjects that are small in their photos. The network sees no more for it.
     """
 
     backbone: str = "efficientnet-lite0"
@@ -179,6 +181,17 @@ class ModelSettings:
     mirror: bool = False
     smaller: bool = False
     look: Look = "none"
+    look_detail: int = 2
+
+    @property
+    def detail(self) -> int:
+        """How many times larger photos are than what the network sees of them, a side, in validation and afterwards."""
+        return 1 if self.look == "none" else self.look_detail
+
+    @property
+    def training_detail(self) -> int:
+        """The same in training, where a second look is not taken."""
+        return self.look_detail if self.look == "first" else 1
 
     @property
     def finds_parts(self) -> bool:
@@ -312,6 +325,7 @@ RANGES = {
     "model.dropout": (0, 0.99),
     "model.parts": (0, inf),
     "model.part_stride": (0, 64),
+    "model.look_detail": (1, 4),
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
     "loss.partial_fc": (0, 1),

@@ -89,7 +89,7 @@ def main(
     reduced = precision != "fp32" or dimension is not None
     if not (views or size is not None or reduced):
         raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
-    seen_as = embedder.preprocessing if size is None else dataclasses.replace(embedder.preprocessing, size=size)
+    seen_as = _seen_as(run, embedder, wanted, size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
     held = run_photos(run) if reduced else None
@@ -107,6 +107,14 @@ def main(
     print(f"fingerprint: {Embedder.open(out).fingerprint}", file=sys.stderr)
     print(out)
     return out
+
+
+def _seen_as(run: Path, embedder: Embedder, views: tuple[str, ...], size: int | None) -> Preprocessing:
+    """How photos are seen: larger where a closer look is cut out of them."""
+    detail = ModelSettings(**run_settings(run)["model"]).look_detail
+    before, after = (detail if "closer" in one else 1 for one in (embedder.views, views))
+    size = after * (size or embedder.preprocessing.size // before)
+    return dataclasses.replace(embedder.preprocessing, size=size)
 
 
 def _read_views(views: str, run: Path) -> tuple[str, ...]:
@@ -149,7 +157,7 @@ def _put_together(
         shutil.copy(embedder.path, made)
         return
     network = trained_network(run, views)
-    network.check_size(preprocessing.size)
+    network.check_size(preprocessing.size // network.detail)
     export(network, preprocessing, made, embedder.summary)
 
 

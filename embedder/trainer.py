@@ -79,9 +79,9 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.network: Network = build_network(self.config.model).to(memory_format=torch.channels_last)
         self.preprocessing = make_preprocessing(data, self.network)
-        self.network.check_size(self.preprocessing.size)
+        test_size = data.test_size or data.size
+        self.network.check_size(test_size)
         self.network.check_size(data.size, comparing_places(self.config), in_training=True)
-        test_size = self.preprocessing.size
         if self.config.train.epochs and not data.size <= test_size <= 2 * data.size:
             self._say(
                 f"data.test_size is {test_size}, and photos of {data.size} pixels are trained on (data.size); networks "
@@ -116,7 +116,8 @@ class Trainer:
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
             run = self.steps, config.seed
-            self.attended = AttendedViews(config.augment, self.network.look, self.network.mean, *run)
+            looks = self.network.look, config.model.training_detail
+            self.attended = AttendedViews(config.augment, *looks, self.network.mean, *run)
             self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None
         if config.data.feature_views and train.epochs:
@@ -334,4 +335,5 @@ class Trainer:
 def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
     """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
     interpolation = cast(Interpolation, network.backbone.interpolation)
-    return Preprocessing(data.test_size or data.size, data.fit, data.crop_share, interpolation)
+    size = network.detail * (data.test_size or data.size)
+    return Preprocessing(size, data.fit, data.crop_share, interpolation)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from embedder.augment.geometry import Floats
 from embedder.config import AugmentSettings, Look
-from embedder.model.attended import attended_region, cut_out
+from embedder.model.attended import attended_region, cut_out, shrunk
 from embedder.randomness import keyed_generator
 
 CROP_THRESHOLD, CROP_MARGIN = (0.4, 0.6), 0.1
@@ -40,18 +40,19 @@ class Attended(NamedTuple):
 class AttendedViews:
     """What changes the photos of a step by where the network looks."""
 
-    def __init__(self, settings: AugmentSettings, look: Look, mean: Tensor, steps: int, seed: int) -> None:
+    def __init__(self, settings: AugmentSettings, look: Look, detail: int, mean: Tensor, steps: int, seed: int) -> None:
         """Remember how.
 
         Args:
             settings: how often, and from when on.
             look: whether the network sees photos closer anyway.
+            detail: how many times larger photos are, a side, than what the network sees of them.
             mean: the colour [3] in [0, 255] that is nothing to the network.
             steps: of the whole run.
             seed: of the run.
         """
         self._crop, self._drop = settings.attended_crop, settings.attended_drop
-        self._looks_first = look == "first"
+        self._looks_first, self._detail = look == "first", detail
         self._start = settings.attended_since * steps
         self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
@@ -60,12 +61,13 @@ class AttendedViews:
 
         Args:
             step: its number.
-            images: uint8 [B, S, S, 3]; left as they are.
-            places: photos to where the network looks in them, [B, M, h, w], without a graph.
+            images: uint8 [B, S * detail, S * detail, 3]; left as they are.
+            places: photos, uint8 [B, S, S, 3], to where the network looks in them, [B, M, h, w], without a graph.
             first: the first one's place in the batch of all ranks, so that any number of them changes the same.
         """
         if self._looks_first:
-            images = _closer(images, attended_region(places(images).mean(1), most=1.0))
+            small = _as_images(shrunk(_as_photos(images), self._detail))
+            images = _closer(images, attended_region(places(small).mean(1), most=1.0), small.shape[1])
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)
@@ -82,7 +84,7 @@ class AttendedViews:
     def _cropped(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""
         threshold = _between(CROP_THRESHOLD, share, maps)
-        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, most=1.0))
+        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, most=1.0), images.shape[1])
 
     def _painted_over(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """The photos without what is strong on the maps [n, h, w]."""
@@ -105,7 +107,16 @@ def _between(limits: tuple[float, float], share: Floats, maps: Tensor) -> Tensor
     return torch.from_numpy(low + share * (high - low)).to(maps)[:, None, None]
 
 
-def _closer(images: Tensor, region: Tensor) -> Tensor:
-    """A square of each photo in the photo's size, uint8 [B, S, S, 3]."""
-    seen = cut_out(images.permute(0, 3, 1, 2).float(), region.float())
-    return seen.permute(0, 2, 3, 1).round().to(torch.uint8)
+def _closer(images: Tensor, region: Tensor, size: int) -> Tensor:
+    """A square of each photo, uint8 [B, size, size, 3]."""
+    return _as_images(cut_out(_as_photos(images), region.float(), size))
+
+
+def _as_photos(images: Tensor) -> Tensor:
+    """Uint8 [B, S, S, 3] as float32 [B, 3, S, S]."""
+    return images.permute(0, 3, 1, 2).float()
+
+
+def _as_images(photos: Tensor) -> Tensor:
+    """Float32 [B, 3, S, S] as uint8 [B, S, S, 3]."""
+    return photos.permute(0, 2, 3, 1).round().to(torch.uint8)

@@ -199,17 +199,18 @@ def load_training_photos(
         InputError: as for ``check_photos``, or ``augment`` describes no view.
     """
     data, augment, squares = config.data, config.augment, None
+    size = data.size * config.model.training_detail
     check_settings(augment)
     check_keypoints(augment, catalog)
     if data.cache is None:
         photos, ids, left_out = check_photos(catalog, data.on_bad_image, ranks)
     else:
-        side = square_side(data.size, augment.crop_share)
+        side = square_side(size, augment.crop_share)
         with tqdm(total=len(catalog), disable=not ranks.first, **BAR) as bar:
             squares, outcomes = make_squares(catalog, side, at_home(data.cache), bar.update, ranks)
         photos, ids, left_out = _readable(catalog, outcomes, data.on_bad_image)
         squares = squares.select(np.array([isinstance(outcome, str) for outcome in outcomes], bool))
-    return photos, ids, left_out, TrainingPhotos(photos, ids, augment, data.size, config.seed, squares)
+    return photos, ids, left_out, TrainingPhotos(photos, ids, augment, size, config.seed, squares)
 
 
 def _readable(

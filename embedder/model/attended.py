@@ -66,14 +66,19 @@ def _extent(counts: Tensor) -> tuple[Tensor, Tensor]:
     return first / length, (last + 1) / length
 
 
-def cut_out(photos: Tensor, region: Tensor) -> Tensor:
-    """A square of each photo, in the photo's own size.
+def shrunk(photos: Tensor, detail: int) -> Tensor:
+    """Photos [B, 3, S * detail, S * detail] as [B, 3, S, S]: the mean of each ``detail`` x ``detail`` pixels."""
+    return photos if detail == 1 else F.avg_pool2d(photos, detail)
+
+
+def cut_out(photos: Tensor, region: Tensor, size: int) -> Tensor:
+    """A square of each photo, [B, 3, size, size].
 
     Args:
         photos: [B, 3, S, S].
         region: left, top and side [B, 3] as shares of S.
+        size: in pixels, a side.
     """
-    size = photos.shape[3]
     steps = (torch.arange(size, device=photos.device, dtype=photos.dtype) + 0.5) / size
     across, down = (region[:, [corner]] + region[:, 2:] * steps for corner in (0, 1))
     grid = torch.stack([across[:, None, :].expand(-1, size, -1), down[:, :, None].expand(-1, -1, size)], dim=-1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from embedder.closer import MOST
 from embedder.config import Look, ModelSettings
-from embedder.model.attended import activation_map, attended_region, cut_out
+from embedder.model.attended import activation_map, attended_region, cut_out, shrunk
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
 from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.features import Features
@@ -68,6 +68,8 @@ class Network(nn.Module):
             al., "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018: multi-scale representation).
         look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``) or its
             vector is added (``second``); or ``none``.
+        detail: how many times larger, a side, the photos are in evaluation than what the network sees of them: the
+            square that is attended to is cut out of these.
     """
 
     mean: Tensor
@@ -84,11 +86,12 @@ class Network(nn.Module):
         mirror: bool = False,
         smaller: bool = False,
         look: Look = "none",
+        detail: int = 1,
     ) -> None:
         super().__init__()
         self.backbone, self.attention, self.pooling, self.head = backbone, attention, pooling, head
         self.parts, self.dimension = parts, dimension
-        self.mirror, self.smaller, self.look = mirror, smaller, look
+        self.mirror, self.smaller, self.look, self.detail = mirror, smaller, look, detail
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -96,19 +99,21 @@ class Network(nn.Module):
         """Map photos to vectors.
 
         Args:
-            images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format. Or, in
-                training, photos that ``pooled`` has seen before: their features [B, C].
+            images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format. In
+                evaluation, H and W times ``detail``. Or, in training, photos that ``pooled`` has seen before: their
+                features [B, C].
         """
         if images.ndim == 2:
             return Output(_unit_length(self.head(images)), images[:, :, None, None])
-        photos = self._normalised(images)
-        output = self._embed(photos)
         if self.training or self.views == ["whole"]:
-            return output
+            return self.seen(images)
+        larger = self._normalised(images)
+        photos = shrunk(larger, self.detail)
+        output = self._embed(photos)
         if self.look != "none":
             most = 1.0 if self.look == "first" else MOST
             region = attended_region(output.places.mean(1), most=most)
-            closer = cut_out(photos, region)
+            closer = cut_out(larger, region, photos.shape[3])
             if self.look == "first":
                 photos, output = closer, self._embed(closer)._replace(region=region)
         further = [self._embed(one) for one in self._further(photos, output.features)]
@@ -149,7 +154,7 @@ class Network(nn.Module):
         return vectors[0] if len(vectors) == 1 else _unit_length(torch.stack(vectors).sum(0))
 
     def seen(self, images: Tensor) -> Output:
-        """What there is of whole photos, uint8 [B, H, W, 3], whatever the views are."""
+        """What there is of whole photos, uint8 [B, H, W, 3], whatever the views are, and with no more detail."""
         return self._embed(self._normalised(images))
 
     def _normalised(self, images: Tensor) -> Tensor:
@@ -182,10 +187,10 @@ class Network(nn.Module):
         return Output(_unit_length(vector + self.parts.addition(seen.matrix)), features.map, seen.maps, seen.matrix)
 
     def check_size(self, size: int, looked_at: Sequence[str] = (), in_training: bool = False) -> None:
-        """Try one photo of ``size`` x ``size`` pixels.
+        """Try one photo that is seen as ``size`` x ``size`` pixels.
 
         Args:
-            size: the photo's side.
+            size: the side of what is seen.
             looked_at: further options that compare places, by their names.
             in_training: whether such photos are seen in training alone, so never smaller.
 
@@ -282,9 +287,8 @@ def build_network(settings: ModelSettings) -> Network:
     dimension = backbone.channels if settings.head == "none" else settings.dimension
     attention = build_attention(settings.attention, backbone)  # last: a head begins as without it
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
-    return Network(
-        backbone, attention, pooling, head, dimension, parts, settings.mirror, settings.smaller, settings.look
-    )
+    views = settings.mirror, settings.smaller, settings.look, settings.detail
+    return Network(backbone, attention, pooling, head, dimension, parts, *views)
 
 
 def parameter_groups(

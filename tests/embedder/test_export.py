@@ -160,6 +160,26 @@ def test_a_run_is_exported_once_more_for_larger_photos(whole, config, photos, tm
     assert not (tmp_path / "other.onnx").exists()
 
 
+def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path):
+    seen = replace(config.data, size=64), replace(config.model, look="first", look_detail=3)
+    run = fit(replace(config, data=seen[0], model=seen[1], train=replace(config.train, epochs=1)), tmp_path / "run")
+    assert Embedder.open(run).preprocessing.size == 3 * 64
+    for views, size, side in (
+        ("whole", None, 64),
+        ("whole", 96, 96),
+        ("closer,mirror", None, 192),
+        ("closer", 96, 288),
+    ):
+        out = tmp_path / f"{views}-{size}.onnx"
+        main(run, views=views, size=size, out=out)
+        made = Embedder.open(out)
+        assert made.preprocessing.size == side
+        images = np.stack([made.prepare(path) for path in sorted(photos.glob("*/0.png"))])
+        with torch.no_grad():
+            expected = trained_network(run, made.views)(torch.from_numpy(images)).vector
+        np.testing.assert_allclose(made.vectors(images), expected, atol=1e-5)
+
+
 def test_a_run_is_exported_once_more_to_be_seen_smaller_too(config, photos, tmp_path):
     larger = replace(config.data, size=64, test_size=96)
     run = fit(replace(config, data=larger, train=replace(config.train, epochs=1)), tmp_path / "run")

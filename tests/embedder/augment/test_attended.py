@@ -26,8 +26,8 @@ def square(images):
     return torch.stack([torch.zeros(8, 8), bump]).expand(len(images), 2, 8, 8)
 
 
-def views(step=0, images=None, places=square, look="none", since=0.0, first=0, **settings):
-    made = AttendedViews(AugmentSettings(**settings, attended_since=since), look, MEAN, 100, 7)
+def views(step=0, images=None, places=square, look="none", detail=1, since=0.0, first=0, **settings):
+    made = AttendedViews(AugmentSettings(**settings, attended_since=since), look, detail, MEAN, 100, 7)
     return made(step, photos() if images is None else images, places, first).images
 
 
@@ -84,7 +84,7 @@ def test_any_number_of_ranks_changes_the_same():
 
 def test_it_is_told_which_photos_are_unchanged():
     made = AttendedViews(
-        AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.2), "none", MEAN, 100, 7
+        AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.2), "none", 1, MEAN, 100, 7
     )
     images, unchanged = made(20, photos(), square)
     assert 5 < unchanged.sum() < 35
@@ -121,6 +121,18 @@ def test_a_first_look_sees_closer_all_photos_and_always_the_same():
     assert (seen == seen[:1]).all()
     side = attended_region(square(photos(1)).mean(1))[0, 2].item()
     assert white(seen)[0].item() == pytest.approx(1 / 16 / side**2, rel=0.15)
+
+
+def test_a_first_look_has_the_detail_of_larger_photos():
+    """A pattern of single pixels that is gone once photos are as large as the network sees them."""
+    larger = torch.zeros(3, 4 * SIDE, 4 * SIDE, 3, dtype=torch.uint8)
+    larger[:, 16:48:2, 16:48:2] = 255
+    asked = []
+    seen = views(images=larger, places=lambda some: asked.append(some) or square(some), look="first", detail=4)
+    assert seen.shape == (3, SIDE, SIDE, 3)
+    assert torch.equal(asked[0], F.avg_pool2d(larger.permute(0, 3, 1, 2).float(), 4).permute(0, 2, 3, 1).round().byte())
+    assert asked[0].max() < 70
+    assert seen.max() > 200
 
 
 def test_a_map_is_chosen_by_the_root_of_what_is_in_it():

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from embedder.export import export
-from embedder.model.attended import attended_region, cut_out
+from embedder.model.attended import attended_region, cut_out, shrunk
 from embedder.model.network import Network, parameter_groups
 from embedder.model.parts import Parts
 from embedder.preprocess import Preprocessing
@@ -193,45 +193,50 @@ def test_the_region_lies_in_the_photo() -> None:
 
 def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
     image = F.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (32, 32), mode="bicubic")
-    torch.testing.assert_close(cut_out(image, torch.tensor([[0.0, 0.0, 1.0]])), image, atol=1e-5, rtol=1e-5)
+    whole = torch.tensor([[0.0, 0.0, 1.0]])
+    torch.testing.assert_close(cut_out(image, whole, 32), image, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(cut_out(image, whole, 16), shrunk(image, 2), atol=1e-5, rtol=1e-5)
     left, top, side = 8, 4, 16
-    found = cut_out(image, torch.tensor([[left / 32, top / 32, side / 32]]))
+    found = cut_out(image, torch.tensor([[left / 32, top / 32, side / 32]]), 32)
     wanted = F.interpolate(image[:, :, top : top + side, left : left + side], (32, 32), mode="bilinear")
     torch.testing.assert_close(found[:, :, 2:-2, 2:-2], wanted[:, :, 2:-2, 2:-2], atol=1e-4, rtol=1e-4)
 
 
-def test_looks_see_what_is_attended_to_closer() -> None:
+@pytest.mark.parametrize("detail", [1, 2, 3])
+def test_looks_see_what_is_attended_to_closer(detail: int) -> None:
     torch.manual_seed(0)
     whole = filled(build(parts=4))
-    normalised = (photos().permute(0, 3, 1, 2).float() - whole.mean) / whole.std
-    output = whole(photos())
+    images = photos().repeat_interleave(detail, 1).repeat_interleave(detail, 2)
+    larger = (images.permute(0, 3, 1, 2).float() - whole.mean) / whole.std
+    normalised = F.interpolate(larger, (96, 96), mode="area")
+    output = whole._embed(normalised)
     region = attended_region(output.parts.mean(1))
     assert (region[:, 2] < 0.9).any()
-    closer = whole._embed(cut_out(normalised, region))
+    closer = whole._embed(cut_out(larger, region, 96))
     mirrored = whole._embed(normalised.flip(3)).vector
-    whole.look = "second"
-    torch.testing.assert_close(whole(photos()).vector, F.normalize(output.vector + closer.vector))
-    assert torch.equal(whole(photos()).parts, output.parts)
+    whole.look, whole.detail = "second", detail
+    torch.testing.assert_close(whole(images).vector, F.normalize(output.vector + closer.vector))
+    torch.testing.assert_close(whole(images).parts, output.parts)
     whole.mirror = True
-    torch.testing.assert_close(whole(photos()).vector, F.normalize(output.vector + mirrored + closer.vector))
+    torch.testing.assert_close(whole(images).vector, F.normalize(output.vector + mirrored + closer.vector))
     assert whole.views == ["whole", "closer", "mirror"]
     whole.look = "first"
     region = attended_region(output.parts.mean(1), most=1.0)
-    closer = whole._embed(cut_out(normalised, region))
-    there = whole._embed(cut_out(normalised, region).flip(3)).vector
-    torch.testing.assert_close(whole(photos()).vector, F.normalize(closer.vector + there))
+    closer = whole._embed(cut_out(larger, region, 96))
+    there = whole._embed(cut_out(larger, region, 96).flip(3)).vector
+    torch.testing.assert_close(whole(images).vector, F.normalize(closer.vector + there))
     assert whole.views == ["closer", "mirror"]
     whole.mirror = False
-    found = whole(photos())
+    found = whole(images)
     torch.testing.assert_close(found.vector, closer.vector)
     torch.testing.assert_close(found.parts, closer.parts)
     torch.testing.assert_close(found.region, region)
     assert whole.views == ["closer"]
-    assert torch.equal(whole.train()(photos()).vector, whole._embed(normalised).vector)
+    assert torch.equal(whole.train()(images).vector, whole._embed(larger).vector)
 
 
 def test_the_first_look_needs_no_parts() -> None:
-    network = build(look="first")
+    network = build(look="first", look_detail=1)
     output = network(photos())
     whole = build()(photos())
     region = attended_region(whole.places.mean(1), most=1.0)
@@ -240,13 +245,14 @@ def test_the_first_look_needs_no_parts() -> None:
 
 
 def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() -> None:
-    network = build(look="first")
-    images = photos(1)[:, :1, :1].expand(1, 64, 64, 3).contiguous()
+    network, images = build(look="first"), networks.photos(1, side=128)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("embedder.model.network.Output.places", torch.ones(1, 1, 2, 2))
         output = network(images)
     assert output.region.tolist() == [[0.0, 0.0, 1.0]]
-    torch.testing.assert_close(output.vector, build()(images).vector)
+    whole = build()
+    small = shrunk((images.permute(0, 3, 1, 2).float() - whole.mean) / whole.std, 2)
+    torch.testing.assert_close(output.vector, whole._embed(small).vector)
 
 
 @pytest.mark.parametrize(
