@@ -3,9 +3,9 @@
     python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--ways whole,look-2,...] [--held-out]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
-"whole" sees the whole photos, "larger" in twice the size, at four times the cost; "look-N" sees the square that the
-network attends to, cut out of photos N times as large, at twice the cost, in training and afterwards; and "box" sees
-the birds cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the
+"whole" sees the whole photos, "larger" with about twice the pixels, at twice the cost, and "largest" with four times;
+"look-N" sees the square that the network attends to, cut out of photos N times as large, at twice the cost, in training
+and afterwards; and "box" sees the birds cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the
 others. For choices, --held-out leaves the test species out: each quarter of the others is the test of a
 training on the rest. What is there is not trained again.
 """
@@ -30,9 +30,10 @@ from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.pose import random_pose
 from embedder.data.drawn_birds import individual
 
-SIDE = 448
+SIDE, PLACE = 448, 32
 LOOKS = {f"look-{detail}": detail for detail in (1, 2, 4)}
-WAYS = ("whole", "larger", *LOOKS, "box")
+LARGER = {"larger": 2**0.5, "largest": 2.0}
+WAYS = ("whole", *LARGER, *LOOKS, "box")
 TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
 
 
@@ -77,7 +78,7 @@ def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> 
             root=str(folder / f"train-{TABLES[way]}.parquet"),
             protocol="closed-set",
             validation="none",
-            size=options.size * (2 if way == "larger" else 1),
+            size=PLACE * round(options.size * LARGER.get(way, 1) / PLACE),
             fit="squash",
         ),
         model=ModelSettings(head="none", frozen_stages=4, **look),
