@@ -5,9 +5,9 @@
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
 "whole" sees the whole photos, "larger" with about twice the pixels, at twice the cost, and "largest" with four times;
 "look-N" sees the square that the network attends to, cut out of photos N times as large, at twice the cost, in training
-and afterwards; and "box" sees the birds cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the
-others. For choices, --held-out leaves the test species out: each quarter of the others is the test of a
-training on the rest. What is there is not trained again.
+and afterwards; and "box" sees the birds cut out by their boxes, which nothing can do better. Tested are species never
+trained on, each photo among the others. For choices, --held-out leaves the test species out: each quarter of the others
+is the test of a training on the rest. What is there is not trained again.
 """
 
 import argparse
