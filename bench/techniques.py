@@ -1,7 +1,7 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
     python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
-        [--sets cars98] [--epochs 6,3] [--options "--train.warmup 0.1"] [--test]
+        [--sets cars98] [--epochs 6,3] [--options="--train.warmup 0.1"] [--test]
     python bench/techniques.py table [--results bench/measured/screen.jsonl]
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes

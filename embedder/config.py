@@ -36,8 +36,9 @@ class DataSettings:
         workers: threads that load photos; 0 for one a core. Any number gives the same weights.
         feature_views: with a frozen backbone, how many random views of each photo to put through it, once, so that what
             is behind it trains in seconds; 0 to see new views in every epoch.
-        cache: a folder to keep the training photos in, decoded, at the size of training, for this run and others, and
-            what feature_views has put through the backbone; none to decode them in every epoch.
+        cache: a folder to keep the training photos in, decoded, at the size of training (of a first look, times
+            model.look_detail), for this run and others, and what feature_views has put through the backbone; none to
+            decode them in every epoch.
         keypoint_names: what a table's keypoints are, in their order, such as [beak, left eye, right eye, tail], where
             augment is to make something of them; the known data sets name theirs.
     """
@@ -162,8 +163,10 @@ class ModelSettings:
         look: first sees the square that the network attends to instead of the whole photo, in training too, where it
             costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
             trained, or pooling rollout (a view of the embedder: three times, parts included); none.
-        look_detail: how many times larger than data.size and data.test_size the photo is, a side, that look cuts the
-            square out of: for subjects that are small in their photos. The network sees no more for it.
+        look_detail: how many times larger the photo is, a side, that look cuts the square out of, than data.size and
+            data.test_size, which is what the network sees: for subjects that are small in their photos.
+        look_side: side of the square of a first look, as a share of the photo's: for subjects of which it is known how
+            large they are at most; 0 for a square around all that is attended to.
     """
 
     backbone: str = "efficientnet-lite0"
@@ -181,17 +184,13 @@ class ModelSettings:
     mirror: bool = False
     smaller: bool = False
     look: Look = "none"
-    look_detail: int = 2
+    look_detail: int = 1
+    look_side: float = 0.0
 
     @property
     def detail(self) -> int:
         """How many times larger photos are than what the network sees of them, a side, in validation and afterwards."""
         return 1 if self.look == "none" else self.look_detail
-
-    @property
-    def training_detail(self) -> int:
-        """The same in training, where a second look is not taken."""
-        return self.look_detail if self.look == "first" else 1
 
     @property
     def finds_parts(self) -> bool:
@@ -326,6 +325,7 @@ RANGES = {
     "model.parts": (0, inf),
     "model.part_stride": (0, 64),
     "model.look_detail": (1, 4),
+    "model.look_side": (0, 1),
     "loss.memory": (0, inf),
     "loss.memory_start": (0, inf),
     "loss.partial_fc": (0, 1),

@@ -3,6 +3,7 @@
 from embedder.config import Config, MixSettings
 from embedder.loss_contracts import LOSSES
 from embedder.loss_options import split_names
+from embedder.preprocess import GREATEST_SIZE
 from eval.errors import InputError
 
 _TRAINED_POOLINGS = ("gem", "attention", "rollout")
@@ -33,6 +34,7 @@ def _check_model(config: Config) -> None:
         if not config.train.epochs:
             why, instead = "train.epochs is 0, and parts to look at are found by training", "set it to first or none"
         raise InputError(f"model.look is second, but {why}; {instead}")
+    _check_look(config)
     augment = config.augment
     if weight and augment.attended_crop + augment.attended_drop == 1 and not augment.attended_since:
         raise InputError(
@@ -46,6 +48,21 @@ def _check_model(config: Config) -> None:
     if model.part_stride:
         raise InputError(
             f"model.part_stride is {model.part_stride}, but the network finds no parts; set model.parts, or it to 0"
+        )
+
+
+def _check_look(config: Config) -> None:
+    """A square that nothing looks at, or that is cut out of photos larger than any."""
+    model, data = config.model, config.data
+    if model.look_side and model.look != "first":
+        raise InputError(
+            f"model.look_side is {model.look_side}, and model.look is {model.look}; set it to first, or look_side to 0"
+        )
+    largest = max(data.size, data.test_size or 0) * model.detail
+    if largest > GREATEST_SIZE:
+        raise InputError(
+            f"model.look_detail is {model.look_detail}, which makes photos of {largest} pixels, more than "
+            f"{GREATEST_SIZE}; lower it, data.size or data.test_size"
         )
 
 

@@ -111,10 +111,9 @@ def main(
 
 def _seen_as(run: Path, embedder: Embedder, views: tuple[str, ...], size: int | None) -> Preprocessing:
     """How photos are seen: larger where a closer look is cut out of them."""
-    detail = ModelSettings(**run_settings(run)["model"]).look_detail
-    before, after = (detail if "closer" in one else 1 for one in (embedder.views, views))
-    size = after * (size or embedder.preprocessing.size // before)
-    return dataclasses.replace(embedder.preprocessing, size=size)
+    detail = ModelSettings(**run_settings(run)["model"]).look_detail if "closer" in views else 1
+    before = embedder.preprocessing
+    return dataclasses.replace(before, size=detail * (size or before.seen), detail=detail)
 
 
 def _read_views(views: str, run: Path) -> tuple[str, ...]:
@@ -157,7 +156,7 @@ def _put_together(
         shutil.copy(embedder.path, made)
         return
     network = trained_network(run, views)
-    network.check_size(preprocessing.size // network.detail)
+    network.check_size(preprocessing.seen)
     export(network, preprocessing, made, embedder.summary)
 
 

@@ -47,12 +47,20 @@ class Preprocessing:
             to the square, whatever its aspect.
         crop_share: share of the shorter side that crop keeps, in (0, 1].
         interpolation: the filter, widened where the photo shrinks (so without aliasing).
+        detail: how many times larger the square is, a side, than what the network sees of it: for one that looks
+            closer at a part of it.
     """
 
     size: int
     fit: Fit = "crop"
     crop_share: float = 0.875
     interpolation: Interpolation = "bicubic"
+    detail: int = 1
+
+    @property
+    def seen(self) -> int:
+        """The side, in pixels, of what the network sees: of the whole square, or of a part of it."""
+        return self.size // self.detail
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= GREATEST_SIZE:
@@ -101,8 +109,8 @@ class Preprocessing:
         return np.stack([self(image) for image in images])
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values, for ``from_json``."""
-        return asdict(self)
+        """The settings as JSON values, for ``from_json``; ``detail`` where there is more."""
+        return {name: value for name, value in asdict(self).items() if name != "detail" or value != 1}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "Preprocessing":

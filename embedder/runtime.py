@@ -57,7 +57,7 @@ class Embedder:
         at_once: photos that the network is shown at once.
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
-        preprocessing: how a photo becomes the pixels that the network sees, squares of S x S.
+        preprocessing: how a photo becomes the pixels that the network is given, squares of S x S.
         views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to),
             ``mirror`` (the mirror image of what comes first) and ``smaller`` (what comes first, seen smaller).
         summary: how the network was trained.
@@ -157,7 +157,7 @@ class Embedder:
         return np.concatenate([*prefetched(embedded, batches, threads=self.cores, ahead=self.cores)])
 
     def prepare(self, photo: Photo, box: Box | None = None) -> NDArray[np.uint8]:
-        """Turn one photo, or the part of it in ``box``, into the pixels that the network sees, uint8 ``[S, S, 3]``.
+        """Turn one photo, or the part of it in ``box``, into the pixels that the network is given, uint8 ``[S, S, 3]``.
 
         Raises:
             BadImage: the photo cannot be read.

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from embedder import checkpoint
-from embedder.augment.attended import AttendedViews
+from embedder.augment.attended import AttendedViews, FirstLook
 from embedder.augment.mixing import PhotoMixing
 from embedder.batch_norm import settle_batch_norm
 from embedder.checkpoint import BEST, LAST
@@ -116,8 +116,8 @@ class Trainer:
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
             run = self.steps, config.seed
-            looks = self.network.look, config.model.training_detail
-            self.attended = AttendedViews(config.augment, *looks, self.network.mean, *run)
+            first = FirstLook(self.network.detail, self.network.region) if self.network.look == "first" else None
+            self.attended = AttendedViews(config.augment, first, self.network.mean, *run)
             self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None
         if config.data.feature_views and train.epochs:
@@ -336,4 +336,4 @@ def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
     """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
     interpolation = cast(Interpolation, network.backbone.interpolation)
     size = network.detail * (data.test_size or data.size)
-    return Preprocessing(size, data.fit, data.crop_share, interpolation)
+    return Preprocessing(size, data.fit, data.crop_share, interpolation, network.detail)

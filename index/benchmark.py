@@ -141,7 +141,7 @@ def _row(model: Embedder, data_set: str, protocol: str, photos: str, evaluation:
         backbone=str(model.summary.get("backbone", "unknown")),
         pretraining=str(model.summary.get("pretraining", "unknown")),
         dimension=model.dimension,
-        pixels=model.preprocessing.size,
+        pixels=model.preprocessing.seen,
         recall_at_1=means["recall@1"],
         map_at_r=means["map@r"],
         source="this run",

@@ -259,7 +259,7 @@ class Index:
     def _quality(self, name: str | None, image: Image.Image) -> list[str]:
         """What is wrong with a photo itself."""
         floor = None if self.calibration is None else self.calibration.least_sharp
-        return remarks(name, image, self.embedder.preprocessing.size, floor)
+        return remarks(name, image, self.embedder.preprocessing.seen, floor)
 
     @cached_property
     def calibration(self) -> Calibration | None:

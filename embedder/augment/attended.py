@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from embedder.augment.geometry import Floats
-from embedder.config import AugmentSettings, Look
+from embedder.config import AugmentSettings
 from embedder.model.attended import attended_region, cut_out, shrunk
 from embedder.randomness import keyed_generator
 
@@ -23,6 +23,9 @@ CROP_THRESHOLD, CROP_MARGIN = (0.4, 0.6), 0.1
 
 DROP_THRESHOLD = (0.2, 0.5)
 """From which share on it is painted over."""
+
+AT_ONCE = 32
+"""Photos that are cut to what is looked at, at once."""
 
 
 class Attended(NamedTuple):
@@ -37,22 +40,33 @@ class Attended(NamedTuple):
     unchanged: Tensor
 
 
+class FirstLook(NamedTuple):
+    """How a network sees photos closer before all else.
+
+    Attributes:
+        detail: how many times larger photos are, a side, than what it sees of them.
+        region: where it looks in photos, [B, M, h, w], to the squares that it then sees, [B, 3].
+    """
+
+    detail: int
+    region: Callable[[Tensor], Tensor]
+
+
 class AttendedViews:
     """What changes the photos of a step by where the network looks."""
 
-    def __init__(self, settings: AugmentSettings, look: Look, detail: int, mean: Tensor, steps: int, seed: int) -> None:
+    def __init__(self, settings: AugmentSettings, look: FirstLook | None, mean: Tensor, steps: int, seed: int) -> None:
         """Remember how.
 
         Args:
             settings: how often, and from when on.
-            look: whether the network sees photos closer anyway.
-            detail: how many times larger photos are, a side, than what the network sees of them.
+            look: how the network sees photos closer anyway; None where it does not.
             mean: the colour [3] in [0, 255] that is nothing to the network.
             steps: of the whole run.
             seed: of the run.
         """
         self._crop, self._drop = settings.attended_crop, settings.attended_drop
-        self._looks_first, self._detail = look == "first", detail
+        self._look = look
         self._start = settings.attended_since * steps
         self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
@@ -61,13 +75,12 @@ class AttendedViews:
 
         Args:
             step: its number.
-            images: uint8 [B, S * detail, S * detail, 3]; left as they are.
+            images: uint8 [B, S, S, 3], of a first look [B, S * detail, S * detail, 3]; left as they are.
             places: photos, uint8 [B, S, S, 3], to where the network looks in them, [B, M, h, w], without a graph.
             first: the first one's place in the batch of all ranks, so that any number of them changes the same.
         """
-        if self._looks_first:
-            small = _as_images(shrunk(_as_photos(images), self._detail))
-            images = _closer(images, attended_region(places(small).mean(1), most=1.0), small.shape[1])
+        if self._look:
+            images = _looked_at(images, self._look, places)
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)
@@ -91,6 +104,14 @@ class AttendedViews:
         finer = F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear")[:, 0]
         limit = _between(DROP_THRESHOLD, share, maps) * finer.amax((1, 2), keepdim=True)
         return torch.where((finer >= limit)[..., None], self._mean.to(images.device), images)
+
+
+def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a first look sees of photos, uint8 [B, S, S, 3]; a few at once, as in float32 they are large."""
+    small = torch.cat([_as_images(shrunk(_as_photos(few), look.detail)) for few in torch.split(images, AT_ONCE)])
+    region = look.region(places(small))
+    pieces = zip(torch.split(images, AT_ONCE), torch.split(region, AT_ONCE), strict=True)
+    return torch.cat([_closer(few, theirs, small.shape[1]) for few, theirs in pieces])
 
 
 def _one_of(maps: Tensor, which: Floats) -> Tensor:

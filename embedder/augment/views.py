@@ -96,6 +96,14 @@ def check_settings(settings: AugmentSettings) -> None:
         raise InputError(
             f"augment.pose_axis is {low}, {high}; it must be a least and a greatest angle from -180 to 180"
         )
+    if settings.pose_turn != 1 and not settings.pose_axis:
+        raise InputError(
+            f"augment.pose_turn is {settings.pose_turn}, but augment.pose_axis is not set; set it, or leave both out"
+        )
+    if settings.pose_axis and not settings.pose_turn:
+        raise InputError(
+            "augment.pose_turn is 0, so nothing is turned into augment.pose_axis; raise it, or leave both out"
+        )
     if settings.attended_crop + settings.attended_drop > 1:
         raise InputError(
             f"augment.attended_crop and attended_drop are {settings.attended_crop} and {settings.attended_drop}; a "

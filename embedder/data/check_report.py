@@ -31,7 +31,7 @@ MOST_ENTRIES, MOST_PHOTOS = 60, 6
 
 STYLE = """
 h1 { overflow-wrap: anywhere; } table { border-collapse: collapse; }
-td, th { padding: .15rem .75rem .15rem 0; text-align: right; }
+td, th { padding: .15rem .75rem .15rem 0; text-align: right; } .card { overflow-x: auto; }
 td:first-child, th:first-child, td.text { text-align: left; }
 .entries { display: grid; column-gap: 1.25rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }

@@ -199,7 +199,7 @@ def load_training_photos(
         InputError: as for ``check_photos``, or ``augment`` describes no view.
     """
     data, augment, squares = config.data, config.augment, None
-    size = data.size * config.model.training_detail
+    size = data.size * (config.model.detail if config.model.look == "first" else 1)  # a second look is for later
     check_settings(augment)
     check_keypoints(augment, catalog)
     if data.cache is None:

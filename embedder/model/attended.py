@@ -1,5 +1,7 @@
 """Where in a photo the network looks, and that place seen by itself."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,6 +68,26 @@ def _extent(counts: Tensor) -> tuple[Tensor, Tensor]:
     return first / length, (last + 1) / length
 
 
+def square_around(places: Tensor, side: float) -> Tensor:
+    """A square of a known side around the middle of what is attended to, as far as it lies in the photo.
+
+    The middle is the mean of the places that have at least half of the strongest one's value, by what they have more.
+
+    Args:
+        places: [B, h, w], at least 0; h equal to w.
+        side: as a share of the photo's side.
+
+    Returns:
+        Left, top and side [B, 3] as shares of the photo's side.
+    """
+    weights = (places - 0.5 * places.amax((1, 2), keepdim=True)).clamp(min=0.0) + _LEAST
+    weights = weights / weights.sum((1, 2), keepdim=True)
+    middles = (torch.arange(places.shape[2], device=places.device, dtype=places.dtype) + 0.5) / places.shape[2]
+    across, down = (weights.sum(axis) @ middles for axis in (1, 2))
+    left, top = ((middle - side / 2).clamp(0.0, 1.0 - side) for middle in (across, down))
+    return torch.stack([left, top, torch.full_like(left, side)], 1)
+
+
 def shrunk(photos: Tensor, detail: int) -> Tensor:
     """Photos [B, 3, S * detail, S * detail] as [B, 3, S, S]: the mean of each ``detail`` x ``detail`` pixels."""
     return photos if detail == 1 else F.avg_pool2d(photos, detail)
@@ -79,7 +101,10 @@ def cut_out(photos: Tensor, region: Tensor, size: int) -> Tensor:
         region: left, top and side [B, 3] as shares of S.
         size: in pixels, a side.
     """
-    steps = (torch.arange(size, device=photos.device, dtype=photos.dtype) + 0.5) / size
+    finer = math.ceil(photos.shape[3] / size / 2)  # so that no pixel is skipped, whatever the square
+    count = size * finer
+    steps = (torch.arange(count, device=photos.device, dtype=photos.dtype) + 0.5) / count
     across, down = (region[:, [corner]] + region[:, 2:] * steps for corner in (0, 1))
-    grid = torch.stack([across[:, None, :].expand(-1, size, -1), down[:, :, None].expand(-1, -1, size)], dim=-1)
-    return F.grid_sample(photos, 2 * grid - 1, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = torch.stack([across[:, None, :].expand(-1, count, -1), down[:, :, None].expand(-1, -1, count)], dim=-1)
+    cut = F.grid_sample(photos, 2 * grid - 1, mode="bilinear", padding_mode="border", align_corners=False)
+    return shrunk(cut, finer)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from embedder.closer import MOST
 from embedder.config import Look, ModelSettings
-from embedder.model.attended import activation_map, attended_region, cut_out, shrunk
+from embedder.model.attended import activation_map, attended_region, cut_out, shrunk, square_around
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
 from embedder.model.backbone import Backbone, build_backbone
 from embedder.model.features import Features
@@ -68,8 +68,8 @@ class Network(nn.Module):
             al., "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018: multi-scale representation).
         look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``) or its
             vector is added (``second``); or ``none``.
-        detail: how many times larger, a side, the photos are in evaluation than what the network sees of them: the
-            square that is attended to is cut out of these.
+        detail: how many times larger, a side, than what the network sees the photos are that a look is cut out of.
+        side: of that square in a first look, as a share of the photo's; 0 for one around all that is attended to.
     """
 
     mean: Tensor
@@ -87,11 +87,12 @@ class Network(nn.Module):
         smaller: bool = False,
         look: Look = "none",
         detail: int = 1,
+        side: float = 0.0,
     ) -> None:
         super().__init__()
         self.backbone, self.attention, self.pooling, self.head = backbone, attention, pooling, head
         self.parts, self.dimension = parts, dimension
-        self.mirror, self.smaller, self.look, self.detail = mirror, smaller, look, detail
+        self.mirror, self.smaller, self.look, self.detail, self.side = mirror, smaller, look, detail, side
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 
@@ -111,8 +112,7 @@ class Network(nn.Module):
         photos = shrunk(larger, self.detail)
         output = self._embed(photos)
         if self.look != "none":
-            most = 1.0 if self.look == "first" else MOST
-            region = attended_region(output.places.mean(1), most=most)
+            region = self.region(output.places)
             closer = cut_out(larger, region, photos.shape[3])
             if self.look == "first":
                 photos, output = closer, self._embed(closer)._replace(region=region)
@@ -122,6 +122,12 @@ class Network(nn.Module):
             vectors.append(self._embed(closer).vector)
         smaller = further[-1].features if self.smaller else None
         return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)), smaller=smaller)
+
+    def region(self, places: Tensor) -> Tensor:
+        """The square of each photo that is seen closer, left, top and side [B, 3], by its places [B, M, h, w]."""
+        if self.look == "first" and self.side:
+            return square_around(places.mean(1), self.side)
+        return attended_region(places.mean(1), most=1.0 if self.look == "first" else MOST)
 
     def _further(self, photos: Tensor, features: Tensor) -> Iterator[Tensor]:
         """What is seen beside the photos in evaluation, but for a closer look: mirror images; the photos, smaller.
@@ -287,7 +293,7 @@ def build_network(settings: ModelSettings) -> Network:
     dimension = backbone.channels if settings.head == "none" else settings.dimension
     attention = build_attention(settings.attention, backbone)  # last: a head begins as without it
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
-    views = settings.mirror, settings.smaller, settings.look, settings.detail
+    views = settings.mirror, settings.smaller, settings.look, settings.detail, settings.look_side
     return Network(backbone, attention, pooling, head, dimension, parts, *views)
 
 

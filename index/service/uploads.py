@@ -160,7 +160,7 @@ def prepared(snapshot: Snapshot, upload: Upload, box: Box | None, limits: Limits
     floor = None if index.calibration is None else index.calibration.least_sharp
     with decoding(upload.content, limits):
         image = open_image(upload.content, box, view.enough)
-        pixels, quality = view(image, cores), tuple(remarks(None, image, view.size, floor))
+        pixels, quality = view(image, cores), tuple(remarks(None, image, view.seen, floor))
         del image
     return Prepared(photo_id(upload.content, box), pixels, quality)
 

@@ -123,6 +123,16 @@ def test_a_loss_that_cannot_use_what_is_mixed(name: str, mix: dict[str, Any], me
     ("model", "mended", "message"),
     [
         ({"look": "second"}, {"look": "first"}, r"model\.look is second, but the embedder has no parts to look at"),
+        (
+            {"look_side": 0.5},
+            {"look": "first"},
+            r"model\.look_side is 0\.5, and model\.look is none; set it to first",
+        ),
+        (
+            {"look": "second", "parts": 2, "look_side": 0.5},
+            {"look_side": 0.0},
+            r"model\.look_side is 0\.5, and model\.look is second; set it to first, or look_side to 0",
+        ),
         ({"part_stride": 16}, {"parts": 2}, r"model\.part_stride is 16, but the network finds no parts; set model\."),
         (
             {"attention": "eca", "pooling": "token"},
@@ -157,6 +167,15 @@ def test_centres_have_photos_that_are_neither_mixed_nor_changed() -> None:
 def test_centres_need_parts() -> None:
     with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0, but the network has no parts; set model\.parts"):
         check_together(changed({"loss": {"part_centre": 1.0}}))
+
+
+def test_photos_for_a_look_are_not_larger_than_any() -> None:
+    look = {"model": {"look": "first", "look_detail": 4}, "data": {"size": 2048}}
+    check_together(changed(look))
+    with pytest.raises(
+        InputError, match=r"^model\.look_detail is 4, which makes photos of 8200 pixels, more than 8192"
+    ):
+        check_together(changed({**look, "data": {"size": 64, "test_size": 2050}}))
 
 
 def test_without_training_there_are_no_parts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -242,6 +242,26 @@ def test_photos_much_smaller_or_larger_than_in_training_are_told_of(
     assert (f"data.test_size is {test_size}, and photos of 32 pixels are trained on" in capsys.readouterr().err) is told
 
 
+@pytest.mark.parametrize(("look", "larger"), [("first", 3), ("second", 1), ("none", 1)])
+def test_a_first_look_is_trained_on_larger_photos_and_sees_what_others_see(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Any, larger: int
+) -> None:
+    model = replace(config.model, look=look, look_detail=3, parts=2)
+    made = Trainer(replace(config, model=model, data=replace(config.data, size=64, test_size=96)), tmp_path / "run")
+    assert made.data.views.size == 64 * larger
+    assert (made.preprocessing.size, made.preprocessing.seen) == ((96, 96) if look == "none" else (288, 96))
+    seen: list[torch.Size] = []
+    add = made.gradients.add
+
+    def added(step: int, images: torch.Tensor, *rest: Any) -> Any:
+        seen.append(images.shape[1:])
+        return add(step, images, *rest)
+
+    monkeypatch.setattr(made.gradients, "add", added)
+    made.train()
+    assert {*seen} == {torch.Size([64, 64, 3])}
+
+
 def test_everything_frozen_cannot_be_trained(config: Config, tmp_path: Path) -> None:
     model = replace(config.model, frozen_stages="all", head="none", norm="none")
     with pytest.raises(InputError, match="nothing can be trained"):

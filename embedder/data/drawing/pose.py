@@ -63,12 +63,17 @@ class Pose:
         return replace(self, angle=self.angle + degrees)
 
 
-def random_pose(random: np.random.Generator) -> Pose:
-    """A pose with the whole bird, whatever its species, inside the picture."""
+def random_pose(random: np.random.Generator, sizes: tuple[float, float] = (0.24, 0.38)) -> Pose:
+    """A pose with the whole bird, whatever its species, inside the picture.
+
+    Args:
+        random: what draws it.
+        sizes: least and greatest size.
+    """
     pose = Pose(
         x=0.0,
         y=0.0,
-        size=float(random.uniform(0.24, 0.38)),
+        size=float(random.uniform(*sizes)),
         facing="left" if random.random() < 0.5 else "right",
         angle=float(random.uniform(-9, 9)),
         tilt=float(random.uniform(-28, 30)),

@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import suppress
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -116,7 +118,9 @@ def test_the_page_holds_all_that_it_shows(spoilt, tmp_path, capsys):
     assert "<b>wren" not in page
     assert "&lt;b&gt;wren &amp; co" in page
     assert "http" not in page.replace("http-equiv", "")
-    assert "default-src 'none'; script-src 'none'" in page
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'none'; style-src 'sha256-{digest}'; img-src data:" in page
     assert page.count("src=") == page.count('src="data:image/jpeg;base64,')
     near = page.partition('<section class="section" id="near_copies">')[2].partition("</section>")[0]
     assert near.count("<img ") == 2

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from embedder.export import export
-from embedder.model.attended import attended_region, cut_out, shrunk
+from embedder.model.attended import attended_region, cut_out, shrunk, square_around
 from embedder.model.network import Network, parameter_groups
 from embedder.model.parts import Parts
 from embedder.preprocess import Preprocessing
@@ -202,6 +202,34 @@ def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
     torch.testing.assert_close(found[:, :, 2:-2, 2:-2], wanted[:, :, 2:-2, 2:-2], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("detail", [2, 3, 4])
+def test_no_pixel_is_skipped_where_a_large_square_becomes_small(detail: int) -> None:
+    for column in range(detail):
+        photo = torch.zeros(1, 3, 16 * detail, 16 * detail)
+        photo[..., column::detail] = 1.0
+        cut = cut_out(photo, torch.tensor([[0.0, 0.0, 1.0]]), 16)
+        assert cut.shape == (1, 3, 16, 16)
+        assert (cut - 1 / detail).abs().max() < 0.1
+
+
+def test_a_square_of_a_known_side_lies_around_the_middle_of_what_is_attended_to() -> None:
+    places = torch.zeros(3, 8, 8)
+    places[0, 2, 4:6] = 1.0  # a middle of x 5 / 8 and y 2.5 / 8
+    places[0, 7, 0] = 0.4  # too little to count
+    places[1, 0, 7] = 1.0
+    found = square_around(places, 0.25).tolist()
+    assert found[0] == pytest.approx([5 / 8 - 0.125, 2.5 / 8 - 0.125, 0.25], abs=1e-5)
+    assert found[1] == pytest.approx([0.75, 0.0, 0.25])
+    assert found[2] == pytest.approx([0.375, 0.375, 0.25])  # of nothing, the middle
+
+
+def test_a_first_look_takes_the_side_that_it_is_given() -> None:
+    network = build(look="first", look_side=0.5)
+    region = network(photos()).region
+    assert (region[:, 2] == 0.5).all()
+    torch.testing.assert_close(region, square_around(build()(photos()).places.mean(1), 0.5))
+
+
 @pytest.mark.parametrize("detail", [1, 2, 3])
 def test_looks_see_what_is_attended_to_closer(detail: int) -> None:
     torch.manual_seed(0)
@@ -245,7 +273,7 @@ def test_the_first_look_needs_no_parts() -> None:
 
 
 def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() -> None:
-    network, images = build(look="first"), networks.photos(1, side=128)
+    network, images = build(look="first", look_detail=2), networks.photos(1, side=128)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("embedder.model.network.Output.places", torch.ones(1, 1, 2, 2))
         output = network(images)
@@ -266,6 +294,11 @@ def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() ->
             ["vector", "features", "parts"],
         ),
         ({"look": "first"}, ("closer",), ["vector", "features", "region"]),
+        (
+            {"look": "first", "look_side": 0.4, "smaller": True},
+            ("closer", "smaller"),
+            ["vector", "features", "region", "smaller"],
+        ),
     ],
 )
 def test_the_exported_file_has_the_maps(tmp_path, settings, views, outputs) -> None:
