@@ -1,5 +1,6 @@
 """Drawn birds that are drawn for a question: which of several ways to train answers it best, on species never seen."""
 
+import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.differences import METRICS, Result, Results, deviations, differences, few_classes, mean
+from bench.techniques import check_names
 from embedder.config import Config
 from embedder.data.catalog import TYPES
 from embedder.data.drawing.bird import DrawnBird
@@ -18,6 +20,21 @@ QUARTERS = 4
 
 Draw = Callable[[Path, Sequence[str], Sequence[str]], None]
 """Draw what is missing in a folder: photos of species to train on, and of species to test."""
+
+
+def read_options(description: str | None, ways: Sequence[str], size: int) -> argparse.Namespace:
+    """The options of a script that compares ways, the first of which is the base and so never left out."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--size", type=int, default=size)
+    parser.add_argument("--ways", default=",".join(ways))
+    parser.add_argument("--held-out", action="store_true")
+    options = parser.parse_args()
+    check_names("--ways", options.ways.split(","), [*ways])
+    options.ways = [way for way in ways if way == ways[0] or way in options.ways.split(",")]
+    return options
 
 
 def folders(folder: Path, draw: Draw, held_out: bool) -> list[Path]:

@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.differences import Result, scores
-from bench.drawn import compare, folders, save, square
-from bench.techniques import check_names
+from bench.drawn import compare, folders, read_options, save, square
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
@@ -45,18 +44,9 @@ WAYS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--held-out", action="store_true")
-    options = parser.parse_args()
-    check_names("--ways", options.ways.split(","), [*WAYS])
-    ways = [way for way in WAYS if way == "base" or way in options.ways.split(",")]
+    options = read_options(__doc__, [*WAYS], 96)
     places = folders(options.folder, draw, options.held_out)
-    compare(places, ways, options.seeds, lambda *one: settings(options, *one), measured)
+    compare(places, options.ways, options.seeds, lambda *one: settings(options, *one), measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
