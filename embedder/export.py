@@ -113,7 +113,7 @@ def _seen_as(run: Path, embedder: Embedder, views: tuple[str, ...], size: int | 
     """How photos are seen: larger where a closer look is cut out of them."""
     detail = ModelSettings(**run_settings(run)["model"]).look_detail if "closer" in views else 1
     before = embedder.preprocessing
-    return dataclasses.replace(before, size=detail * (size or before.seen), detail=detail)
+    return dataclasses.replace(before, size=detail * (before.seen if size is None else size), detail=detail)
 
 
 def _read_views(views: str, run: Path) -> tuple[str, ...]:
