@@ -1,7 +1,7 @@
 """The network: backbone, attention, pooling and head, from a photo's bytes to a vector of unit length."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -295,56 +295,3 @@ def build_network(settings: ModelSettings) -> Network:
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)
     views = settings.mirror, settings.smaller, settings.look, settings.detail, settings.look_side
     return Network(backbone, attention, pooling, head, dimension, parts, *views)
-
-
-def parameter_groups(
-    network: Network, learning_rate: float, head_rate: float, weight_decay: float, layer_decay: float = 1.0
-) -> list[dict[str, Any]]:
-    """The trained parameters as groups for an optimiser, each with a ``name`` for the log.
-
-    Args:
-        network: whose frozen parameters are left out.
-        learning_rate: of the backbone, of its last stage.
-        head_rate: learning rate of attention, parts, pooling and head, as a multiple of ``learning_rate``.
-        weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
-        layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
-            "Universal Language Model Fine-tuning", 2018, section 3.2).
-
-    Raises:
-        InputError: ``layer_decay`` where no two stages of the backbone are trained.
-    """
-    behind = nn.ModuleList(filter(None, [network.attention, network.pooling, network.head, network.parts]))
-    parts = {**_of_backbone(network.backbone, layer_decay), "head": ([*behind.named_parameters()], head_rate)}
-    groups = []
-    for name, (parameters, rate) in parts.items():
-        trained = [(p, _decays(path, p)) for path, p in parameters if p.requires_grad]
-        for decays in (True, False):
-            members = [parameter for parameter, decay in trained if decay is decays]
-            if members:
-                groups.append(
-                    {
-                        "name": name if decays else f"{name} (no decay)",
-                        "params": members,
-                        "lr": learning_rate * rate,
-                        "weight_decay": weight_decay if decays else 0.0,
-                    }
-                )
-    return groups
-
-
-def _of_backbone(backbone: Backbone, layer_decay: float) -> dict[str, tuple[list[tuple[str, nn.Parameter]], float]]:
-    """The backbone's parameters with their paths, whole or stage by stage, and the share of its rate that each has."""
-    if layer_decay == 1.0:
-        return {"backbone": ([*backbone.named_parameters()], 1.0)}
-    backbone.check_trains_stages(f"train.layer_decay is {layer_decay}", "1")
-    last = len(backbone.stages) - 1
-    stage_of = {id(own): number for number, stage in enumerate(backbone.stages) for own in stage.parameters()}
-    members: dict[int, list[tuple[str, nn.Parameter]]] = {}
-    for path, parameter in backbone.named_parameters():
-        members.setdefault(stage_of.get(id(parameter), last), []).append((path, parameter))
-    return {f"stage {number}": (members[number], layer_decay ** (last - number)) for number in sorted(members)}
-
-
-def _decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay makes sense for a parameter."""
-    return parameter.ndim > 1 and not name.endswith(("_embed", "_token", "_table"))

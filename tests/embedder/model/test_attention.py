@@ -13,7 +13,8 @@ from embedder.config import Config
 from embedder.export import export
 from embedder.model.attention import EfficientChannelAttention, build_attention
 from embedder.model.features import Backbone, Features
-from embedder.model.network import freeze_unused, parameter_groups
+from embedder.model.network import freeze_unused
+from embedder.optimizer import parameter_groups
 from embedder.preprocess import Preprocessing
 from eval.errors import InputError
 from tests.embedder.model.networks import build, photos

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from embedder.export import export
 from embedder.model.attended import attended_region, cut_out, shrunk, square_around
-from embedder.model.network import Network, parameter_groups
+from embedder.model.network import Network
 from embedder.model.parts import Parts
+from embedder.optimizer import parameter_groups
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from eval.errors import InputError
