@@ -109,7 +109,7 @@ class Preprocessing:
         return np.stack([self(image) for image in images])
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values, for ``from_json``; ``detail`` where there is more."""
+        """The settings as JSON values, for ``from_json``; ``detail`` where it is not 1, as it changes fingerprints."""
         return {name: value for name, value in asdict(self).items() if name != "detail" or value != 1}
 
     @classmethod

@@ -79,7 +79,7 @@ class Trainer:
         torch.manual_seed(self.config.seed)
         self.network: Network = build_network(self.config.model).to(memory_format=torch.channels_last)
         self.preprocessing = make_preprocessing(data, self.network)
-        test_size = data.test_size or data.size
+        test_size = self.preprocessing.seen
         self.network.check_size(test_size)
         self.network.check_size(data.size, comparing_places(self.config), in_training=True)
         if self.config.train.epochs and not data.size <= test_size <= 2 * data.size:

@@ -108,7 +108,9 @@ class AttendedViews:
 
 def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor]) -> Tensor:
     """What a first look sees of photos, uint8 [B, S, S, 3]; a few at once, as in float32 they are large."""
-    small = torch.cat([_as_images(shrunk(_as_photos(few), look.detail)) for few in torch.split(images, AT_ONCE)])
+    small = images
+    if look.detail > 1:
+        small = torch.cat([_as_images(shrunk(_as_photos(few), look.detail)) for few in torch.split(images, AT_ONCE)])
     region = look.region(places(small))
     pieces = zip(torch.split(images, AT_ONCE), torch.split(region, AT_ONCE), strict=True)
     return torch.cat([_closer(few, theirs, small.shape[1]) for few, theirs in pieces])

@@ -17,3 +17,9 @@ def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
     """Photos [count, side, side, 3] as a network takes them."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     return torch.from_numpy(pixels)
+
+
+def filled(network: Network) -> Network:
+    """With parts that do add something."""
+    torch.nn.init.normal_(network.parts.project.weight, std=0.3)
+    return network

@@ -5,10 +5,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-import torch.nn.functional as F
 
 from embedder.export import export
-from embedder.model.attended import attended_region, cut_out, shrunk, square_around
 from embedder.model.network import Network
 from embedder.model.parts import Parts
 from embedder.optimizer import parameter_groups
@@ -16,6 +14,7 @@ from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from eval.errors import InputError
 from tests.embedder.model import networks
+from tests.embedder.model.networks import filled
 
 
 def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
@@ -23,12 +22,6 @@ def build(backbone: str = "timm:test_resnet", **settings: object) -> Network:
 
 
 photos = partial(networks.photos, side=96)
-
-
-def filled(network: Network) -> Network:
-    """With parts that do add something."""
-    torch.nn.init.normal_(network.parts.project.weight, std=0.3)
-    return network
 
 
 @torch.no_grad()
@@ -155,133 +148,6 @@ def test_parts_are_trained_at_the_head_s_rate() -> None:
     groups = parameter_groups(network, 1e-3, head_rate=10.0, weight_decay=0.05)
     rate = {id(own): group["lr"] for group in groups for own in group["params"]}
     assert all(rate[id(own)] == 1e-2 for own in network.parts.parameters())
-
-
-def test_the_region_is_the_square_around_what_counts() -> None:
-    places = torch.zeros(1, 8, 8)
-    places[0, 2, 3:6] = 1.0
-    places[0, 0, 0] = 0.05
-    left, top, side = attended_region(places, threshold=0.6, margin=0.0)[0].tolist()
-    assert (left, side) == (pytest.approx(3 / 8, abs=1 / 32), pytest.approx(3 / 8, abs=2 / 32))
-    assert top + side / 2 == pytest.approx(2.5 / 8, abs=1 / 32)
-    wider = attended_region(places, threshold=0.6, margin=0.1)[0]
-    assert wider[2].item() == pytest.approx(side + 0.2)
-    assert attended_region(places, threshold=0.0, margin=0.1, most=1.0)[0].tolist() == [0, 0, 1]
-
-
-def test_a_closer_look_is_closer() -> None:
-    """Where more is attended to than a closer look shows, it shows the middle of that."""
-    places = torch.ones(1, 8, 8)
-    assert attended_region(places)[0].tolist() == pytest.approx([0.05, 0.05, 0.9])
-    places[0, :, 7] = 0.0
-    left, top, side = attended_region(places, margin=0.0, most=0.5)[0].tolist()
-    assert (left + side / 2, top, side) == (pytest.approx(3.5 / 8, abs=1 / 32), 0.25, 0.5)
-
-
-def test_the_region_lies_in_the_photo() -> None:
-    places = torch.rand(50, 5, 5, generator=torch.Generator().manual_seed(0)) ** 8
-    left, top, side = attended_region(places).T
-    assert (left >= 0).all()
-    assert (top >= 0).all()
-    assert (torch.maximum(left, top) + side <= 1 + 1e-6).all()
-    assert (side < 0.9).any()
-    corner = torch.zeros(1, 8, 8)
-    corner[0, 7, 7] = 1.0
-    left, top, side = attended_region(corner, threshold=0.6, margin=0.0)[0].tolist()
-    assert left + side == pytest.approx(1)
-    assert top + side == pytest.approx(1)
-
-
-def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
-    image = F.interpolate(torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(0)), (32, 32), mode="bicubic")
-    whole = torch.tensor([[0.0, 0.0, 1.0]])
-    torch.testing.assert_close(cut_out(image, whole, 32), image, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(cut_out(image, whole, 16), shrunk(image, 2), atol=1e-5, rtol=1e-5)
-    left, top, side = 8, 4, 16
-    found = cut_out(image, torch.tensor([[left / 32, top / 32, side / 32]]), 32)
-    wanted = F.interpolate(image[:, :, top : top + side, left : left + side], (32, 32), mode="bilinear")
-    torch.testing.assert_close(found[:, :, 2:-2, 2:-2], wanted[:, :, 2:-2, 2:-2], atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("detail", [2, 3, 4])
-def test_no_pixel_is_skipped_where_a_large_square_becomes_small(detail: int) -> None:
-    for column in range(detail):
-        photo = torch.zeros(1, 3, 16 * detail, 16 * detail)
-        photo[..., column::detail] = 1.0
-        cut = cut_out(photo, torch.tensor([[0.0, 0.0, 1.0]]), 16)
-        assert cut.shape == (1, 3, 16, 16)
-        assert (cut - 1 / detail).abs().max() < 0.1
-
-
-def test_a_square_of_a_known_side_lies_around_the_middle_of_what_is_attended_to() -> None:
-    places = torch.zeros(3, 8, 8)
-    places[0, 2, 4:6] = 1.0  # a middle of x 5 / 8 and y 2.5 / 8
-    places[0, 7, 0] = 0.4  # too little to count
-    places[1, 0, 7] = 1.0
-    found = square_around(places, 0.25).tolist()
-    assert found[0] == pytest.approx([5 / 8 - 0.125, 2.5 / 8 - 0.125, 0.25], abs=1e-5)
-    assert found[1] == pytest.approx([0.75, 0.0, 0.25])
-    assert found[2] == pytest.approx([0.375, 0.375, 0.25])  # of nothing, the middle
-
-
-def test_a_first_look_takes_the_side_that_it_is_given() -> None:
-    network = build(look="first", look_side=0.5)
-    region = network(photos()).region
-    assert (region[:, 2] == 0.5).all()
-    torch.testing.assert_close(region, square_around(build()(photos()).places.mean(1), 0.5))
-
-
-@pytest.mark.parametrize("detail", [1, 2, 3])
-def test_looks_see_what_is_attended_to_closer(detail: int) -> None:
-    torch.manual_seed(0)
-    whole = filled(build(parts=4))
-    images = photos().repeat_interleave(detail, 1).repeat_interleave(detail, 2)
-    larger = (images.permute(0, 3, 1, 2).float() - whole.mean) / whole.std
-    normalised = F.interpolate(larger, (96, 96), mode="area")
-    output = whole._embed(normalised)
-    region = attended_region(output.parts.mean(1))
-    assert (region[:, 2] < 0.9).any()
-    closer = whole._embed(cut_out(larger, region, 96))
-    mirrored = whole._embed(normalised.flip(3)).vector
-    whole.look, whole.detail = "second", detail
-    torch.testing.assert_close(whole(images).vector, F.normalize(output.vector + closer.vector))
-    torch.testing.assert_close(whole(images).parts, output.parts)
-    whole.mirror = True
-    torch.testing.assert_close(whole(images).vector, F.normalize(output.vector + mirrored + closer.vector))
-    assert whole.views == ["whole", "closer", "mirror"]
-    whole.look = "first"
-    region = attended_region(output.parts.mean(1), most=1.0)
-    closer = whole._embed(cut_out(larger, region, 96))
-    there = whole._embed(cut_out(larger, region, 96).flip(3)).vector
-    torch.testing.assert_close(whole(images).vector, F.normalize(closer.vector + there))
-    assert whole.views == ["closer", "mirror"]
-    whole.mirror = False
-    found = whole(images)
-    torch.testing.assert_close(found.vector, closer.vector)
-    torch.testing.assert_close(found.parts, closer.parts)
-    torch.testing.assert_close(found.region, region)
-    assert whole.views == ["closer"]
-    assert torch.equal(whole.train()(images).vector, whole._embed(larger).vector)
-
-
-def test_the_first_look_needs_no_parts() -> None:
-    network = build(look="first", look_detail=1)
-    output = network(photos())
-    whole = build()(photos())
-    region = attended_region(whole.places.mean(1), most=1.0)
-    torch.testing.assert_close(output.region, region)
-    assert output.parts is None
-
-
-def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() -> None:
-    network, images = build(look="first", look_detail=2), networks.photos(1, side=128)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("embedder.model.network.Output.places", torch.ones(1, 1, 2, 2))
-        output = network(images)
-    assert output.region.tolist() == [[0.0, 0.0, 1.0]]
-    whole = build()
-    small = shrunk((images.permute(0, 3, 1, 2).float() - whole.mean) / whole.std, 2)
-    torch.testing.assert_close(output.vector, whole._embed(small).vector)
 
 
 @pytest.mark.parametrize(
