@@ -25,7 +25,7 @@ def test_regions_differ_and_lie_in_the_photo() -> None:
 def test_what_is_cut_out_is_what_the_network_cuts_out(region) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     photo = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
-    (expected,) = attended.cut_out(photo, torch.tensor([region]))
+    (expected,) = attended.cut_out(photo, torch.tensor([region]), 24)
     assert np.abs(cut_out(pixels, region) - expected.permute(1, 2, 0).numpy()).max() < 1.01  # whole levels
 
 
