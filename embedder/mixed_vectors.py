@@ -57,7 +57,7 @@ def between(vectors: Tensor, labels: Tensor, alpha: float) -> Between:
         place = torch.rand(same.shape).to(cosines) * others.sum(1, keepdim=True)
         positive = first.gather(1, place.long())
         known = ~same & others.any(1, keepdim=True)
-    share = drawn(alpha, same.shape).to(cosines)
+    share = drawn(alpha, cosines)
     with_positive, with_negative = cosines.gather(1, positive), cosines
     of_both = cosines[positive, torch.arange(len(labels), device=labels.device)]
     squared = share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * of_both
@@ -72,17 +72,18 @@ def between_classes(vectors: Tensor, labels: Tensor, alpha: float) -> tuple[Tens
         Vectors [B, D] of unit length, and the labels of the partners with the weights of both.
     """
     partner = torch.randperm(len(labels)).to(labels.device)
-    share = drawn(alpha, labels.shape).to(vectors)
+    share = drawn(alpha, vectors[:, 0])
     mixed = F.normalize(share[:, None] * vectors + (1 - share[:, None]) * vectors[partner])
     others = labels[partner]
     share = torch.where(others == labels, torch.ones_like(share), share)
     return mixed, Mixed(others, torch.stack([share, 1 - share], 1))
 
 
-def drawn(alpha: float, shape: torch.Size) -> Tensor:
-    """Proportions from Beta(alpha, alpha), by torch's own random numbers."""
-    found: Tensor = torch.distributions.Beta(alpha, alpha).sample(shape)
-    return found
+def drawn(alpha: float, like: Tensor) -> Tensor:
+    """Proportions from Beta(alpha, alpha), by torch's own random numbers; as many as there are numbers in ``like``."""
+    # For a batch of 4,096 a core takes seconds. Of other devices not all have the distribution.
+    side = torch.tensor(alpha, device=like.device if like.is_cuda else "cpu")
+    return torch.distributions.Beta(side, side).sample(like.shape).to(like)
 
 
 def contrastive_between(mixed: Between, *, positive_margin: float, negative_margin: float) -> Tensor:

@@ -3,6 +3,7 @@
 A mixed photo keeps its own label with one weight and takes its partner's with another. Partners are of the same rank.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from embedder.config import MixSettings
 from embedder.randomness import keyed_generator
+from eval.errors import InputError
 
 ALPHA = {"mixup": 0.2, "cutmix": 1.0, "snapmix": 5.0}
 """Of the Beta distribution: Zhang et al. 2018 (for ImageNet, section 3.1), Yun et al. 2019 (section 3.1), Huang et al.
@@ -45,9 +47,17 @@ class PhotoMixing:
             steps: of the whole run.
             seed: of the run.
             rank: whose photos they are.
+
+        Raises:
+            InputError: no step lies between the settings' ``since`` and ``until``.
         """
         self._settings, self._seed, self._rank = settings, seed, rank
         self._begin, self._end = settings.since * steps, settings.until * steps
+        if (settings.photos != "none" or settings.vectors) and math.ceil(self._begin) >= self._end:
+            raise InputError(
+                f"no step of {steps} lies between mix.since {settings.since} and mix.until {settings.until}, so nothing "
+                "is mixed; set them further apart, or mix.photos to none and mix.vectors to false"
+            )
 
     def between_weight(self, step: int) -> float:
         """The weight of the loss of vectors between two photos' in a step."""

@@ -5,6 +5,7 @@ import torch
 from embedder.augment.mixing import Mixed, PhotoMixing, random_box
 from embedder.config import MixSettings
 from embedder.randomness import keyed_generator
+from eval.errors import InputError
 
 SIDE = 24
 
@@ -135,6 +136,13 @@ def test_mixing_begins_and_ends_with_a_share_of_the_steps():
     assert mixed == [False, False, True, True, False, False]
     assert [mixing.between_weight(step) for step in steps] == [0.0, 0.0, 0.7, 0.7, 0.0, 0.0]
     assert PhotoMixing(MixSettings(), 100, 7).between_weight(0) == 0.0
+
+
+@pytest.mark.parametrize("settings", [MixSettings("mixup", since=0.1, until=0.15), MixSettings(vectors=True)])
+def test_a_window_that_holds_no_step_is_refused(settings):
+    PhotoMixing(settings, 20, 7)
+    with pytest.raises(InputError, match=r"^no step of 1 lies between mix\.since 0\.[12] and mix\.until 0\.(15|85),"):
+        PhotoMixing(settings, 1, 7)
 
 
 def test_boxes_are_squares_of_the_share_as_far_as_they_lie_in_the_photo():
