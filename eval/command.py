@@ -145,7 +145,10 @@ def _check_empty(arguments: Sequence[str], types: dict[str, Any]) -> None:
         name, equals, value = argument.partition("=")
         if not (equals and name.startswith("--")):
             name, value = before if before.startswith("--") and "=" not in before else "", argument
-        kind = types.get(name[2:].replace("-", "_")) if name else Path
+        key = name[2:].replace("-", "_")
+        if not equals and bool in (types.get(key), types.get(_switched_off(key))):
+            name = ""  # a flag takes no value: it is what comes next
+        kind = types.get(key) if name else Path
         if not value and Path in (kind, *get_args(kind)):
             raise InputError(f"{name or 'a name'} is empty; is a variable of the shell unset?")
 
@@ -187,8 +190,7 @@ def _plain(
             continue
         name, equals, value = argument[2:].partition("=")
         name = _key(name, types)
-        off = re.sub(r"^no_|\.no_(?=[^.]*$)", lambda found: "." * found.group().startswith("."), name)
-        if name not in types and types.get(off) is bool:
+        if name not in types and types.get(off := _switched_off(name)) is bool:
             yield f"--{off}=false"
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
             yield f"--{name}=true"
@@ -200,6 +202,11 @@ def _plain(
             _check_known(name, types, positional)
             said.pop(name, None)
             yield f"--{name}{equals}{value}"
+
+
+def _switched_off(name: str) -> str:
+    """The flag that ``no_flag``, ``no_group.flag`` or ``group.no_flag`` switches off."""
+    return re.sub(r"^no_|\.no_(?=[^.]*$)", lambda found: "." * found.group().startswith("."), name)
 
 
 def _key(name: str, types: dict[str, Any]) -> str:

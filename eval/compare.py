@@ -7,7 +7,6 @@ from json import dumps
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, class_intervals
 from eval.command import run
@@ -172,8 +171,8 @@ def compared(pair: Pair, ks: Sequence[int]) -> Comparison:
         means={name: (float(one[name].mean()), float(two[name].mean())) for name in names},
         differences=differences,
         differing={name: int((values != 0).sum()) for name, values in pairs.items()},
-        won=_named(first, evaluations[0], right & ~left),
-        lost=_named(first, evaluations[0], left & ~right),
+        won=first.named(evaluations[0].rows[right & ~left]),
+        lost=first.named(evaluations[0].rows[left & ~right]),
         queries=evaluations[0].queries,
         left_out=evaluations[0].left_out,
         warnings=[
@@ -269,7 +268,7 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
         row = differing[0]
         raise InputError(
             f"{len(differing)} photos are labelled otherwise in the second set (first: "
-            f"{first.paths[row] or first.ids[row]} is {first.labels[row]!r} and {second.labels[row]!r}); "
+            f"{first.named([row])[0]} is {first.labels[row]!r} and {second.labels[row]!r}); "
             "embed the same photos with both embedders"
         )
     return second
@@ -278,12 +277,6 @@ def _in_order_of(first: EmbeddingSet, second: EmbeddingSet) -> EmbeddingSet:
 def _keys(one: EmbeddingSet) -> list[tuple[str, str, str]]:
     """What tells rows apart, also those of one photo under two labels."""
     return [(name, label or "", path or "") for name, label, path in zip(one.ids, one.labels, one.paths, strict=True)]
-
-
-def _named(queries: EmbeddingSet, evaluation: Evaluation, chosen: NDArray[np.bool_]) -> list[str]:
-    """The paths of some evaluated queries; the ids of those without."""
-    paths, ids = queries.paths, queries.ids
-    return [paths[row] or ids[row] for row in evaluation.rows[chosen]]
 
 
 def _recipe_table(comparison: RecipeComparison) -> str:

@@ -51,8 +51,9 @@ def write_comparison(
     said = content(sets, evaluations, comparison, names)
     numbers = sorted({n for flip in [*said["won"], *said["lost"]] for n in _numbers(flip)})
     pictures = Pictures.of(inputs[:1], sets[:1]).jpegs(numbers, SIDE)
-    paths, labels = sets[0].paths, sets[0].labels
-    shown = {str(n): {"name": paths[n] or sets[0].ids[n], "label": labels[n]} for n in numbers}
+    labels = sets[0].labels
+    called = zip(numbers, sets[0].named(numbers), strict=True)
+    shown = {str(n): {"name": name, "label": labels[n]} for n, name in called}
     page = {**said, "shown": shown, "pictures": encoded(pictures)}
     return write_page(folder / PAGE, f"{names[0]} and {names[1]}: Fieldmark comparison", page, "comparison.js")
 

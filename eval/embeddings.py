@@ -15,6 +15,7 @@ from pyarrow import feather
 from eval.errors import InputError
 from eval.files import MANIFEST, new_folder, write_json
 from eval.folders import FORMATS, damaged, map_table, map_vectors, read_index, read_manifest
+from eval.rows import Rows, taken
 
 VECTORS, TABLE = "vectors.npy", "table.feather"
 FILES = (VECTORS, TABLE, MANIFEST)
@@ -72,6 +73,16 @@ class EmbeddingSet:
     def paths(self) -> list[str | None]:
         """The path of each row's photo; None where it has none."""
         return self._column("path").to_pylist()
+
+    @property
+    def names(self) -> pa.ChunkedArray:
+        """What photos are called, a string a row: their paths, or else their ids."""
+        return pc.coalesce(self._column("path"), self._column("id"))
+
+    def named(self, rows: Rows | Sequence[int]) -> list[str]:
+        """What some rows' photos are called."""
+        names: list[str] = taken(self.names, rows).to_pylist()
+        return names
 
     @property
     def labels(self) -> list[str | None]:

@@ -238,11 +238,9 @@ def _pairs(rows: Rows, partners: Rows, itself: bool) -> Rows:
 def _named(queries: EmbeddingSet, targets: EmbeddingSet, pairs: Rows, examples: int) -> list[tuple[str, str]]:
     """The first pairs, by name, each once."""
     named: dict[tuple[str, str], None] = {}
-    paths, ids, their_paths, their_ids = queries.paths, queries.ids, targets.paths, targets.ids
-    for query, reference in pairs.tolist():
+    for pair in zip(queries.named(pairs[:, 0]), targets.named(pairs[:, 1]), strict=True):
         if len(named) == examples:
             break
-        pair = paths[query] or ids[query], their_paths[reference] or their_ids[reference]
         if pair[::-1] not in named:
             named[pair] = None
     return list(named)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from eval.bootstrap import Interval
@@ -88,8 +87,7 @@ class Measured:
 
     def named(self, numbers: Numbers) -> list[str]:
         """What photos are called: their paths, or else their ids."""
-        columns = [pa.chunked_array(_names(one).chunks, pa.string()) for one in self.sets]
-        every = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+        every = pa.chunked_array([chunk for one in self.sets for chunk in one.names.chunks], pa.string())
         return taken(every, numbers).to_pylist()
 
     @cached_property
@@ -140,12 +138,6 @@ def content(measured: Measured, name: str) -> dict[str, Any]:
 def shown_photos(said: dict[str, Any]) -> list[int]:
     """The numbers of the photos that a report's content shows large."""
     return [int(number) for number in said["shown"]]
-
-
-def _names(one: EmbeddingSet) -> pa.ChunkedArray:
-    """The path of each row's photo, or else its id."""
-    ids = one.table["id"].cast(pa.string())
-    return pc.coalesce(one.table["path"].cast(pa.string()), ids) if "path" in one.table.column_names else ids
 
 
 def _metrics(measured: Measured) -> list[dict[str, Any]]:

@@ -162,6 +162,8 @@ def test_a_wrong_value_in_a_file_is_told_as_one_on_the_command_line_is(tmp_path:
         (["birds.index", ""], "a name is empty; is a variable of the shell unset"),
         (["", "a.jpg"], "a name is empty"),
         (["birds.index", "--k=3", ""], "a name is empty"),
+        (["birds.index", "--json", ""], "a name is empty"),
+        (["birds.index", "--no-json", ""], "a name is empty"),
         (["birds.index", "a.jpg", "--picture", ""], "--picture is empty"),
         (["birds.index", "a.jpg", "--picture="], "--picture is empty"),
     ],
