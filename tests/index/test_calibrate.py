@@ -14,18 +14,14 @@ from eval.errors import InputError
 from eval.groups import group_codes
 from eval.vote import VOTERS, vote
 from index import Index, hidden, hiding
-from index.add import main as add
 from index.calibrate import describe, main
-from index.calibration import STALE, Calibration, class_codes
+from index.calibration import class_codes
 from index.commit import staging, writing
 from index.hiding import MOST_PHOTOS, calibrate
 from index.journal import Change
 from index.query import main as query
-from index.relabel import main as relabel
-from index.remove import main as remove
 from index.segment import SegmentWriter
 from index.shares import of_neighbours
-from index.undo import main as undo
 from tests.index.conftest import CLASSES, PHOTOS, made, under_another_label, unit
 
 
@@ -225,45 +221,6 @@ def by_neighbours(index, near, scores, temperature):
     return of_neighbours(near.similarities[0], labels, near.rows[0], np.unique(scores["group"]), temperature)
 
 
-def test_a_calibration_goes_stale(folder, capsys):
-    main(folder)
-    calibration = Index.open(folder).calibration
-    assert calibration == Calibration.of(Index.open(folder).manifest.calibration)
-    remove(folder, path="3.jpg")
-    relabel(folder, path="17.jpg", to="other")
-    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == pytest.approx(2 / 288)
-    remove(folder, label="class-05")
-    remove(folder, label="class-06")
-    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) > STALE
-    main(folder)
-    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
-
-
-@pytest.mark.parametrize("how", ["remove", "relabel", "add"])
-def test_a_change_and_its_calibration_are_one_step(folder, tmp_path, how, capsys):
-    main(folder, false_accepts=0.07, coverage=0.8)
-    generation = Index.open(folder).generation
-    if how == "add":
-        row = Index.open(folder).table.slice(0, 1)
-        table = pa.table({name: row[name] for name in ("label", "path", "trained_on", "class_trained_on")})
-        one = EmbeddingSet(unit(np.ones((1, 16))), table.append_column("id", pa.array(["f" * 32])), "tiny")
-        one.save(tmp_path / "one", made_from={}, images_root=None, left_out=[])
-        add(folder, str(tmp_path / "one"), recalibrate=True)
-    elif how == "remove":
-        remove(folder, label="class-05", recalibrate=True)
-    else:
-        relabel(folder, label="class-05", to="class-06", recalibrate=True)
-    index = Index.open(folder)
-    assert index.generation == generation + 1
-    assert index.calibration.changed(index.manifest) == 0
-    assert (index.calibration.asked, index.calibration.coverage) == (0.07, 0.8)
-    expected, _ = calibrate(index, index.calibration.file, false_accepts=0.07, coverage=0.8)
-    assert index.calibration == expected
-    assert "calibrated on" in capsys.readouterr().err
-    undo(folder)
-    assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
-
-
 def test_an_answer_with_everything(tiny_embedder, tmp_path, capsys):
     from index.build import main as build
     from tests.index.conftest import write_photo
@@ -343,30 +300,6 @@ def test_photos_of_which_it_is_not_known_are_left_out(tmp_path):
     found, scores = calibrate(Index.open(made(tmp_path / "a.index", trained_on=known)), "x")
     assert found.photos == 240
     assert not any(row % 6 == 0 for row in scores["row"].to_pylist())
-
-
-def test_labels_that_change_again_count_again(folder):
-    relabel(folder, label="class-05", to="x")
-    main(folder)
-    relabel(folder, label="x", to="y")
-    index = Index.open(folder)
-    assert index.calibration.changed(index.manifest) == pytest.approx(12 / 288)
-
-
-def test_an_open_index_goes_on_answering_and_is_let_go(folder):
-    import gc
-    import weakref
-
-    main(folder)
-    opened = Index.open(folder)
-    main(folder)
-    main(folder)
-    vector = opened.vectors(np.array([0]))[0]
-    assert opened.judge(vector).label_set is not None
-    gone = weakref.ref(opened)
-    del opened
-    gc.collect()
-    assert gone() is None
 
 
 def test_a_set_is_what_leaving_out_each_photo_in_turn_gives(tmp_path):
