@@ -80,7 +80,7 @@ class AugmentSettings:
         perspective: greatest shift of a corner inwards, as a share of half the side: the photo is seen aslant.
         pose_crop: probability that the crop is put around a visible keypoint, instead of anywhere.
         pose_axis: least and greatest angle, in degrees, by which the head lies above the tail: the photo is turned
-            to an angle between; none to leave it. Takes the place of rotate where both can be seen.
+            to an angle between, before it is squashed; none to leave it. Takes the place of rotate where both are seen.
         pose_turn: probability that it is turned so; else the photo is left as rotate has it.
         pose_facing: probability that the subject is made to look left, after any turn. Takes the place of mirror.
         pose_head: probability that the head alone is seen instead of the whole.
@@ -164,7 +164,7 @@ class ModelSettings:
             costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
             trained, or pooling rollout (a view of the embedder: three times, parts included); none.
         look_detail: how many times larger the photo is, a side, that look cuts the square out of, than data.size and
-            data.test_size, which is what the network sees: for subjects that are small in their photos.
+            data.test_size, which is what the network sees: for small subjects. Without look, of a later export's.
         look_side: side of the square of a first look, as a share of the photo's: for subjects of which it is known how
             large they are at most; 0 for a square around all that is attended to.
     """

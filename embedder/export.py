@@ -124,8 +124,14 @@ def _read_views(views: str, run: Path) -> tuple[str, ...]:
             raise unknown("view", name, VIEWS)
     if not {"whole", "closer"} & {*wanted}:
         raise InputError(f"--views is {views}; whole or closer must be among them")
-    if {"whole", "closer"} <= {*wanted} and not ModelSettings(**run_settings(run)["model"]).finds_parts:
+    model = ModelSettings(**run_settings(run)["model"])
+    if {"whole", "closer"} <= {*wanted} and not model.finds_parts:
         raise InputError(f"--views {views} needs a run with parts (model.parts), and {run} has none; closer does not")
+    if {"whole", "closer"} <= {*wanted} and model.look_side:
+        raise InputError(
+            f"--views {views} looks at all that is attended to, and {run} at a square of a known side "
+            f"(model.look_side {model.look_side}), as closer alone does"
+        )
     return tuple(name for name in VIEWS if name in wanted)
 
 

@@ -14,6 +14,21 @@ from embedder.partial_fc import partial_losses, take_up, whole_state
 from eval.errors import InputError
 
 
+def check_trainable(network: Network, train: TrainSettings) -> None:
+    """Refuse to train what is frozen, and what is of several stages where fewer than two are trained.
+
+    Raises:
+        InputError: names the setting.
+    """
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
+    count = len(network.backbone.trained_stages)
+    what = "one stage of the backbone is trained" if count else "the backbone is frozen"
+    for setting, value, off in (("layer_decay", train.layer_decay, 1), ("unfreeze", train.unfreeze, 0)):
+        if value != off and count < 2:
+            raise InputError(f"train.{setting} is {value}, but {what}; lower model.frozen_stages, or set it to {off}")
+
+
 class Optimizer:
     """The optimisers of network and loss.
 
@@ -31,12 +46,7 @@ class Optimizer:
             rate: learning rate of the loss's parameters, as a multiple of the network's.
             train: the settings.
             fabric: device and precision.
-
-        Raises:
-            InputError: nothing of the network can be trained.
         """
-        if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
         self._clip, rate = train.clip, rate * train.learning_rate
         self._parts = [*partial_losses(loss)]
         self.replicated = [own for own in loss.parameters() if not any(own is part.weight for part in self._parts)]
@@ -117,7 +127,6 @@ def _of_backbone(backbone: Backbone, layer_decay: float) -> dict[str, tuple[list
     """The backbone's parameters with their paths, whole or stage by stage, and the share of its rate that each has."""
     if layer_decay == 1.0:
         return {"backbone": ([*backbone.named_parameters()], 1.0)}
-    backbone.check_trains_stages(f"train.layer_decay is {layer_decay}", "1")
     last = len(backbone.stages) - 1
     stage_of = {id(own): number for number, stage in enumerate(backbone.stages) for own in stage.parameters()}
     members: dict[int, list[tuple[str, nn.Parameter]]] = {}

@@ -30,7 +30,7 @@ from embedder.gradients import Gradients
 from embedder.interrupt import interrupts
 from embedder.log import Means, Row, RunLog, SilentLog
 from embedder.model.network import Network, build_network, freeze_unused
-from embedder.optimizer import Optimizer
+from embedder.optimizer import Optimizer, check_trainable
 from embedder.outcome import SELECTION, export_best
 from embedder.part_centres import PartCentres
 from embedder.pooled import PooledPhotos, pool_photos
@@ -78,6 +78,8 @@ class Trainer:
         data = self.config.data
         torch.manual_seed(self.config.seed)
         self.network: Network = build_network(self.config.model).to(memory_format=torch.channels_last)
+        if self.config.train.epochs:
+            check_trainable(self.network, self.config.train)
         self.preprocessing = make_preprocessing(data, self.network)
         test_size = self.preprocessing.seen
         self.network.check_size(test_size)

@@ -22,12 +22,7 @@ class Unfreezing:
             steps: of the whole run.
             alone: whether no other process waits for the gradients of what does not train yet, so that they need not be
                 computed.
-
-        Raises:
-            InputError: fewer than two stages of the backbone are trained.
         """
-        if share:
-            backbone.check_trains_stages(f"train.unfreeze is {share}", "0")
         trained = backbone.trained_stages
         self._stages = [(stage, [own for own in stage.parameters() if own.requires_grad]) for stage in trained]
         self._backbone = backbone

@@ -17,6 +17,7 @@ from embedder.augment.geometry import Floats
 from embedder.config import AugmentSettings
 from embedder.model.attended import attended_region, cut_out, shrunk
 from embedder.randomness import keyed_generator
+from eval.errors import InputError
 
 CROP_THRESHOLD, CROP_MARGIN = (0.4, 0.6), 0.1
 """From which share of the greatest value on a place is in the crop, and the margin around all of these."""
@@ -64,10 +65,18 @@ class AttendedViews:
             mean: the colour [3] in [0, 255] that is nothing to the network.
             steps: of the whole run.
             seed: of the run.
+
+        Raises:
+            InputError: no step comes after the settings' ``attended_since``.
         """
         self._crop, self._drop = settings.attended_crop, settings.attended_drop
         self._look = look
         self._start = settings.attended_since * steps
+        if self._crop + self._drop > 0 and self._start > steps - 1:
+            raise InputError(
+                f"augment.attended_since is {settings.attended_since}, and no step of {steps} comes after that, so "
+                "nothing is seen closer or painted over; lower it"
+            )
         self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
     def __call__(self, step: int, images: Tensor, places: Callable[[Tensor], Tensor], first: int = 0) -> Attended:

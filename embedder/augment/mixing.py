@@ -55,8 +55,8 @@ class PhotoMixing:
         self._begin, self._end = settings.since * steps, settings.until * steps
         if (settings.photos != "none" or settings.vectors) and math.ceil(self._begin) >= self._end:
             raise InputError(
-                f"no step of {steps} lies between mix.since {settings.since} and mix.until {settings.until}, so nothing "
-                "is mixed; set them further apart, or mix.photos to none and mix.vectors to false"
+                f"no step of {steps} lies between mix.since {settings.since} and mix.until {settings.until}, so "
+                "nothing is mixed; set them further apart, or mix.photos to none and mix.vectors to false"
             )
 
     def between_weight(self, step: int) -> float:

@@ -101,7 +101,7 @@ def cut_out(photos: Tensor, region: Tensor, size: int) -> Tensor:
         region: left, top and side [B, 3] as shares of S.
         size: in pixels, a side.
     """
-    finer = math.ceil(photos.shape[3] / size / 2)  # so that no pixel is skipped, whatever the square
+    finer = math.ceil(photos.shape[3] / size)  # so that no pixel is skipped, whatever the square
     count = size * finer
     steps = (torch.arange(count, device=photos.device, dtype=photos.dtype) + 0.5) / count
     across, down = (region[:, [corner]] + region[:, 2:] * steps for corner in (0, 1))

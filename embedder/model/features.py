@@ -75,20 +75,6 @@ class Backbone(nn.Module):
         """Those of which something is trained."""
         return [stage for stage in self.stages if any(own.requires_grad for own in stage.parameters())]
 
-    def check_trains_stages(self, setting: str, off: str) -> None:
-        """Refuse what is of several stages where fewer than two are trained.
-
-        Args:
-            setting: what is set, such as ``train.unfreeze is 0.5``.
-            off: the value that asks for nothing.
-
-        Raises:
-            InputError: one stage is trained, or none.
-        """
-        if (count := len(self.trained_stages)) < 2:
-            what = "one stage of the backbone is trained" if count else "the backbone is frozen"
-            raise InputError(f"{setting}, but {what}; lower model.frozen_stages, or set it to {off}")
-
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, except for what ``freeze`` keeps as it is, and for what waits."""
         super().train(mode)

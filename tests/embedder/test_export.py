@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 
 from embedder.export import export, main, trained_network
 from embedder.preprocess import Preprocessing
@@ -222,6 +223,14 @@ def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
     assert (tmp_path / "mirror.onnx").read_bytes() == b"something"
     with pytest.raises(InputError, match=r"--views whole,closer needs a run with parts .* has none"):
         main(whole, views="whole,closer", out=tmp_path / "closer.onnx")
+    run = shutil.copytree(whole, tmp_path / "run")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings["model"] |= {"parts": 2, "look": "first", "look_side": 0.5}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(
+        InputError, match=r"looks at all that is attended to, and .* known side \(model\.look_side 0\.5"
+    ):
+        main(run, views="whole,closer", out=tmp_path / "closer.onnx")
 
 
 @pytest.mark.parametrize(

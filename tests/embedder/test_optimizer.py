@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from embedder.optimizer import parameter_groups
+from embedder.config import TrainSettings
+from embedder.optimizer import check_trainable, parameter_groups
 from eval.errors import InputError
 from tests.embedder.model.networks import build
 
@@ -46,9 +47,12 @@ def test_each_stage_has_a_share_of_the_next_one_s_rate(backbone: str) -> None:
 @pytest.mark.parametrize(
     ("stages", "trained"), [(4, "one stage of the backbone is trained"), ("all", "the backbone is frozen")]
 )
-def test_shares_of_a_rate_are_of_two_stages_at_least(stages: int | str, trained: str) -> None:
+def test_what_is_of_several_stages_needs_two_that_are_trained(stages: int | str, trained: str) -> None:
     network = build("timm:test_resnet", frozen_stages=stages)
     assert len(network.backbone.stages) == 5
-    parameter_groups(network, 1e-3, head_rate=1.0, weight_decay=0.0)
-    with pytest.raises(InputError, match=rf"^train\.layer_decay is 0\.5, but {trained}; lower model\.frozen_st"):
-        parameter_groups(network, 1e-3, head_rate=1.0, weight_decay=0.0, layer_decay=0.5)
+    check_trainable(network, TrainSettings())
+    for setting, off in (("layer_decay", 1), ("unfreeze", 0)):
+        advice = rf"lower model\.frozen_stages, or set it to {off}$"
+        with pytest.raises(InputError, match=rf"^train\.{setting} is 0\.5, but {trained}; {advice}"):
+            check_trainable(network, TrainSettings(**{setting: 0.5}))
+    check_trainable(build("timm:test_resnet", frozen_stages=3), TrainSettings(layer_decay=0.5, unfreeze=0.5))

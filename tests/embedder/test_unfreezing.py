@@ -10,7 +10,6 @@ from embedder.model.backbone import build_backbone
 from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.unfreezing import Unfreezing
-from eval.errors import InputError
 from tests.embedder.killed import fit_until
 
 
@@ -78,14 +77,6 @@ def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monk
         assert one == [False] * (stages - begun) + [True] * begun, number
 
 
-def test_a_frozen_backbone_cannot_be_unfrozen(backbone) -> None:
-    backbone.freeze("all", batch_norm=True)
-    with pytest.raises(
-        InputError, match=r"train\.unfreeze is 0\.5, but the backbone is frozen; lower model\.frozen_stages"
-    ):
-        Unfreezing(backbone, 0.5, 100, alone=True)
-
-
 def test_a_run_leaves_what_waits_as_it_was_and_resumes_exactly(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,9 +114,3 @@ def test_whether_gradients_are_computed_and_dropped_or_not_computed_is_the_same(
     fit(slow, tmp_path / "several")
     one, other = (checkpoint.load(tmp_path / name / "last.ckpt")["network"] for name in ("alone", "several"))
     assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items())
-
-
-def test_a_single_stage_has_none_to_wait_for(backbone) -> None:
-    backbone.freeze(len(backbone.stages) - 1, batch_norm=True)
-    with pytest.raises(InputError, match=r"train\.unfreeze is 0\.5, but one stage of the backbone is trained"):
-        Unfreezing(backbone, 0.5, 100, alone=True)

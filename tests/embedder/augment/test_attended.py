@@ -158,6 +158,14 @@ def test_probabilities_that_are_too_much_together():
         check_settings(AugmentSettings(attended_crop=0.7, attended_drop=0.6))
 
 
+def test_a_part_of_a_run_that_holds_no_step():
+    settings = AugmentSettings(attended_drop=0.1, attended_since=0.9)
+    AttendedViews(settings, None, MEAN, 10, 7)
+    AttendedViews(AugmentSettings(attended_since=0.9), None, MEAN, 9, 7)
+    with pytest.raises(InputError, match=r"^augment\.attended_since is 0\.9, and no step of 9 comes after that"):
+        AttendedViews(settings, None, MEAN, 9, 7)
+
+
 def test_a_part_of_a_run_that_never_begins():
     check_settings(AugmentSettings(attended_since=1.0))
     with pytest.raises(InputError, match=r"^augment\.attended_since is 1, so nothing is seen closer or painted over"):

@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -95,13 +96,17 @@ def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
 
 
 @pytest.mark.parametrize("detail", [2, 3, 4])
-def test_no_pixel_is_skipped_where_a_large_square_becomes_small(detail: int) -> None:
-    for column in range(detail):
-        photo = torch.zeros(1, 3, 16 * detail, 16 * detail)
-        photo[..., column::detail] = 1.0
-        cut = cut_out(photo, torch.tensor([[0.0, 0.0, 1.0]]), 16)
-        assert cut.shape == (1, 3, 16, 16)
-        assert (cut - 1 / detail).abs().max() < 0.1
+@pytest.mark.parametrize("square", [(0.0, 0.0, 1.0), (0.01, 0.02, 0.97), (0.2, 0.1, 0.71)])
+def test_no_pixel_is_skipped_where_a_large_square_becomes_small(detail: int, square: tuple[float, ...]) -> None:
+    count = 16 * detail
+    photo = torch.zeros(count, 3, count, count)
+    photo[range(count), :, :, range(count)] = 1.0  # a column each
+    cut = cut_out(photo, torch.tensor([square]).expand(count, 3), 16)
+    assert cut.shape == (count, 3, 16, 16)
+    weights = cut[:, 0, 8].sum(1) * square[2] * detail  # of each column; alike, but for rounding to whole samples
+    inside = slice(math.ceil(square[0] * count) + 1, math.floor((square[0] + square[2]) * count) - 1)
+    assert weights[inside].min() > 0.7
+    assert weights[inside].max() < 1.3
 
 
 def test_a_square_of_a_known_side_lies_around_the_middle_of_what_is_attended_to() -> None:
