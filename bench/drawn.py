@@ -2,8 +2,12 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from math import dist
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,22 +17,36 @@ from embedder.config import Config
 from embedder.data.catalog import TYPES
 from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
+from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.train import fit
+from embedder.train import main as train
+from eval.command import parse
 
 TRAINED = (*TRAINING, *VALIDATION)
 QUARTERS = 4
+
+BODY = ("upperparts", "underparts", "wing", "tail_colour")
+MARKS_OF_COLOUR = tuple(mark for mark in MARKS if getattr(Species("", *BODY), mark) is None)
+CLEARLY = 60
+"""By how much of 255 the colour of a made species's mark is another one than those of its body."""
 
 Draw = Callable[[Path, Sequence[str], Sequence[str]], None]
 """Draw what is missing in a folder: photos of species to train on, and of species to test."""
 
 
-def read_options(description: str | None, ways: Sequence[str], size: int) -> argparse.Namespace:
-    """The options of a script that compares ways, the first of which is the base and so never left out."""
+def read_options(description: str | None, ways: Sequence[str], **numbers: int) -> argparse.Namespace:
+    """The options of a script that compares ways, the first of which is the base and so never left out.
+
+    Args:
+        description: of the script.
+        ways: their names.
+        numbers: further options, with what they are by default.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--size", type=int, default=size)
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", default=",".join(ways))
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
@@ -37,16 +55,43 @@ def read_options(description: str | None, ways: Sequence[str], size: int) -> arg
     return options
 
 
-def folders(folder: Path, draw: Draw, held_out: bool) -> list[Path]:
+def folders(folder: Path, draw: Draw, held_out: bool, tested: Sequence[str] = TEST) -> list[Path]:
     """Those with what is trained on and tested: one; to choose by, a quarter of the species to train on in each."""
     if not held_out:
-        draw(folder / "test", TRAINED, TEST)
+        draw(folder / "test", TRAINED, tested)
         return [folder / "test"]
     quarters = [folder / "quarters" / str(quarter) for quarter in range(QUARTERS)]
     for quarter, one in enumerate(quarters):
-        tested = TRAINED[quarter::QUARTERS]
-        draw(one, [species for species in TRAINED if species not in tested], tested)
+        left_out = TRAINED[quarter::QUARTERS]
+        draw(one, [species for species in TRAINED if species not in left_out], left_out)
     return quarters
+
+
+def made_species(genera: int) -> dict[str, Species]:
+    """Species that are in no guide, by their names: genera of four, whose members differ in one to three marks."""
+    random, made = np.random.default_rng(0), {}
+    for genus in range(genera):
+        body = dict(zip(BODY, random.choice([*PALETTE], len(BODY)).tolist(), strict=True))
+        typical = Species(f"Plain Made-{genus}", **body, bill=random.choice(get_args(Bill)))
+        clear = [one for one in PALETTE if min(_apart(one, body[part]) for part in BODY) > CLEARLY]
+        members = [typical]
+        for kind in ("First", "Second", "Third"):
+            marks = random.choice(MARKS_OF_COLOUR, random.integers(1, 4), replace=False).tolist()
+            colours = dict(zip(marks, random.choice(clear, len(marks)).tolist(), strict=True))
+            members.append(replace(typical, name=f"{kind} Made-{genus}", **colours))
+        made |= {species.name: species for species in members}
+    return made
+
+
+def _apart(one: str, other: str) -> float:
+    """How far two colours are from each other."""
+    return dist(PALETTE[one], PALETTE[other])
+
+
+def recipe(*arguments: str) -> Config:
+    """The settings that ``embedder.train`` takes from a command line."""
+    _, settings = parse(train, [*arguments])
+    return Config(**{one.name: settings[one.name] for one in fields(Config)})
 
 
 def save(

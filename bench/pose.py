@@ -1,15 +1,15 @@
 """Does pose help where test birds stand in poses that are rare in training? Drawn birds, ways against each other.
 
-    python bench/pose.py FOLDER [--seeds 3] [--epochs 12] [--size 96] [--ways base,axis,...] [--held-out]
+    python bench/pose.py FOLDER [--seeds 3] [--ways base,axis,...] [--held-out]
 
 FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
 but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
-species never trained on: references in common poses, queries in rare and in common ones. The ways differ in nothing but
-augment. For choices, --held-out leaves the test species out: each quarter of the others is the test of a training on
-the rest. Its photos and trainings are kept apart, and what is there is not trained again.
+64 species that are made for it and never trained on: references in common poses, queries in rare and in common ones.
+"base" trains by configs/lanes/cpu.yaml, "axis" by cpu-pose.yaml, which is the same but for augment, as are all others.
+For choices, --held-out leaves the test species out: each quarter of those to train on is the test of a training on the
+rest. Its photos and trainings are kept apart, and what is there is not trained again.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.differences import Result, scores
-from bench.drawn import compare, folders, read_options, save, square
+from bench.drawn import compare, folders, made_species, read_options, recipe, save, square
 from embedder import Embedder
 from embedder.batches import embed_whole
-from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings, TrainSettings
+from embedder.config import Config
 from embedder.data.catalog import read_catalog
 from embedder.data.drawing.bird import KEYPOINT_NAMES, DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES
@@ -30,32 +30,39 @@ from embedder.data.drawn_birds import individual
 TESTS = ("rare", "common")
 SIDE = 224
 RARE_ONE_IN = 12
-WAYS = {
-    "base": AugmentSettings(),
-    "axis": AugmentSettings(pose_axis=(-180.0, 180.0)),
-    "axis-half": AugmentSettings(pose_axis=(-180.0, 180.0), pose_turn=0.5),
-    "axis-above": AugmentSettings(pose_axis=(-90.0, 90.0), pose_turn=0.5),
-    "crop": AugmentSettings(pose_crop=0.3),
-    "facing": AugmentSettings(pose_facing=0.3),
-    "head": AugmentSettings(pose_head=0.1),
-    "all": AugmentSettings(pose_axis=(-180.0, 180.0), pose_crop=0.3, pose_facing=0.3, pose_head=0.1),
-    "rotate": AugmentSettings(rotate=180.0),
+LANE = "configs/lanes/cpu-pose.yaml"
+NO_POSE = ("--augment.pose_axis", "null")
+OTHERS = ("--augment.pose_crop", "0.3", "--augment.pose_facing", "0.3", "--augment.pose_head", "0.1")
+WAYS: dict[str, tuple[str, ...]] = {
+    "base": NO_POSE,
+    "axis": (),
+    "axis-half": ("--augment.pose_turn", "0.5"),
+    "axis-above": ("--augment.pose_turn", "0.5", "--augment.pose_axis", "[-90, 90]"),
+    "crop": (*NO_POSE, *OTHERS[:2]),
+    "facing": (*NO_POSE, *OTHERS[2:4]),
+    "head": (*NO_POSE, *OTHERS[4:]),
+    "all": OTHERS,
+    "rotate": (*NO_POSE, "--augment.rotate", "180"),
 }
+"""What is other than in the lane."""
+
+MADE = made_species(16)
+KINDS = {**SPECIES, **MADE}
 
 
 def main() -> None:
-    options = read_options(__doc__, [*WAYS], 96)
-    places = folders(options.folder, draw, options.held_out)
-    compare(places, options.ways, options.seeds, lambda *one: settings(options, *one), measured)
+    options = read_options(__doc__, [*WAYS])
+    places = folders(options.folder, draw, options.held_out, [*MADE])
+    compare(places, options.ways, options.seeds, settings, measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
     """The photos of the species trained on and of the others, with their tables."""
     for name, species, count, first in (
         ("train", trained, 32, 0),
-        ("references", tested, 16, 0),
-        ("rare", tested, 20, 100),
-        ("common", tested, 20, 200),
+        ("references", tested, 8, 0),
+        ("rare", tested, 10, 100),
+        ("common", tested, 10, 200),
     ):
         if not (folder / f"{name}.parquet").exists():
             save(folder, name, birds(name, species, count, first), lambda drawn: square(drawn.box))
@@ -67,7 +74,7 @@ def birds(name: str, species: Sequence[str], count: int, first: int) -> Iterator
         for number in range(count):
             rare = name == "rare" or (name == "train" and number % RARE_ONE_IN == 0)
             bird = individual(label, first + number)
-            yield label, draw_bird(SPECIES[label], bird, SIDE, pose=pose_of(np.random.default_rng([bird, 7]), rare))
+            yield label, draw_bird(KINDS[label], bird, SIDE, pose=pose_of(np.random.default_rng([bird, 7]), rare))
 
 
 def pose_of(random: np.random.Generator, rare: bool) -> Pose:
@@ -77,22 +84,11 @@ def pose_of(random: np.random.Generator, rare: bool) -> Pose:
     return pose.rotated(float(turn)) if rare else pose
 
 
-def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> Config:
+def settings(folder: Path, way: str, seed: int) -> Config:
     """One training's."""
-    return Config(
-        data=DataSettings(
-            root=str(folder / "train.parquet"),
-            protocol="closed-set",
-            validation="none",
-            size=options.size,
-            fit="squash",
-            keypoint_names=[*KEYPOINT_NAMES],
-        ),
-        augment=WAYS[way],
-        model=ModelSettings(head="none", frozen_stages=4),
-        train=TrainSettings(epochs=options.epochs, accelerator="cpu"),
-        seed=seed,
-    )
+    photos = ("--data.root", str(folder / "train.parquet"), "--data.keypoint_names", str([*KEYPOINT_NAMES]))
+    fixed = ("--data.protocol", "closed-set", "--data.validation", "none", "--train.accelerator", "cpu")
+    return recipe("--config", LANE, *photos, *fixed, *WAYS[way], "--seed", str(seed))
 
 
 def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:

@@ -37,7 +37,7 @@ TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
 
 
 def main() -> None:
-    options = read_options(__doc__, [*WAYS], 160)
+    options = read_options(__doc__, [*WAYS], epochs=12, size=160)
     places = folders(options.folder, draw, options.held_out)
     compare(places, options.ways, options.seeds, lambda *one: settings(options, *one), measured)
 
