@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import dist
 from pathlib import Path
 from typing import get_args
@@ -19,8 +19,6 @@ from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
 from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.train import fit
-from embedder.train import main as train
-from eval.command import parse
 
 TRAINED = (*TRAINING, *VALIDATION)
 QUARTERS = 4
@@ -86,12 +84,6 @@ def made_species(genera: int) -> dict[str, Species]:
 def _apart(one: str, other: str) -> float:
     """How far two colours are from each other."""
     return dist(PALETTE[one], PALETTE[other])
-
-
-def recipe(*arguments: str) -> Config:
-    """The settings that ``embedder.train`` takes from a command line."""
-    _, settings = parse(train, [*arguments])
-    return Config(**{one.name: settings[one.name] for one in fields(Config)})
 
 
 def save(

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.differences import Result, scores
-from bench.drawn import compare, folders, made_species, read_options, recipe, save, square
+from bench.drawn import compare, folders, made_species, read_options, save, square
+from bench.recipes import recipe
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import Config

@@ -17,6 +17,7 @@ the test classes, 67-98 and 51-100, with ``--results`` of its own.
 import argparse
 import csv
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -190,13 +191,13 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     one = next(iter(before.values()), None)
-    training = other_views(name, technique, seed, out, results) or train(
+    trained = other_views(name, technique, seed, out, results) or train(
         name, technique, seed, kind, out, one["work"] if one else step_work(name, technique, kind["options"], out)
     )
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
     query = one["query work"] if one else query_work(embedder, plain_embedder(name, kind["options"], out))
-    result = {"photos": name, "technique": technique, "seed": seed, **kind, **training, "query work": round(query, 3)}
+    result = {"photos": name, "technique": technique, "seed": seed, **kind, **trained, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
     if technique not in map(same_training, TECHNIQUES):
         shutil.rmtree(folder)
@@ -269,8 +270,8 @@ def step_work(name: str, technique: str, options: str, out: Path) -> float:
     if technique == "base":
         return 1.0
     sides = [[*training(name, one, options, out), "--data.workers", "0"] for one in ("base", technique)]
-    code = "from bench.work import compare_steps; import sys; print(compare_steps(*eval(sys.argv[1])))"
-    command = [sys.executable, "-c", code, repr(sides)]
+    code = "import json, sys; from bench.work import compare_steps; print(compare_steps(*json.loads(sys.argv[1])))"
+    command = [sys.executable, "-c", code, json.dumps(sides)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(done.stdout.split()[-1])
 
@@ -296,6 +297,15 @@ def show(results: list[Result]) -> None:
             print("|", " | ".join(map(str, [*cells, *less])), "|")
     for name in SETS:
         base = runs(results, name, "base")
+        for technique in TECHNIQUES:
+            found = runs(results, name, technique)
+            other = next(
+                (one["training of"] for one in found.values() if one.get("training of", "base") != "base"), None
+            )
+            if other:
+                less = differences(runs(results, name, other), found, same_training=True)
+                told = ", ".join(f"{metric} {value}" for metric, value in less.items())
+                print(f"\n{name}: {technique}, against {other}, the same trainings: {told}")
         if remark := base and few_classes(next(iter(base.values()))):
             print(f"\n{name}: {remark}")
 
