@@ -299,10 +299,8 @@ def show(results: list[Result]) -> None:
         base = runs(results, name, "base")
         for technique in TECHNIQUES:
             found = runs(results, name, technique)
-            other = next(
-                (one["training of"] for one in found.values() if one.get("training of", "base") != "base"), None
-            )
-            if other:
+            others = {one["training of"] for one in found.values() if "training of" in one} - {"base"}
+            for other in others:
                 less = differences(runs(results, name, other), found, same_training=True)
                 told = ", ".join(f"{metric} {value}" for metric, value in less.items())
                 print(f"\n{name}: {technique}, against {other}, the same trainings: {told}")
