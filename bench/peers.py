@@ -3,7 +3,7 @@
     python -m venv VENV
     VENV/bin/pip install 'open-metric-learning[pipelines]' pytorch-metric-learning timm 'setuptools<81'
     python bench/peers.py run CARS98 --environment VENV --minutes 15 [--seeds 0,1,2] [--only fieldmark pml oml]
-    python bench/peers.py run CARS98 --environment VENV --photos 37800
+    python bench/peers.py run CARS98 --environment VENV --photos 13500
     python bench/peers.py table
 
 Trained on classes 1-66 of cars98 and measured by 67-98, all by this project's evaluation. Fieldmark takes its recipe
@@ -12,7 +12,8 @@ with, its features averaged over the photo. Fieldmark is measured twice: by its 
 training and at two scales, and with one view, as the others have it. At equal time each side trains on all cores for so
 many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning rate,
 so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. The others get
-the allocator setting that Fieldmark has. ``run`` adds a line a run to the results and leaves out what has one; it wants
+the allocator setting that Fieldmark has. --options are further ones of embedder.train, for Fieldmark; what is trained
+by them stands in rows of its own. ``run`` adds a line a run to the results and leaves out what has one; it wants
 the machine for itself, and open-metric-learning's batches 16 GB.
 """
 
@@ -24,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ def main() -> None:
     equal.add_argument("--photos", type=int)
     run.add_argument("--seeds", default="0,1,2")
     run.add_argument("--only", nargs="*", default=SIDES, choices=SIDES)
+    run.add_argument("--options", default="")
     for one in (run, table):
         one.add_argument("--results", type=Path, default=Path("bench/measured/peers.jsonl"))
     options = parser.parse_args()
@@ -67,18 +70,25 @@ def main() -> None:
     for seed in map(int, options.seeds.split(",")):
         for side in options.only:
             done = {(one["budget"], one["side"], one["seed"]) for one in read_results(options.results)}
-            if (budget, side, seed) in done:
+            named = partial(by_options, options=options.options if side == "fieldmark" else "")
+            if (budget, named(side), seed) in done:
                 continue
             folder = out / "cars98" / f"{side}-{seed}"
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             if side == "fieldmark":
-                results = fieldmark(folder, options.cars98, seed, options.minutes, options.photos)
+                more = ["--seed", seed, *options.options.split()]
+                results = fieldmark(folder, options.cars98, more, options.minutes, options.photos)
             else:
                 python = options.environment / "bin" / "python"
                 results = {side: other(side, folder, python, seed, options.minutes, options.photos)}
             for name, result in results.items():
-                add_result(options.results, {"budget": budget, "side": name, "seed": seed, **result})
+                add_result(options.results, {"budget": budget, "side": named(name), "seed": seed, **result})
+
+
+def by_options(side: str, options: str) -> str:
+    """A side that is trained by further options."""
+    return f"{side}, {options}" if options else side
 
 
 def write_backbone(file: Path) -> None:
@@ -93,13 +103,15 @@ def write_backbone(file: Path) -> None:
     torch.save(body.state_dict(), file)
 
 
-def fieldmark(folder: Path, root: Path, seed: int, minutes: float | None, photos: int | None) -> dict[str, Result]:
+def fieldmark(
+    folder: Path, root: Path, options: list[Any], minutes: float | None, photos: int | None
+) -> dict[str, Result]:
     """Train by the recipe, with as many epochs as there are minutes or photos for; embed by it, and by one view."""
     fixed = ["embedder.train", "--config", "configs/cars98.yaml", "--data.root", root, "--data.validation", "none"]
 
     def train(epochs: int, name: str) -> float:
         began = time.perf_counter()
-        run_module(folder, [*fixed, "--seed", seed, "--train.epochs", epochs, "--run", folder / name])
+        run_module(folder, [*fixed, *options, "--train.epochs", epochs, "--run", folder / name])
         return time.perf_counter() - began
 
     size = sum(1 for _ in (folder.parent / "training.csv").open(encoding="utf-8")) - 1
@@ -150,7 +162,7 @@ def show(results: list[Result]) -> None:
     print("| recall@1 that Fieldmark is ahead by | and with one view |\n|" + "---|" * 10)
     for budget in dict.fromkeys(one["budget"] for one in results):
         equal = [one for one in results if one["budget"] == budget]
-        names = ("fieldmark", ONE_VIEW, *SIDES[1:])
+        names = dict.fromkeys(("fieldmark", ONE_VIEW, *(one["side"] for one in equal)))
         sides = {side: {one["seed"]: one for one in equal if one["side"] == side} for side in names}
         for side, found in sides.items():
             if not found:
