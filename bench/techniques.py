@@ -43,6 +43,7 @@ from bench.work import query_work
 from eval.embeddings import EmbeddingSet
 from eval.errors import unknown
 from eval.files import replacing
+from eval.metrics import title
 
 SETS = ("cars98", "birds100")
 
@@ -302,7 +303,7 @@ def show(results: list[Result]) -> None:
             others = {one["training of"] for one in found.values() if "training of" in one} - {"base"}
             for other in others:
                 less = differences(runs(results, name, other), found, same_training=True)
-                told = ", ".join(f"{metric} {value}" for metric, value in less.items())
+                told = "; ".join(f"{title(metric)} {value}" for metric, value in less.items())
                 print(f"\n{name}: {technique}, against {other}, the same trainings: {told}")
         if remark := base and few_classes(next(iter(base.values()))):
             print(f"\n{name}: {remark}")
