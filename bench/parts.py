@@ -153,7 +153,7 @@ def square(bird: DrawnBird) -> tuple[int, int, int, int]:
 
 
 def settings(options: argparse.Namespace, seed: int) -> Config:
-    """The training's: the recipe for a CPU, with parts."""
+    """The training's."""
     root = str(options.folder / "train")
     return Config(
         data=DataSettings(root=root, protocol="closed-set", validation="none", size=options.size, fit="squash"),

@@ -1,0 +1,20 @@
+"""The tables in the documentation are those that the scripts make of what was measured."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import techniques
+from bench.differences import read_results
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["long", "screen-short-warmup", "test"])
+def test_the_table_of_techniques_is_what_was_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    techniques.show(read_results(ROOT / "bench" / "measured" / f"{name}.jsonl"))
+    made = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out)
+    text = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
+    assert made.count("\n") > 3
+    assert made.strip() in text
