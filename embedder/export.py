@@ -280,7 +280,9 @@ def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict
         RuntimeError: ONNX Runtime's vectors differ from the network's, so nothing was written.
     """
     frozen = _WithTuple(copy.deepcopy(network)).cpu().float().eval()
-    images = _examples(preprocessing.size)
+    images = _examples(preprocessing.seen)
+    # Detail that a look magnifies would magnify rounding, too: where it looks, by which noise becomes other noise.
+    images = images.repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
     with torch.no_grad():
         outputs = {
             name: output.numpy()

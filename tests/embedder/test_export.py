@@ -9,7 +9,9 @@ import pytest
 import torch
 import yaml
 
+from embedder.config import ModelSettings
 from embedder.export import export, main, trained_network
+from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from embedder.train import fit
@@ -209,6 +211,13 @@ def test_no_list_of_an_embedder_that_is_gone_is_left(whole, tmp_path):
     (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
     main(run, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
     assert not (tmp_path / "trained_on-mirror.npy").exists()
+
+
+def test_rounding_of_where_a_real_network_looks_is_no_difference(tmp_path):
+    settings = ModelSettings(head="none", smaller=True, look="first", look_detail=2, look_side=0.5)
+    network = build_network(settings).eval()
+    export(network, Preprocessing(448, detail=2), tmp_path / "embedder.onnx", {})
+    assert Embedder.open(tmp_path / "embedder.onnx").views == ("closer", "smaller")
 
 
 def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
