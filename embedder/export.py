@@ -281,8 +281,8 @@ def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict
     """
     frozen = _WithTuple(copy.deepcopy(network)).cpu().float().eval()
     images = _examples(preprocessing.seen)
-    # Detail that a look magnifies would magnify rounding, too: where it looks, by which noise becomes other noise.
-    images = images.repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
+    if "closer" in network.views:
+        images = _with_subjects(images).repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
     with torch.no_grad():
         outputs = {
             name: output.numpy()
@@ -321,6 +321,18 @@ def _examples(size: int) -> np.ndarray:
     slope = np.stack([across, across.T, 255 - across], axis=-1)
     stripes = np.broadcast_to(np.uint8(255) * (np.arange(size, dtype=np.uint8) // 2 % 2)[:, None, None], slope.shape)
     return np.stack([noise, slope, stripes])
+
+
+def _with_subjects(images: np.ndarray) -> np.ndarray:
+    """Each as a small square on plain grey, each elsewhere: in what is all alike, rounding decides where to look."""
+    size = images.shape[1]
+    side = size // 3
+    shown = np.full_like(images, 128)
+    for number in range(len(images)):
+        left, top = number * side, size - side - number * side // 2
+        square = np.s_[number, top : top + side, left : left + side]
+        shown[square] = images[square]
+    return shown
 
 
 def _check(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]) -> None:
