@@ -26,12 +26,13 @@ from embedder.config import Look, ModelSettings
 from embedder.cost import Cost, measure
 from embedder.data.catalog import Catalog, read_catalog
 from embedder.data.splits import Split
+from embedder.export_check import check_outputs, examples
 from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
 from embedder.reduced import Precision, reduce
 from embedder.run_folder import run_file, run_photos, run_settings
-from embedder.runtime import AGREEMENT, Embedder, open_session, trained_on_file
+from embedder.runtime import Embedder, trained_on_file
 from eval.command import run as run_command
 from eval.errors import InputError, unknown
 from eval.files import real_path, replacing
@@ -280,9 +281,7 @@ def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict
         RuntimeError: ONNX Runtime's vectors differ from the network's, so nothing was written.
     """
     frozen = _WithTuple(copy.deepcopy(network)).cpu().float().eval()
-    images = _examples(preprocessing.seen)
-    if "closer" in network.views:
-        images = _with_subjects(images).repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
+    images = examples(preprocessing, "closer" in network.views)
     with torch.no_grad():
         outputs = {
             name: output.numpy()
@@ -291,8 +290,8 @@ def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict
     model = _translate(frozen, images)
     with replacing(path) as beside:
         name = write(model, preprocessing, network.views, outputs["vector"].shape[1], summary, beside)
-        _check(beside, images, outputs)
-        _check(beside, images[:1], {name: output[:1] for name, output in outputs.items()})
+        check_outputs(beside, images, outputs)
+        check_outputs(beside, images[:1], {name: output[:1] for name, output in outputs.items()})
     return name
 
 
@@ -312,41 +311,6 @@ def _translate(network: _WithTuple, images: np.ndarray) -> onnx.ModelProto:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     return program.model_proto
-
-
-def _examples(size: int) -> np.ndarray:
-    """Three images that have little in common: noise, a slope of colours, and stripes."""
-    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    across = np.broadcast_to(np.linspace(0, 255, size).astype(np.uint8), (size, size))
-    slope = np.stack([across, across.T, 255 - across], axis=-1)
-    stripes = np.broadcast_to(np.uint8(255) * (np.arange(size, dtype=np.uint8) // 2 % 2)[:, None, None], slope.shape)
-    return np.stack([noise, slope, stripes])
-
-
-def _with_subjects(images: np.ndarray) -> np.ndarray:
-    """Each as a small square on plain grey, each elsewhere: in what is all alike, rounding decides where to look."""
-    size = images.shape[1]
-    side = size // 3
-    shown = np.full_like(images, 128)
-    for number in range(len(images)):
-        left, top = number * side, size - side - number * side // 2
-        square = np.s_[number, top : top + side, left : left + side]
-        shown[square] = images[square]
-    return shown
-
-
-def _check(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]) -> None:
-    """Run the exported file on ``images`` and hold its outputs against the network's."""
-    found = dict(zip(outputs, open_session(file).run([*outputs], {"images": images}), strict=True))
-    lengths = np.linalg.norm(found["vector"], axis=1)
-    if not np.allclose(lengths, 1, atol=1e-3):
-        raise RuntimeError(f"the network's vectors have the lengths {lengths}; they must be 1")
-    cosine = (found["vector"] * outputs["vector"]).sum(axis=1).min()
-    if not cosine >= AGREEMENT:
-        raise RuntimeError(f"the exported vectors and the network's differ: their least cosine is {cosine}")
-    for name, output in outputs.items():
-        if not np.allclose(found[name], output, rtol=0, atol=1e-3 * np.abs(output).max()):
-            raise RuntimeError(f"the exported {name} and the network's differ")
 
 
 if __name__ == "__main__":
