@@ -57,9 +57,10 @@ def query_work(embedder: Path, base: Path) -> float:
 
 
 def steps_of(embedder: Path) -> list[list[str]]:
-    """What an embedder computes, whatever its weights are."""
+    """What an embedder computes, and of photos of which size, whatever its weights are."""
     import onnx
 
     graph = onnx.load(embedder).graph
+    photos = [[str(one.type)] for one in graph.input]
     weights = [[str(one.data_type), *map(str, one.dims)] for one in graph.initializer]
-    return [[node.op_type, *map(str, node.attribute)] for node in graph.node] + weights
+    return [*photos, *([node.op_type, *map(str, node.attribute)] for node in graph.node), *weights]
