@@ -25,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +69,8 @@ def main() -> None:
     for seed in map(int, options.seeds.split(",")):
         for side in options.only:
             done = {(one["budget"], one["side"], one["seed"]) for one in read_results(options.results)}
-            named = partial(by_options, options=options.options if side == "fieldmark" else "")
-            if (budget, named(side), seed) in done:
+            suffix = f", {options.options}" if options.options and side == "fieldmark" else ""
+            if (budget, side + suffix, seed) in done:
                 continue
             folder = out / "cars98" / f"{side}-{seed}"
             shutil.rmtree(folder, ignore_errors=True)
@@ -83,12 +82,7 @@ def main() -> None:
                 python = options.environment / "bin" / "python"
                 results = {side: other(side, folder, python, seed, options.minutes, options.photos)}
             for name, result in results.items():
-                add_result(options.results, {"budget": budget, "side": named(name), "seed": seed, **result})
-
-
-def by_options(side: str, options: str) -> str:
-    """A side that is trained by further options."""
-    return f"{side}, {options}" if options else side
+                add_result(options.results, {"budget": budget, "side": name + suffix, "seed": seed, **result})
 
 
 def write_backbone(file: Path) -> None:

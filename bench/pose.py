@@ -33,16 +33,17 @@ SIDE = 224
 RARE_ONE_IN = 12
 LANE = "configs/lanes/cpu-pose.yaml"
 NO_POSE = ("--augment.pose_axis", "null")
-OTHERS = ("--augment.pose_crop", "0.3", "--augment.pose_facing", "0.3", "--augment.pose_head", "0.1")
+CROP, FACING = ("--augment.pose_crop", "0.3"), ("--augment.pose_facing", "0.3")
+HEAD = ("--augment.pose_head", "0.1")
 WAYS: dict[str, tuple[str, ...]] = {
     "base": NO_POSE,
     "axis": (),
     "axis-half": ("--augment.pose_turn", "0.5"),
     "axis-above": ("--augment.pose_turn", "0.5", "--augment.pose_axis", "[-90, 90]"),
-    "crop": (*NO_POSE, *OTHERS[:2]),
-    "facing": (*NO_POSE, *OTHERS[2:4]),
-    "head": (*NO_POSE, *OTHERS[4:]),
-    "all": OTHERS,
+    "crop": (*NO_POSE, *CROP),
+    "facing": (*NO_POSE, *FACING),
+    "head": (*NO_POSE, *HEAD),
+    "all": (*CROP, *FACING, *HEAD),
     "rotate": (*NO_POSE, "--augment.rotate", "180"),
 }
 """What is other than in the lane."""
