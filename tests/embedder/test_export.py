@@ -9,9 +9,7 @@ import pytest
 import torch
 import yaml
 
-from embedder.config import ModelSettings
 from embedder.export import export, main, trained_network
-from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
 from embedder.train import fit
@@ -86,39 +84,6 @@ def test_nothing_is_printed(tmp_path, capfd, small_network):
 def test_a_mirroring_network_is_recorded_as_two_views(tmp_path, small_network):
     export(small_network(mirror=True), Preprocessing(16), tmp_path / "embedder.onnx", {})
     assert metadata(tmp_path / "embedder.onnx")["views"] == ["whole", "mirror"]
-
-
-def turned(output):
-    return output._replace(vector=output.vector.flip(1)) if torch.compiler.is_exporting() else output
-
-
-def other_features(output):
-    return output._replace(features=output.features + torch.compiler.is_exporting())
-
-
-def too_long(output):
-    return output._replace(vector=output.vector * 2)
-
-
-def not_a_number(output):
-    return output._replace(vector=output.vector * float("nan"))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [(turned, "least cosine is"), (too_long, "lengths"), (not_a_number, "lengths"), (other_features, "features")],
-)
-def test_a_file_that_is_not_the_network_is_never_written(tmp_path, small_network, spoil, said):
-    class Spoilt(small_network):
-        def forward(self, images):
-            return spoil(super().forward(images))
-
-    path = tmp_path / "embedder.onnx"
-    path.write_bytes(b"the one before")
-    with pytest.raises(RuntimeError, match=said):
-        export(Spoilt(), Preprocessing(16), path, {})
-    assert path.read_bytes() == b"the one before"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_run_is_exported_once_more_with_other_views(whole, tmp_path, capsys):
@@ -211,13 +176,6 @@ def test_no_list_of_an_embedder_that_is_gone_is_left(whole, tmp_path):
     (tmp_path / "trained_on-mirror.npy").write_bytes(b"another")
     main(run, views="whole,mirror", out=tmp_path / "mirror.onnx", overwrite=True)
     assert not (tmp_path / "trained_on-mirror.npy").exists()
-
-
-def test_rounding_of_where_a_real_network_looks_is_no_difference(tmp_path):
-    settings = ModelSettings(head="none", smaller=True, look="first", look_detail=2, look_side=0.5)
-    network = build_network(settings).eval()
-    export(network, Preprocessing(448, detail=2), tmp_path / "embedder.onnx", {})
-    assert Embedder.open(tmp_path / "embedder.onnx").views == ("closer", "smaller")
 
 
 def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
