@@ -146,6 +146,12 @@ def settled(page):
     page.wait_for_selector(".answer[aria-busy=false]:not(:empty)")
 
 
+def complete(page):
+    """Wait until a view shows what it asked of the service; the load state is that of the page before its views."""
+    for unfinished in (':text("Reading …")', "[aria-busy=true]"):
+        page.locator(f"main {unfinished}").first.wait_for(state="hidden")
+
+
 def name(page):
     return page.locator(".verdict .name").inner_text()
 

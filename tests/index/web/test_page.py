@@ -14,6 +14,7 @@ from tests.index.web.conftest import (
     MAP,
     NEW,
     TOKEN,
+    complete,
     drop,
     file,
     name,
@@ -175,7 +176,7 @@ def test_every_view_can_be_used_by_everybody_and_on_a_phone(site, birds, window)
     page.evaluate("Fieldmark.ask.info.map = true")
     for view in ("", "browse", f"browse/{KNOWN[0]}", "review", "map"):
         page.goto(f"{site}/#/{view}")
-        page.wait_for_load_state("networkidle")
+        complete(page)
         assert violations(page) == [], view
         assert page.evaluate("document.documentElement.scrollWidth") == 360, view
     assert page.locator(".map canvas").count() == 1

@@ -12,6 +12,7 @@ from tests.index.web.conftest import (
     CHROMIUM,
     KNOWN,
     NEW,
+    complete,
     drop,
     editable,
     file,
@@ -188,7 +189,7 @@ def test_markup_in_names_is_text(tiny_embedder, tmp_path, window):
         assert name(page) == HOSTILE
         for view in ("browse", "review"):
             page.goto(f"{address}/#/{view}")
-            page.wait_for_load_state("networkidle")
+            complete(page)
         page.goto(f"{address}/#/browse")
         page.locator(".browse .tile button").click()
         page.get_by_role("heading", name=HOSTILE).wait_for()

@@ -47,6 +47,24 @@ def test_one_comes_back_to_where_one_was_among_the_labels(site, window):
     assert page.evaluate("scrollY") == where > 100
 
 
+def test_a_label_pressed_while_its_picture_comes_is_opened(site, window):
+    page, held = window(site), []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/references?*limit=1", hold)
+    with page.expect_request("**/references?*"):
+        page.goto(f"{site}/#/browse")
+    page.locator(".browse .tile button").first.hover()
+    page.mouse.down()
+    for route in held:
+        route.continue_()
+    page.locator(".browse .tile img").first.wait_for()
+    page.mouse.up()
+    page.get_by_role("link", name="All labels").wait_for()
+
+
 def test_an_open_dialog_goes_with_its_view(site, window):
     page = window(f"{site}/#/browse")
     page.locator(".browse .tile button").first.click()
