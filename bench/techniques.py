@@ -3,6 +3,7 @@
     python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
         [--sets cars98] [--epochs 6,3] [--options="--train.warmup 0.1"] [--test]
     python bench/techniques.py table [--results bench/measured/screen.jsonl]
+    python bench/techniques.py options
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
@@ -10,8 +11,8 @@ steps is measured beside the base recipe's, step by step in turn, and each has a
 whole epochs. What differs in how photos are seen alone is exported from one training, where that is at hand. ``run``
 adds a line a run to the results and leaves out what has one; two may run beside each other, of other sets. --options
 are of embedder.train, for all of them.
-``table`` shows what there is. After all choices, and once, ``--test`` trains on all training classes and measures by
-the test classes, 67-98 and 51-100, with ``--results`` of its own.
+``table`` shows what there is, ``options`` what each technique sets. After all choices, and once, ``--test`` trains on
+all training classes and measures by the test classes, 67-98 and 51-100, with ``--results`` of its own.
 """
 
 import argparse
@@ -113,7 +114,7 @@ WORKS = ("work", "query work")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    run, table = commands.add_parser("run"), commands.add_parser("table")
+    run, table, _ = (commands.add_parser(name) for name in ("run", "table", "options"))
     run.add_argument("cars98")
     run.add_argument("birds100")
     run.add_argument("--seeds", default="0,1")
@@ -125,9 +126,15 @@ def main() -> None:
     for one in (run, table):
         one.add_argument("--results", type=Path, default=Path("bench/measured/screen.jsonl"))
     options = parser.parse_args()
-    if options.command == "table":
+    if options.command == "options":
+        show_options()
+    elif options.command == "table":
         show(read_results(options.results))
-        return
+    else:
+        measure_all(options)
+
+
+def measure_all(options: argparse.Namespace) -> None:
     check_names("--only", options.only, [*map(slug, TECHNIQUES)])
     check_names("--sets", options.sets.split(","), [*SETS])
     work = Path("bench/runs") / options.results.stem
@@ -275,6 +282,14 @@ def step_work(name: str, technique: str, options: str, out: Path) -> float:
     command = [sys.executable, "-c", code, json.dumps(sides)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(done.stdout.split()[-1])
+
+
+def show_options() -> None:
+    """What each technique sets, of cars98's sizes."""
+    print("| technique | options |\n|---|---|")
+    for technique, options in TECHNIQUES.items():
+        if options:
+            print(f"| {technique} | `{options.format(**SIZES['cars98'])}` |")
 
 
 def show(results: list[Result]) -> None:

@@ -11,10 +11,19 @@ from bench.differences import read_results
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["long", "screen-short-warmup", "test"])
-def test_the_table_of_techniques_is_what_was_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "document"), [("long", "techniques"), ("screen-short-warmup", "techniques"), ("test", "results")]
+)
+def test_the_table_of_techniques_is_what_was_measured(
+    name: str, document: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     techniques.show(read_results(ROOT / "bench" / "measured" / f"{name}.jsonl"))
     made = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out)
-    text = (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
     assert made.count("\n") > 3
-    assert made.strip() in text
+    assert made.strip() in (ROOT / "docs" / f"{document}.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_their_options_is_what_they_set(capsys: pytest.CaptureFixture[str]) -> None:
+    techniques.show_options()
+    made = capsys.readouterr().out.strip()
+    assert made in (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
