@@ -204,7 +204,7 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     )
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
-    query = one["query work"] if one else query_work(embedder, plain_embedder(name, kind["options"], out))
+    query = one["query work"] if one else query_work(embedder, base_embedder(name, kind["options"], out))
     result = {"photos": name, "technique": technique, "seed": seed, **kind, **trained, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
     if technique not in map(same_training, TECHNIQUES):
@@ -253,15 +253,14 @@ def other_views(name: str, technique: str, seed: int, out: Path, results: Path) 
     return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
 
-def plain_embedder(name: str, options: str, out: Path) -> Path:
-    """The base recipe's embedder as it is before training, which is as dear as after it."""
-    folder = out / name / f"plain-{os.getpid()}"
-    if not folder.exists():
-        folder.mkdir()
-        run_module(
-            folder,
-            ["embedder.train", *training(name, "base", options, out), "--train.epochs", 0, "--run", folder / "run"],
-        )
+def base_embedder(name: str, options: str, out: Path) -> Path:
+    """An embedder of the base recipe: one that was measured, or, where none is left, one of a single epoch."""
+    for trained in (out / name).glob("base*/**/embedder.onnx"):
+        return trained
+    folder = out / name / f"base-{os.getpid()}"
+    folder.mkdir()
+    last = ["--train.epochs", 1, "--run", folder / "run"]
+    run_module(folder, ["embedder.train", *training(name, "base", options, out), *last])
     return folder / "run" / "embedder.onnx"
 
 
