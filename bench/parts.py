@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=16)
     parser.add_argument("--part-stride", type=int, default=16)
     parser.add_argument("--part-centre", type=float, default=1.0)
-    parser.add_argument("--head-rate", type=float, default=15.0)
+    parser.add_argument("--added-rate", type=float, default=15.0)
     parser.add_argument("--run", default="run", help="name of the trainings in FOLDER, before -SEED")
     parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
@@ -160,7 +160,7 @@ def settings(options: argparse.Namespace, seed: int) -> Config:
         augment=AugmentSettings(attended_crop=0.3, attended_drop=0.3, attended_since=0.0),
         model=ModelSettings(head="none", frozen_stages=4, parts=options.parts, part_stride=options.part_stride),
         loss=LossSettings(part_centre=options.part_centre),
-        train=TrainSettings(epochs=options.epochs, batch_size=32, head_rate=options.head_rate, accelerator="cpu"),
+        train=TrainSettings(epochs=options.epochs, batch_size=32, added_rate=options.added_rate, accelerator="cpu"),
         seed=seed,
     )
 

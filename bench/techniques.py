@@ -85,7 +85,7 @@ TECHNIQUES = {
     "finer parts, centres, second look": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 "
     "--model.look second",
     "finer parts, centres, high rate": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 "
-    "--train.head_rate 15",
+    "--train.added_rate 15",
     "attended crop": "--augment.attended_crop 0.3",
     "attended drop": "--augment.attended_drop 0.3",
     "first look": "--model.look first",

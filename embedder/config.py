@@ -237,8 +237,7 @@ class TrainSettings:
     """The loop.
 
     Attributes:
-        epochs: passes over the training photos; 0 exports the frozen network, without head and parts, which would be
-            random.
+        epochs: passes over the training photos; 0 exports the frozen network, without head and parts.
         batch_size: photos a step, those of all processes together.
         chunk_size: how many of a process's photos go through the network at once (gradient caching): a batch may then
             be larger than the memory, its gradients are the same, and a step takes a third longer; 0 for all.
@@ -248,18 +247,18 @@ class TrainSettings:
             learning_rate.
         unfreeze: share of all steps over which the backbone's stages begin to train, the last one first; until then a
             stage is frozen whole. 0 for all at once.
-        head_rate: learning rate of attention, parts, pooling and head, as a multiple of learning_rate.
+        head_rate: learning rate of the head, as a multiple of learning_rate.
+        added_rate: likewise of attention, parts and pooling, which begin by changing nothing.
         loss_rate: learning rate of the loss's own parameters (proxies, class weights), as a multiple; none for the
             loss's default.
         weight_decay: AdamW's, on weights that are not biases or norms.
         warmup: share of all steps over which the learning rate rises.
-        clip: greatest norm of the gradient; 0 for no clipping.
+        clip: greatest norm of the network's gradient; 0 for no clipping.
         ema: decay a step of the averaged weights that are evaluated and exported; 0 for none.
         patience: stop after this many epochs without a better validation; 0 to go on to the end.
         checkpoint_minutes: save at least this often, besides after every epoch.
         accelerator: cpu, cuda, mps, or auto.
-        precision: auto takes bf16 on GPUs that have it and 32 bits elsewhere; 64 is for comparing runs to the last
-            digits.
+        precision: auto takes bf16 on GPUs that have it, else 32 bits; 64 is for comparing runs to the last digits.
         deterministic: also ask the GPU for the same bits every time, which is slower; a CPU always does.
     """
 
@@ -271,6 +270,7 @@ class TrainSettings:
     layer_decay: float = 1.0
     unfreeze: float = 0.0
     head_rate: float = 1.0
+    added_rate: float = 10.0
     loss_rate: float | None = None
     weight_decay: float = 1e-4
     warmup: float = 0.1
@@ -338,6 +338,7 @@ RANGES = {
     "train.layer_decay": (0.01, 1),
     "train.unfreeze": (0, 1),
     "train.head_rate": (0, inf),
+    "train.added_rate": (0, inf),
     "train.loss_rate": (0, inf),
     "train.weight_decay": (0, inf),
     "train.warmup": (0, 1),

@@ -50,7 +50,7 @@ class Optimizer:
         self._clip, rate = train.clip, rate * train.learning_rate
         self._parts = [*partial_losses(loss)]
         self.replicated = [own for own in loss.parameters() if not any(own is part.weight for part in self._parts)]
-        groups = parameter_groups(network, train.learning_rate, train.head_rate, train.weight_decay, train.layer_decay)
+        groups = parameter_groups(network, train)
         groups.append({"params": self.replicated, "lr": rate, "weight_decay": 0.0})
         adam = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in groups if group["params"]])
         self.network, self._dense = fabric.setup(network, adam)
@@ -88,24 +88,20 @@ class Optimizer:
             take_up(kept, part, optimizer)
 
 
-def parameter_groups(
-    network: Network, learning_rate: float, head_rate: float, weight_decay: float, layer_decay: float = 1.0
-) -> list[dict[str, Any]]:
+def parameter_groups(network: Network, train: TrainSettings) -> list[dict[str, Any]]:
     """The trained parameters as groups for an optimiser, each with a ``name`` for the log.
 
     Args:
         network: whose frozen parameters are left out.
-        learning_rate: of the backbone, of its last stage.
-        head_rate: learning rate of attention, parts, pooling and head, as a multiple of ``learning_rate``.
-        weight_decay: of weights; biases, norms, and tables of positions and tokens get none.
-        layer_decay: learning rate of a stage of the backbone, as a multiple of the next one's (Howard and Ruder,
-            "Universal Language Model Fine-tuning", 2018, section 3.2).
-
-    Raises:
-        InputError: ``layer_decay`` where no two stages of the backbone are trained.
+        train: rates, and the decay of weights; biases, norms, and tables of positions and tokens get none. Of
+            ``layer_decay``: Howard and Ruder, "Universal Language Model Fine-tuning" (2018), section 3.2.
     """
-    behind = nn.ModuleList(filter(None, [network.attention, network.pooling, network.head, network.parts]))
-    parts = {**_of_backbone(network.backbone, layer_decay), "head": ([*behind.named_parameters()], head_rate)}
+    added = nn.ModuleList(filter(None, [network.attention, network.pooling, network.parts]))
+    parts = {
+        **_of_backbone(network.backbone, train.layer_decay),
+        "added": ([*added.named_parameters()], train.added_rate),
+        "head": ([*network.head.named_parameters()], train.head_rate),
+    }
     groups = []
     for name, (parameters, rate) in parts.items():
         trained = [(p, _decays(path, p)) for path, p in parameters if p.requires_grad]
@@ -116,8 +112,8 @@ def parameter_groups(
                     {
                         "name": name if decays else f"{name} (no decay)",
                         "params": members,
-                        "lr": learning_rate * rate,
-                        "weight_decay": weight_decay if decays else 0.0,
+                        "lr": train.learning_rate * rate,
+                        "weight_decay": train.weight_decay if decays else 0.0,
                     }
                 )
     return groups

@@ -43,7 +43,7 @@ class PartialFC(nn.Module):
             ranks: who share the classes.
         """
         super().__init__()
-        self.widen, self.scale, self.ranks = widen, scale, ranks
+        self.widen, self.scale, self.share, self.ranks = widen, scale, share, ranks
         self.start, self.stop = bounds(classes, ranks.rank, ranks.count)
         self.weight = nn.Parameter(torch.empty(self.stop - self.start, dimension))
         self.sampled = max(1, round(share * (self.stop - self.start)))
@@ -75,10 +75,10 @@ class PartialFC(nn.Module):
 
     def _chosen(self, own: Tensor) -> Tensor:
         """Which of this rank's classes a step looks at, ascending: those of the batch, and others by chance."""
-        if self.sampled >= len(self.weight):
+        if self.share == 1:  # not: if this rank's are few, as ranks draw as often as each other
             return torch.arange(len(self.weight), device=own.device)
         present = torch.unique(own)
-        seed = int(torch.randint(2**62, ())) + self.ranks.rank  # ranks draw as often as each other, and other samples
+        seed = int(torch.randint(2**62, ())) + self.ranks.rank  # other samples than the other ranks
         generator = torch.Generator(own.device).manual_seed(seed)
         chance = torch.rand(len(self.weight), device=own.device, generator=generator)
         chance[present] = 2.0

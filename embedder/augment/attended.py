@@ -19,11 +19,13 @@ from embedder.model.attended import attended_region, cut_out, shrunk
 from embedder.randomness import keyed_generator
 from eval.errors import InputError
 
-CROP_THRESHOLD, CROP_MARGIN = (0.4, 0.6), 0.1
-"""From which share of the greatest value on a place is in the crop, and the margin around all of these."""
+CROP_THRESHOLD, CROP_MARGIN, CROP_MOST = (0.4, 0.6), 0.1, 0.75
+"""From which share of the greatest value on a place is in the crop, the margin around all of these, and the greatest
+side of a crop, as a share of the photo's: where the subject fills the photo, it would be the whole of it."""
 
-DROP_THRESHOLD = (0.2, 0.5)
-"""From which share on it is painted over."""
+DROP_THRESHOLD, DROP_MOST = (0.2, 0.5), 0.25
+"""From which share on it is painted over, and the greatest share of a photo's pixels that is: it would be all of the
+subject where the map is of no single part."""
 
 AT_ONCE = 32
 """Photos that are cut to what is looked at, at once."""
@@ -106,13 +108,15 @@ class AttendedViews:
     def _cropped(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""
         threshold = _between(CROP_THRESHOLD, share, maps)
-        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, most=1.0), images.shape[1])
+        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, CROP_MOST), images.shape[1])
 
     def _painted_over(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """The photos without what is strong on the maps [n, h, w]."""
         finer = F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear")[:, 0]
         limit = _between(DROP_THRESHOLD, share, maps) * finer.amax((1, 2), keepdim=True)
-        return torch.where((finer >= limit)[..., None], self._mean.to(images.device), images)
+        pixels = finer.flatten(1)
+        left = pixels.kthvalue(round((1 - DROP_MOST) * pixels.shape[1]), keepdim=True).values[..., None]
+        return torch.where(((finer >= limit) & (finer > left))[..., None], self._mean.to(images.device), images)
 
 
 def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor]) -> Tensor:

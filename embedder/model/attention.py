@@ -1,8 +1,8 @@
 """Attention between backbone and pooling: which channels, and which places, of a feature map count for this photo.
 
 Every block multiplies the map by gates that are twice a sigmoid, of a last layer that begins at zero: each gate begins
-as exactly 1, and a pretrained network as it was. That layer has a gradient at once, and with it the layers before. None
-holds a batch norm, whose statistics would be those of a chunk or a rank.
+as exactly 1, and a pretrained network as it was. That layer has a gradient at once, the layers before from the second
+step on. None holds a batch norm, whose statistics would be those of a chunk or a rank.
 """
 
 from math import log2

@@ -76,6 +76,17 @@ def test_the_classes_of_any_number_of_ranks_begin_as_those_of_one() -> None:
     assert torch.equal(parts[0], torch.cat(parts[1:]))
 
 
+def test_ranks_whose_shares_are_unequal_draw_as_often_as_each_other() -> None:
+    drawn, looked_at = [], []
+    for rank in range(2):
+        loss = PartialFC(3, DIMENSION, lambda cosines: cosines, 1.0, 0.5, Ranks(rank=rank, count=2))
+        torch.manual_seed(5)
+        looked_at.append((len(loss._chosen(torch.tensor([], dtype=torch.int64))), len(loss.weight)))
+        drawn.append(float(torch.rand(1)))
+    assert sorted(looked_at) == [(1, 1), (1, 2)]
+    assert drawn[0] == drawn[1]
+
+
 def after(seed: int) -> torch.Generator:
     """Torch's generator as it is after all class vectors have been drawn."""
     generator = torch.Generator().manual_seed(seed)

@@ -28,6 +28,12 @@ def square(images):
     return torch.stack([torch.zeros(8, 8), bump]).expand(len(images), 2, 8, 8)
 
 
+def filling(images):
+    """A network that attends to nearly all, to the middle most."""
+    away = (torch.arange(8.0) - 3.5).square()
+    return (2 - (away[:, None] + away) / 30).expand(len(images), 1, 8, 8)
+
+
 def views(step=0, images=None, places=square, look=None, since=0.0, first=0, **settings):
     made = AttendedViews(AugmentSettings(**settings, attended_since=since), look, MEAN, 100, 7)
     return made(step, photos() if images is None else images, places, first).images
@@ -62,6 +68,19 @@ def test_what_is_attended_to_is_painted_over():
     strength = strength / strength.max()
     assert painted[:, strength >= 0.5].all()
     assert not painted[:, strength < 0.2].any()
+
+
+def test_of_a_subject_that_fills_the_photo_three_quarters_of_the_side_are_seen_closer():
+    gradient = torch.arange(SIDE).mul(8).to(torch.uint8)[:, None, None].expand(40, SIDE, SIDE, 3)
+    seen = views(images=gradient, places=filling, attended_crop=1.0)[:, :, 0, 0].float()
+    assert seen[:, -1] - seen[:, 0] == pytest.approx(0.75 * 8 * (SIDE - 1), abs=4)
+
+
+def test_of_a_subject_that_fills_the_photo_a_quarter_is_painted_over():
+    painted = (views(places=filling, attended_drop=1.0) == torch.tensor([100, 50, 21])).all(-1)
+    assert painted.float().mean((1, 2)) == pytest.approx(0.25, abs=0.01)
+    assert painted[:, 14:18, 14:18].all()
+    assert not (views(places=lambda some: torch.ones(len(some), 1, 8, 8), attended_drop=1.0) == 100).any()
 
 
 def test_each_photo_is_one_of_the_three():

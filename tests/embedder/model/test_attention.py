@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from embedder.config import Config
+from embedder.config import Config, TrainSettings
 from embedder.export import export
 from embedder.model.attention import EfficientChannelAttention, build_attention
 from embedder.model.features import Backbone, Features
@@ -160,14 +160,14 @@ def test_the_identity_is_left_by_the_first_step_and_by_the_second_every_weight_l
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_its_weights_learn_at_the_rate_of_the_head_and_are_waited_for(name: str) -> None:
+def test_its_weights_learn_at_a_rate_of_their_own_and_are_waited_for(name: str) -> None:
     network = build(attention=name, pooling="attention", frozen_stages="all")
     freeze_unused(network, 64)
     own = {id(parameter) for part in (network.attention, network.pooling) for parameter in part.parameters()}
-    groups = parameter_groups(network, learning_rate=1e-3, head_rate=10.0, weight_decay=0.05)
-    assert own <= {id(parameter) for group in groups for parameter in group["params"]}
+    groups = parameter_groups(network, TrainSettings(learning_rate=1e-3, added_rate=10.0))
+    groups = [group for group in groups if group["name"].startswith("added")]
+    assert own == {id(parameter) for group in groups for parameter in group["params"]}
     for group in groups:
-        assert group["name"].startswith("head")
         assert group["lr"] == pytest.approx(1e-2)
         assert all((parameter.ndim > 1) == (group["weight_decay"] > 0) for parameter in group["params"])
 

@@ -9,6 +9,7 @@ import torch
 from embedder.export import export
 from embedder.model.network import Network
 from embedder.model.parts import Parts
+from embedder.config import TrainSettings
 from embedder.optimizer import parameter_groups
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
@@ -143,9 +144,9 @@ def test_a_photo_is_seen_alike_in_any_company() -> None:
     torch.testing.assert_close(network(photos()).vector[:1], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_parts_are_trained_at_the_head_s_rate() -> None:
+def test_parts_are_trained_at_the_rate_of_what_is_added() -> None:
     network = build(parts=4)
-    groups = parameter_groups(network, 1e-3, head_rate=10.0, weight_decay=0.05)
+    groups = parameter_groups(network, TrainSettings(learning_rate=1e-3, added_rate=10.0))
     rate = {id(own): group["lr"] for group in groups for own in group["params"]}
     assert all(rate[id(own)] == 1e-2 for own in network.parts.parameters())
 
