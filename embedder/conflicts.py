@@ -68,19 +68,16 @@ def _check_look(config: Config) -> None:
 
 def _check_mixing_losses(mix: MixSettings, names: list[str]) -> None:
     """Mixing that a loss cannot use."""
-    with_classes = [name for name, contract in LOSSES.items() if not contract.pairs]
-    able = {
-        f"photos is {mix.photos}": with_classes if mix.photos != "none" else names,
-        "vectors is true": [*with_classes, *(name for name, one in LOSSES.items() if one.between)],
-    }
-    if not mix.vectors:
-        del able["vectors is true"]
-    for setting, losses in able.items():
-        if unable := [name for name in names if name not in losses]:
-            advice = "; or mix vectors (mix.vectors)" if LOSSES[unable[0]].between else ""
+    of_photos = [name for name, contract in LOSSES.items() if not contract.pairs]
+    of_vectors = [*of_photos, *(name for name, contract in LOSSES.items() if contract.between)]
+    photos = f"photos is {mix.photos}"
+    wanted = {photos: (mix.photos != "none", of_photos), "vectors is true": (mix.vectors, of_vectors)}
+    for setting, (mixed, able) in wanted.items():
+        if mixed and (unable := [name for name in names if name not in able]):
+            instead = setting == photos and not mix.vectors and {*names} <= {*of_vectors}
             raise InputError(
                 f"mix.{setting}, but the loss {unable[0]} cannot use what is mixed; those that can: "
-                f"{', '.join(losses)}{advice}"
+                f"{', '.join(able)}{'; or mix vectors (mix.vectors)' if instead else ''}"
             )
 
 

@@ -73,6 +73,12 @@ class Subject:
         head = self.seen(HEAD)
         return np.stack([head.min(axis=0), head.max(axis=0)]) if len(head) > 1 else None
 
+    def within(self, low: Sequence[float], high: Sequence[float]) -> "Subject":
+        """The same, but what lies outside of a box, from its corner ``low`` to ``high``, cannot be seen."""
+        points = self.points.copy()
+        points[:, 2] *= ((points[:, :2] >= low) & (points[:, :2] <= high)).all(axis=1)
+        return replace(self, points=points)
+
     def moved(self, frame: Frame, size: int) -> "Subject":
         """The same in a view: what lies outside of it cannot be seen, and in a mirror left and right change places."""
         places = moved(self.points[:, :2], frame.matrix(size))
@@ -91,7 +97,7 @@ NEEDS: dict[str, tuple[str, Callable[[Subject], bool]]] = {
 
 
 def subjects(catalog: Catalog) -> list[Subject | None]:
-    """The keypoints of each photo, in pixels of the whole of it; None where there are none.
+    """The keypoints of each photo, in pixels of the whole of it; None where there are none. Its box hides others.
 
     Raises:
         InputError: there are more or fewer of them than names.
@@ -106,7 +112,11 @@ def subjects(catalog: Catalog) -> list[Subject | None]:
                 f"{catalog.root}: {catalog.paths[row]} has {len(points)} keypoints, and {len(names)} have names "
                 f"({', '.join(names)}); name each of them, in their order"
             )
-    return [None if points is None or not len(points) else Subject(points, names) for points in found]
+    all_seen = [None if points is None or not len(points) else Subject(points, names) for points in found]
+    return [
+        subject.within(box[:2], box[2:]) if subject and box else subject
+        for subject, box in zip(all_seen, catalog.boxes, strict=True)
+    ]
 
 
 def check_keypoints(settings: AugmentSettings, catalog: Catalog) -> None:

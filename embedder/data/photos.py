@@ -117,9 +117,8 @@ class TrainingPhotos:
         if subject is None:
             return image, shape, None
         places = in_cut(subject.points[:, :2], self._boxes[row], scale)
-        inside = ((places >= 0) & (places <= shape)).all(axis=1)
-        points = np.concatenate([places, (subject.points[:, 2] * inside)[:, None]], axis=1)
-        return image, shape, Subject(points, subject.names)
+        points = np.concatenate([places, subject.points[:, 2:]], axis=1)
+        return image, shape, Subject(points, subject.names).within((0, 0), shape)
 
     def _decoded(self, row: int) -> tuple[Image.Image, int]:
         """One photo from its file, and how many of its pixels across have become one."""

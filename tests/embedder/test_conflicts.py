@@ -104,6 +104,8 @@ def test_what_is_asked_for_is_mixed(mix: dict[str, Any], message: str) -> None:
         ),
         ("arcface+triplet", {"photos": "mixup"}, r"mix\.photos is mixup, but the loss triplet cannot"),
         ("contrastive", {"photos": "snapmix"}, r"cannot use .*proxy-anchor.*; or mix vectors \(mix\.vectors\)"),
+        ("contrastive", {"photos": "mixup", "vectors": True}, r"cannot use .*proxy-anchor[^;]*$"),
+        ("contrastive+supcon", {"photos": "mixup"}, r"the loss contrastive cannot use .*proxy-anchor[^;]*$"),
         (
             "triplet",
             {"vectors": True},

@@ -6,10 +6,10 @@ import onnxruntime
 import pytest
 import torch
 
+from embedder.config import TrainSettings
 from embedder.export import export
 from embedder.model.network import Network
 from embedder.model.parts import Parts
-from embedder.config import TrainSettings
 from embedder.optimizer import parameter_groups
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
