@@ -76,6 +76,7 @@ TECHNIQUES = {
     "GeM pooling": "--model.pooling gem",
     "parts": "--model.parts 8",
     "parts, centres": "--model.parts 8 --loss.part_centre 1",
+    "parts, centres, slow": "--model.parts 8 --loss.part_centre 1 --train.added_rate 1",
     "parts, centres, second look": "--model.parts 8 --loss.part_centre 1 --model.look second",
     "parts, centres, second look, mirror view": "--model.parts 8 --loss.part_centre 1 --model.look second "
     "--model.mirror",
@@ -91,6 +92,7 @@ TECHNIQUES = {
     "first look": "--model.look first",
     "mixup": "--mix.photos mixup",
     "CutMix": "--mix.photos cutmix",
+    "CutMix, all batches": "--mix.photos cutmix --mix.share 1",
     "SnapMix": "--mix.photos snapmix",
     "mixed vectors": "--mix.vectors",
     "erasing": "--augment.erase 0.25",
