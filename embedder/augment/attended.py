@@ -27,6 +27,8 @@ DROP_THRESHOLD, DROP_MOST = (0.2, 0.5), 0.25
 """From which share on it is painted over, and the greatest share of a photo's pixels that is: it would be all of the
 subject where the map is of no single part."""
 
+_ALIKE = 1e-4  # relative difference of values that may differ by rounding alone, between ranks say
+
 AT_ONCE = 32
 """Photos that are cut to what is looked at, at once."""
 
@@ -116,7 +118,8 @@ class AttendedViews:
         limit = _between(DROP_THRESHOLD, share, maps) * finer.amax((1, 2), keepdim=True)
         pixels = finer.flatten(1)
         left = pixels.kthvalue(round((1 - DROP_MOST) * pixels.shape[1]), keepdim=True).values[..., None]
-        return torch.where(((finer >= limit) & (finer > left))[..., None], self._mean.to(images.device), images)
+        painted = (finer >= limit) & (finer > (1 + _ALIKE) * left)
+        return torch.where(painted[..., None], self._mean.to(images.device), images)
 
 
 def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor]) -> Tensor:
