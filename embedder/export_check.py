@@ -43,7 +43,7 @@ def _with_subjects(images: np.ndarray) -> np.ndarray:
 
 
 def check_outputs(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]) -> None:
-    """Run an exported file on images and hold its outputs against the network's.
+    """Run an exported file on images, and on the first alone, and hold its outputs against the network's.
 
     Args:
         file: the exported one.
@@ -53,7 +53,13 @@ def check_outputs(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]
     Raises:
         RuntimeError: the two differ.
     """
-    found = dict(zip(outputs, open_session(file).run([*outputs], {"images": images}), strict=True))
+    session = open_session(file)
+    for count in (len(images), 1):
+        found = dict(zip(outputs, session.run([*outputs], {"images": images[:count]}), strict=True))
+        _compare(found, {name: output[:count] for name, output in outputs.items()})
+
+
+def _compare(found: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> None:
     lengths = np.linalg.norm(found["vector"], axis=1)
     if not np.allclose(lengths, 1, atol=1e-3):
         raise RuntimeError(f"the network's vectors have the lengths {lengths}; they must be 1")

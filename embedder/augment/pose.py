@@ -97,7 +97,7 @@ NEEDS: dict[str, tuple[str, Callable[[Subject], bool]]] = {
 
 
 def subjects(catalog: Catalog) -> list[Subject | None]:
-    """The keypoints of each photo, in pixels of the whole of it; None where there are none. Its box hides others.
+    """The keypoints of each photo, in pixels of the whole of it, seen within its box alone; None where there are none.
 
     Raises:
         InputError: there are more or fewer of them than names.
