@@ -44,7 +44,10 @@ def _check_model(config: Config) -> None:
     if not config.train.epochs or model.parts:
         return
     if weight:
-        raise InputError(f"loss.part_centre is {weight}, but the network has no parts; set model.parts, or it to 0")
+        fault = (
+            "the parts of model.pooling rollout have no features" if model.finds_parts else "the network has no parts"
+        )
+        raise InputError(f"loss.part_centre is {weight}, but {fault}; set model.parts, or it to 0")
     if model.part_stride:
         raise InputError(
             f"model.part_stride is {model.part_stride}, but the network finds no parts; set model.parts, or it to 0"

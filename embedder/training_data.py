@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from embedder.augment.pose import NEEDS, useful
 from embedder.batches import report_left_out
 from embedder.config import Config
 from embedder.data.catalog import Catalog, read_source
@@ -15,6 +16,9 @@ from embedder.data.splits import Split, is_zero_shot, split
 from embedder.ranks import Ranks
 from eval.errors import InputError, first_few
 from eval.images import Box
+
+FEW = 0.5
+"""Of the photos: it is told where an option finds its keypoints in fewer."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def check_same_on_all(ranks: Ranks, photos: list[tuple[str, Box | None, str | No
 
 
 def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) -> None:
-    """Tell of photos too few to validate by, or to train on."""
+    """Tell of photos too few to validate by, to train on, or to pose."""
     if not config.train.epochs:
         return
     if not len(validation) and config.data.validation == "auto":
@@ -117,3 +121,9 @@ def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) ->
         named = first_few(list(map(str, alone)))
         told = f"classes with a single photo to train on, of which views must do: {len(alone)} ({named})"
         print(told, file=sys.stderr)
+    for option, count in useful(config.augment, photos).items():
+        if count < len(photos) * FEW:
+            told = (
+                f"augment.{option} changes nothing in {len(photos) - count} of {len(photos)} photos: {NEEDS[option][0]}"
+            )
+            print(f"{told} cannot be seen in them", file=sys.stderr)

@@ -129,7 +129,8 @@ def _snapped(
     """SnapMix: a rectangle of the partner is resized into another one, and labels count as much as is seen of them.
 
     Huang, Wang and Tao, "SnapMix: Semantically Proportional Mixing for Augmenting Fine-grained Data" (2021), section 3.
-    They take the activation of the photo's class. Here, where there is no classifier, it is where the network looks.
+    They take the activation of the photo's class by a linear classifier. Here it is where the network looks: what is
+    between a place and the class vectors need not be linear, and these begin at random.
     """
     mixed, side = images.clone(), images.shape[1]
     own, other_share = (torch.empty(len(images), device=images.device) for _ in range(2))

@@ -125,30 +125,40 @@ def check_keypoints(settings: AugmentSettings, catalog: Catalog) -> None:
     Raises:
         InputError: names the option.
     """
+    for option, photos in useful(settings, catalog).items():
+        if not photos:
+            raise InputError(f"augment.{option} {_why_useless(option, catalog)}")
+
+
+def useful(settings: AugmentSettings, catalog: Catalog) -> dict[str, int]:
+    """In how many photos each option that is set finds the keypoints that it needs."""
     wanted = [option for option in NEEDS if getattr(settings, option)]
     found = [subject for subject in subjects(catalog) if subject] if wanted else []
-    for option in wanted:
-        if not found:
-            raise InputError(
-                f"augment.{option} needs keypoints, and the photos in {catalog.root} have none; leave it out "
-                "(augment.rotate, augment.shear and augment.perspective need none)"
-            )
-        if option != "pose_crop" and not catalog.keypoint_names:
-            raise InputError(
-                f"augment.{option} needs to know which keypoint is which, and {catalog.root} does not say; name them "
-                "in their order: --data.keypoint_names '[beak, left eye, right eye, tail]'"
-            )
-        if option != "pose_crop" and not _named(catalog.keypoint_names, HEAD | TAIL):
-            raise InputError(
-                f"augment.{option} knows keypoints by words in their names ({', '.join(sorted(HEAD | TAIL))}), and "
-                f"those of {catalog.root} have none of these: {', '.join(catalog.keypoint_names)}; name them so"
-            )
-        need, has = NEEDS[option]
-        if not any(map(has, found)):
-            raise InputError(
-                f"augment.{option} needs photos in which {need} can be seen, and none of the {len(catalog)} in "
-                f"{catalog.root} is one; leave it out"
-            )
+    return {option: sum(map(NEEDS[option][1], found)) for option in wanted}
+
+
+def _why_useless(option: str, catalog: Catalog) -> str:
+    """Why no photo has the keypoints for an option, and what to do."""
+    names, known = catalog.keypoint_names, HEAD | TAIL
+    if not any(subjects(catalog)):
+        return (
+            f"needs keypoints, and the photos in {catalog.root} have none; leave it out (augment.rotate, augment.shear "
+            "and augment.perspective need none)"
+        )
+    if option != "pose_crop" and not names:
+        return (
+            f"needs to know which keypoint is which, and {catalog.root} does not say; name them in their order: "
+            "--data.keypoint_names '[beak, left eye, right eye, tail]'"
+        )
+    if option != "pose_crop" and not _named(names, known):
+        return (
+            f"knows keypoints by words in their names ({', '.join(sorted(known))}), and those of {catalog.root} have "
+            f"none of these: {', '.join(names)}; name them so"
+        )
+    return (
+        f"needs photos in which {NEEDS[option][0]} can be seen, and none of the {len(catalog)} in {catalog.root} is "
+        "one; leave it out"
+    )
 
 
 def posed(frame: Frame, settings: AugmentSettings, draws: Floats, subject: Subject, shape: tuple[int, int]) -> Frame:

@@ -50,8 +50,8 @@ class TimmBackbone(Backbone):
             if isinstance(out, Tensor) and out.ndim == 3 and height * width <= out.shape[1]:
                 return self._lay_out(out, height, width, seen)._replace(finer=self._finer_map(kept))
         raise InputError(
-            f"{self.name} has no feature map, which model.attention and model.pooling look at; choose another "
-            "model.backbone"
+            f"{self.name} has no feature map, which model.attention and model.pooling look at, and parts, looks and "
+            "attended views too; choose another model.backbone"
         )
 
     def watch_attention(self) -> None:

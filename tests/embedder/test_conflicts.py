@@ -169,6 +169,8 @@ def test_centres_have_photos_that_are_neither_mixed_nor_changed() -> None:
 def test_centres_need_parts() -> None:
     with pytest.raises(InputError, match=r"^loss\.part_centre is 1\.0, but the network has no parts; set model\.parts"):
         check_together(changed({"loss": {"part_centre": 1.0}}))
+    with pytest.raises(InputError, match=r"but the parts of model\.pooling rollout have no features; set model\.parts"):
+        check_together(changed({"loss": {"part_centre": 1.0}, "model": {"pooling": "rollout"}}))
 
 
 def test_photos_for_a_look_are_not_larger_than_any() -> None:

@@ -86,6 +86,23 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
                 "model": {"look": "first"},
             },
         ),
+        (
+            LossSettings("proxy-anchor+arcface", part_centre=1.0, prefixes=(4,)),
+            {
+                "data": {"size": 64, "test_size": 96},
+                "augment": {"rotate": 20.0, "attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.0},
+                "mix": MixSettings("cutmix", share=0.5, vectors=True, since=0.0),
+                "model": {
+                    "attention": "cbam",
+                    "parts": 3,
+                    "part_stride": 16,
+                    "look": "second",
+                    "mirror": True,
+                    "smaller": True,
+                },
+                "train": {"layer_decay": 0.7, "unfreeze": 0.5, "ema": 0.9, "chunk_size": 4},
+            },
+        ),
     ],
 )
 def test_a_run_with_more_techniques_goes_on_where_it_was(

@@ -41,3 +41,14 @@ def test_without_names_or_with_too_few_it_is_said_before_the_first_step(table):
         loaded(config(table, [], pose_head=1.0))
     with pytest.raises(InputError, match=r"0\.png has 3 keypoints, and 2 have names \(beak, tail\)"):
         loaded(config(table, ["beak", "tail"]))
+
+
+def test_what_is_scarce_is_said(table, capsys):
+    loaded(config(table, ["beak", "left eye", "tail"], pose_head=1.0))
+    assert capsys.readouterr().err == ""
+    rows = table.read_text().replace(" 1\n", " 0\n").replace("25 8 1", "25 8 0").splitlines()
+    table.write_text("\n".join([*rows[:-1], rows[-1].replace("kind1", "kind2").replace("25 8 0", "25 8 1")]))
+    loaded(config(table, ["beak", "left eye", "tail"], pose_head=1.0))
+    said = capsys.readouterr().err
+    assert "classes with a single photo to train on, of which views must do: 2 (kind1, kind2)" in said
+    assert "augment.pose_head changes nothing in 3 of 4 photos: two points of the head cannot be seen in them" in said
