@@ -44,7 +44,7 @@ ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), 
 """What embedder/memory.py sets, as glibc reads it from the environment."""
 
 SPENT = 0.95
-"""Of the minutes that Fieldmark's epochs are chosen to fill, as a machine is not always as fast as it was in trials."""
+"""Of the minutes that Fieldmark's epochs are chosen to fill, as a machine is not always as fast as in a trial."""
 
 
 def main() -> None:
@@ -106,24 +106,25 @@ def fieldmark(
     """Train by the recipe, with as many epochs as there are minutes or photos for; embed by it, and by one view."""
     fixed = ["embedder.train", "--config", "configs/cars98.yaml", "--data.root", root, "--data.validation", "none"]
 
-    def train(epochs: int, name: str) -> float:
+    def train(epochs: int, name: str) -> tuple[float, list[dict[str, str]]]:
         began = time.perf_counter()
         run_module(folder, [*fixed, *options, "--train.epochs", epochs, "--run", folder / name])
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        with (folder / name / "log.csv").open(encoding="utf-8", newline="") as file:
+            return seconds, [*csv.DictReader(file)]
 
     size = sum(1 for _ in (folder.parent / "training.csv").open(encoding="utf-8")) - 1
     if minutes:
-        one, three = train(1, "one"), train(3, "three")
-        an_epoch = (three - one) / 2
-        epochs = int((SPENT * 60 * minutes - (one - an_epoch)) / an_epoch)
+        seconds, rows = train(3, "trial")
+        of_epochs = [float(row["seconds"]) for row in rows if row["seconds"]]
+        epochs = int((SPENT * 60 * minutes - (seconds - sum(of_epochs))) / of_epochs[-1])
     else:
         assert photos
         epochs = photos // size
     if epochs < 1:
         raise ValueError(f"{folder}: not one epoch of {size} photos fits; give more --minutes or --photos")
-    seconds = train(epochs, "run")
-    with (folder / "run" / "log.csv").open(encoding="utf-8", newline="") as file:
-        steps = int([*csv.DictReader(file)][-1]["step"])
+    seconds, rows = train(epochs, "run")
+    steps = int(rows[-1]["step"])
     one_view = folder / "one-view.onnx"
     plain = ["--views", "whole", "--size", SIZES["cars98"]["plain"]]
     run_module(folder, ["embedder.export", folder / "run", *plain, "--out", one_view])

@@ -8,9 +8,9 @@
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its
 steps is measured beside the base recipe's, step by step in turn, and each has about the work of the base recipe, in
-whole epochs. What differs in how photos are seen alone is exported from one training, where that is at hand. ``run``
-adds a line a run to the results and leaves out what has one; two may run beside each other, of other sets. --options
-are of embedder.train, for all of them.
+whole epochs. What differs in how photos are seen alone is exported from one training. ``run`` adds a line a run to the
+results and leaves out what has one; two may run beside each other, of other sets. --options are of embedder.train, for
+all of them.
 ``table`` shows what there is, ``options`` what each technique sets. After all choices, and once, ``--test`` trains on
 all training classes and measures by the test classes, 67-98 and 51-100, with ``--results`` of its own.
 """
@@ -110,8 +110,6 @@ TECHNIQUES = {
 }
 """Options of embedder.train beside the recipe's and ``PLAIN``."""
 
-WORKS = ("work", "query work")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,7 +150,8 @@ def measure_all(options: argparse.Namespace) -> None:
     for seed in map(int, options.seeds.split(",")):
         for technique in TECHNIQUES:
             for name in sets:
-                if technique == "base" or slug(technique) in options.only:
+                wanted = technique == "base" or slug(technique) in options.only
+                if wanted and not is_base(name, technique, options.options, work):
                     measure(name, technique, seed, kinds[name], work, options.results)
 
 
@@ -197,19 +196,20 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     before = runs(read_results(results), name, technique)
     if seed in before:
         return
-    folder = run_folder(name, technique, seed, out)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    one = next(iter(before.values()), None)
-    trained = other_views(name, technique, seed, out, results) or train(
-        name, technique, seed, kind, out, one["work"] if one else step_work(name, technique, kind["options"], out)
-    )
+    folder, source = run_folder(name, technique, seed, out), trained_as(technique)
+    if source != technique:
+        measure(name, source, seed, kind, out, results)
+    cost = trained(name, source, seed, kind, out, results)
+    if source != technique:
+        cost = {"training of": source, **cost}
+        see_otherwise(name, technique, run_folder(name, source, seed, out) / "run", folder)
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
+    one = next(iter(before.values()), None)
     query = one["query work"] if one else query_work(embedder, base_embedder(name, kind["options"], out))
-    result = {"photos": name, "technique": technique, "seed": seed, **kind, **trained, "query work": round(query, 3)}
+    result = {"photos": name, "technique": technique, "seed": seed, **kind, **cost, "query work": round(query, 3)}
     result |= scores(EmbeddingSet.load(folder / "vectors"))
-    if technique not in map(same_training, TECHNIQUES):
+    if technique not in {trained_as(one) for one in TECHNIQUES if one != technique}:
         shutil.rmtree(folder)
     add_result(results, result)
 
@@ -218,19 +218,26 @@ def run_folder(name: str, technique: str, seed: int, out: Path) -> Path:
     return out / name / slug(technique) / str(seed)
 
 
-def train(name: str, technique: str, seed: int, kind: Result, out: Path, work: float) -> Result:
-    """Train, and return what it cost."""
-    folder, began = run_folder(name, technique, seed, out), time.perf_counter()
-    epochs = max(1, round(kind["of base"] / work))
+def trained(name: str, technique: str, seed: int, kind: Result, out: Path, results: Path) -> Result:
+    """What a training cost, which is made now unless it is at hand."""
+    before = runs(read_results(results), name, technique)
+    folder, done = run_folder(name, technique, seed, out), before.get(seed)
+    if done and (folder / "run" / "embedder.onnx").exists():
+        return {one: done[one] for one in ("epochs", "seconds", "work")}
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    one = next(iter(before.values()), None)
+    work = one["work"] if one else step_work(name, technique, kind["options"], out, folder)
+    epochs, began = max(1, round(kind["of base"] / work)), time.perf_counter()
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
     run_module(folder, ["embedder.train", *training(name, technique, kind["options"], out), *last])
     return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
 
 
-def same_training(technique: str) -> str | None:
-    """The first other technique that differs by views alone."""
+def trained_as(technique: str) -> str:
+    """The first technique that differs by views alone, so whose training it is; perhaps its own."""
     bare = without_views(technique)
-    return next((one for one in TECHNIQUES if one != technique and without_views(one) == bare), None)
+    return next(one for one in TECHNIQUES if without_views(one) == bare)
 
 
 def without_views(technique: str) -> list[str]:
@@ -241,18 +248,13 @@ def without_views(technique: str) -> list[str]:
     return options.split()
 
 
-def other_views(name: str, technique: str, seed: int, out: Path, results: Path) -> Result | None:
-    """Export the run of the same training with a technique's views; return what it cost, or None if there is none."""
-    other = same_training(technique)
-    done = runs(read_results(results), name, other).get(seed) if other else None
-    run = run_folder(name, other or "", seed, out) / "run"
-    if not done or not run.exists():
-        return None
-    folder = run_folder(name, technique, seed, out)
+def see_otherwise(name: str, technique: str, run: Path, folder: Path) -> None:
+    """Export a run with a technique's views."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     views = ["whole", *(view for option, view in VIEWS.items() if option in TECHNIQUES[technique])]
     size = ["--size", SIZES[name]["larger"]] if LARGER in TECHNIQUES[technique] else []
     run_module(folder, ["embedder.export", run, "--views", ",".join(views), *size, "--out", folder / "embedder.onnx"])
-    return {"training of": other, **{one: done[one] for one in ("epochs", "seconds", "work")}}
 
 
 def base_embedder(name: str, options: str, out: Path) -> Path:
@@ -274,14 +276,15 @@ def training(name: str, technique: str, options: str, out: Path) -> list[str]:
     return [*fixed, "--data.validation", "none", *own.split()]
 
 
-def step_work(name: str, technique: str, options: str, out: Path) -> float:
+def step_work(name: str, technique: str, options: str, out: Path, folder: Path) -> float:
     """How much dearer a step is than the base recipe's, in seconds of the processor."""
     if technique == "base":
         return 1.0
     sides = [[*training(name, one, options, out), "--data.workers", "0"] for one in ("base", technique)]
     code = "import json, sys; from bench.work import compare_steps; print(compare_steps(*json.loads(sys.argv[1])))"
     command = [sys.executable, "-c", code, json.dumps(sides)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with (folder / "said.txt").open("a") as said:
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=said, text=True)
     return float(done.stdout.split()[-1])
 
 
@@ -297,27 +300,25 @@ def show(results: list[Result]) -> None:
     """The table of what there is."""
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
     print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
-    trained = [one for one in results if "training of" not in one]
     for name in SETS:
         base = runs(results, name, "base")
-        apart = deviations(runs(trained, name, technique) for technique in TECHNIQUES)
+        apart = deviations(runs(results, name, one) for one in TECHNIQUES if trained_as(one) == one)
         for technique in TECHNIQUES if base else ():
             found = runs(results, name, technique)
             if not found:
                 continue
             rows = [*found.values()]
-            epochs, *works = (np.mean([one[key] for one in rows]) for key in ("epochs", *WORKS))
+            epochs, *works = (np.mean([one[key] for one in rows]) for key in ("epochs", "work", "query work"))
             cells = [name, technique, len(rows), f"{epochs:g}", *(f"{one:.2f}" for one in works)]
             cells += [mean(rows, metric) for metric in METRICS]
-            shared = all(one.get("training of") == "base" for one in rows)
+            shared = trained_as(technique) == "base"
             less = ["", ""] if technique == "base" else differences(base, found, apart, shared).values()
             print("|", " | ".join(map(str, [*cells, *less])), "|")
     for name in SETS:
         base = runs(results, name, "base")
         for technique in TECHNIQUES:
-            found = runs(results, name, technique)
-            others = {one["training of"] for one in found.values() if "training of" in one} - {"base"}
-            for other in others:
+            found, other = runs(results, name, technique), trained_as(technique)
+            if found and other not in ("base", technique) and runs(results, name, other):
                 less = differences(runs(results, name, other), found, same_training=True)
                 told = "; ".join(f"{title(metric)} {value}" for metric, value in less.items())
                 print(f"\n{name}: {technique}, against {other}, the same trainings: {told}")
@@ -328,6 +329,14 @@ def show(results: list[Result]) -> None:
 def runs(results: list[Result], name: str, technique: str) -> dict[int, Result]:
     """The runs of a technique by their seeds."""
     return {one["seed"]: one for one in results if (one["photos"], one["technique"]) == (name, technique)}
+
+
+def is_base(name: str, technique: str, options: str, out: Path) -> bool:
+    """Whether a technique with another name is nothing else than the base recipe."""
+    from bench.recipes import recipe
+
+    one, other = (recipe(*training(name, each, options, out)) for each in (technique, "base"))
+    return technique != "base" and one == other
 
 
 def run_module(folder: Path, arguments: list[Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 STEPS, WARM = 24, 4
-"""Of which the work is measured, spread over the run, and before which as many warm up."""
+"""Steps of which the work is measured, spread over the run, and how many more before them warm up, spread alike."""
 
 PHOTOS = 64
 """Embedded to measure the work of a query."""
@@ -29,7 +29,7 @@ def compare_steps(*sides: list[str]) -> float:
     work = np.zeros((WARM + STEPS, len(runs)))
     for number in range(WARM + STEPS):
         for side, (run, batches) in enumerate(runs):
-            run.step = run.steps * max(0, number - WARM) // STEPS
+            run.step = run.steps * number // WARM if number < WARM else run.steps * (number - WARM) // STEPS
             began = time.process_time()
             images, labels, _ = next(batches)
             run._step(images, labels)

@@ -19,6 +19,11 @@ def check_together(config: Config) -> None:
     _check_mixing_losses(config.mix, split_names(config.loss.name))
     _check_mixing(config)
     _check_feature_views(config)
+    if config.augment.pose_head and config.data.cache:
+        raise InputError(
+            f"augment.pose_head is {config.augment.pose_head}, but data.cache keeps photos at the size of training, in "
+            "which a head is too small to be seen closer; leave one of them out"
+        )
 
 
 def _check_model(config: Config) -> None:

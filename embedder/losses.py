@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from embedder.augment.mixing import Mixed
 from embedder.batch_memory import BatchMemory
 from embedder.config import LossSettings, MixSettings
-from embedder.loss_contracts import LOSSES, LossContract, Value
+from embedder.loss_contracts import LOSSES, Value
 from embedder.loss_options import resolve_options, split_names
 from embedder.miners import build_miner
 from embedder.mixed_labels import ClassLoss
@@ -18,21 +18,14 @@ from embedder.precision import at_least_float32, without_autocast
 from embedder.ranks import ALONE, Ranks
 from eval.errors import InputError, unknown
 
-__all__ = [
-    "LOSSES",
-    "LossContract",
-    "LossResult",
-    "MetricLoss",
-    "build_loss",
-]
-
 
 class LossResult(NamedTuple):
     """What the loss gives for a batch.
 
     Attributes:
         value: the number to minimise.
-        parts: of a sum, each loss's own value by its name, before weighting and without a graph; empty for one loss.
+        parts: of a sum, each loss's own value by its name, before weighting, without a graph and without that of mixed
+            vectors; empty for one loss.
     """
 
     value: Tensor
@@ -108,11 +101,10 @@ class MetricLoss(nn.Module):
             precise = at_least_float32(vectors)
             given = (precise, labels) if mixed is None else (precise, labels, mixed)
             parts = {name: loss(*given) for name, loss in self.losses.items()}
+            value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
             if between_weight and mixed is None:
-                parts = {
-                    name: part + between_weight * self._between(name, precise, labels) for name, part in parts.items()
-                }
-        value = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+                further = [weight * self._between(name, precise, labels) for name, weight in self.weights.items()]
+                value = value + between_weight * torch.stack(further).sum()
         return LossResult(value, {name: part.detach() for name, part in parts.items()} if len(parts) > 1 else {})
 
     def _between(self, name: str, vectors: Tensor, labels: Tensor) -> Tensor:

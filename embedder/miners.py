@@ -30,7 +30,8 @@ MINERS: dict[str, Callable[[float], Any]] = {
 - semi-hard: of those, the ones whose negative is still the farther (Schroff et al. 2015, section 3.2).
 - hard: each photo with its farthest positive and its nearest negative (Hermans et al. 2017, section 2).
 - easy-positive: with its nearest positive and the nearest negative beyond that (Xuan et al. 2020, section 3).
-- distance-weighted: negatives drawn evenly over all distances (Wu et al. 2017, section 4).
+- distance-weighted: negatives drawn evenly over their distances (Wu et al. 2017, section 4), nearer ones as if at 0.5;
+  those beyond 1.4, of a cosine below 0.02, are not drawn.
 - multi-similarity: pairs within the margin of the hardest of the other kind (Wang et al. 2019, section 4).
 """
 

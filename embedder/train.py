@@ -163,7 +163,8 @@ def settled(config: Config) -> Config:
         less = ", ".join(
             f"{name}: {value}" for name, value in untrained.items() if getattr(config.model, name) != value
         )
-        print(f"nothing is trained, so the network ends with its pooled features ({less})", file=sys.stderr)
+        if is_first():
+            print(f"nothing is trained, so the network ends with its pooled features ({less})", file=sys.stderr)
         config = dataclasses.replace(config, model=bare)
     if config.data.root and at_home(config.data.root).exists():
         root = str(real_path(at_home(config.data.root)))

@@ -100,8 +100,7 @@ class Trainer:
         self.loss.to(self.fabric.device)
         self.centres = self._part_centres()
         if train.epochs:
-            if self.ranks.count > 1:
-                freeze_unused(self.network, config.data.size)
+            freeze_unused(self.network, config.data.size)
             settle_batch_norm(self.network, self.ranks, train.chunk_size)
         self.network.to(self.fabric.device)
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's

@@ -85,16 +85,16 @@ class PhotoMixing:
         method, count = self._settings.photos, len(images)
         if method == "none" or not self._mixes(step) or alike.random() >= self._settings.share:
             return images, None
-        partners = generator.permutation(count).tolist()
-        partner = torch.tensor(partners, device=images.device)
+        partners = generator.permutation(count)
+        partner = torch.from_numpy(partners).to(images.device)
         alpha = self._settings.alpha or ALPHA[method]
         if method == "mixup":
             mixed, own, other = _blended(images, partner, generator.beta(alpha, alpha, count))
         elif method == "cutmix":
-            mixed, own, other = _cut(images, partners, alpha, generator)
+            mixed, own, other = _cut(images, partners.tolist(), alpha, generator)
         else:
             shares = _pixel_shares(places(images), images.shape[1])
-            mixed, own, other = _snapped(images, partners, shares, alpha, generator)
+            mixed, own, other = _snapped(images, partners.tolist(), shares, alpha, generator)
         others = labels[partner]
         weights = torch.stack([own, other], 1)
         same = (others == labels)[:, None]

@@ -73,7 +73,8 @@ class TrainingPhotos:
         self._boxes, self._ids, self._subjects = catalog.boxes, ids, subjects(catalog)
         self.size, self.codes = size, catalog.codes
         self._augment, self._seed, self._squares = augment, seed, squares
-        self._enough = round(MARGIN * square_side(size, augment.crop_share))
+        enough = round(MARGIN * square_side(size, augment.crop_share))
+        self._enough = None if augment.pose_head else enough  # a head is a small part of a photo
 
     def __len__(self) -> int:
         return len(self._files)

@@ -263,7 +263,8 @@ def _is_one(places: Tensor) -> bool:
 def freeze_unused(network: Network, size: int) -> None:
     """Take what no vector depends on out of training, such as layers before a classifier that is not there.
 
-    Several processes would otherwise wait for its gradients.
+    Several processes would otherwise wait for its gradients. One leaves it out too, so that either goes on with what
+    the other has saved.
     """
     network.eval()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -48,7 +48,7 @@ class GeneralizedMeanPooling(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Pool [B, C, h, w] to [B, C] float32; in half precision a third power would overflow from 41 on."""
-        p = at_least_float32(self.p).clamp(min=1.0)
+        p = 1.0 + (at_least_float32(self.p) - 1.0).abs()  # where a clamp would hold p at 1 for good, it comes back
         return at_least_float32(features.map).clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
 
 

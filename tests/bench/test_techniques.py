@@ -1,21 +1,66 @@
 """What bench/techniques.py takes to be the same training, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench import techniques
 from eval.errors import InputError
 
+ROOT = Path(__file__).parents[2]
 KIND = {"measured by": "held out", "options": "", "of base": 6}
 
 
 def test_what_differs_in_views_alone_is_the_same_training() -> None:
-    assert techniques.same_training("mirror view") == "base"
-    assert techniques.same_training("parts, centres, second look, mirror view") == "parts, centres"
-    assert techniques.same_training("first look") is None
-    assert techniques.same_training("attention pooling") is None
+    assert techniques.trained_as("mirror view") == techniques.trained_as("base") == "base"
+    assert techniques.trained_as("parts, centres, second look, mirror view") == "parts, centres"
+    for own in ("first look", "attention pooling", "parts, centres"):
+        assert techniques.trained_as(own) == own
+
+
+def test_a_recipe_by_another_name_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    out = Path("nowhere")
+    assert techniques.is_base("cars98", "longer warm-up", "", out)
+    assert not techniques.is_base("cars98", "longer warm-up", "--train.warmup 0.1", out)
+    assert not techniques.is_base("cars98", "short warm-up", "", out)
+    assert not techniques.is_base("cars98", "base", "", out)
+
+
+def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def run_module(folder: Path, arguments: list[Any]) -> None:
+        done.append(arguments[0])
+        if arguments[0] == "embedder.train":
+            (folder / "run").mkdir()
+        if arguments[0] != "embedder.embed":
+            (folder / ("run" if arguments[0] == "embedder.train" else "") / "embedder.onnx").touch()
+
+    monkeypatch.setattr(techniques, "run_module", run_module)
+    monkeypatch.setattr(techniques, "query_work", lambda *_: 1.0)
+    monkeypatch.setattr(techniques, "scores", lambda _: {})
+    monkeypatch.setattr(techniques, "EmbeddingSet", SimpleNamespace(load=lambda _: None))
+    results = tmp_path / "results.jsonl"
+
+    def measured(technique: str) -> list[str]:
+        """What has been run to measure a technique."""
+        done.clear()
+        techniques.measure("cars98", technique, 0, KIND, tmp_path / "runs", results)
+        return [one.removeprefix("embedder.") for one in done]
+
+    assert measured("larger photos") == ["train", "embed", "export", "embed"]
+    assert measured("base") == []
+    assert measured("mirror view") == ["export", "embed"]
+    shutil.rmtree(tmp_path / "runs")
+    assert measured("smaller view") == ["train", "export", "embed"]
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    told = {one["technique"]: one.get("training of") for one in rows}
+    assert told == {"base": None, "larger photos": "base", "mirror view": "base", "smaller view": "base"}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,13 @@ def test_centres_need_parts() -> None:
         check_together(changed({"loss": {"part_centre": 1.0}, "model": {"pooling": "rollout"}}))
 
 
+def test_a_head_is_not_cut_out_of_what_is_kept_for_training() -> None:
+    check_together(changed({"augment": {"pose_head": 0.5}}))
+    check_together(changed({"data": {"cache": "squares"}}))
+    with pytest.raises(InputError, match=r"^augment\.pose_head is 0\.5, but data\.cache keeps photos at the size of"):
+        check_together(changed({"augment": {"pose_head": 0.5}, "data": {"cache": "squares"}}))
+
+
 def test_photos_for_a_look_are_not_larger_than_any() -> None:
     look = {"model": {"look": "first", "look_detail": 4}, "data": {"size": 2048}}
     check_together(changed(look))

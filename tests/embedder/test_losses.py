@@ -4,7 +4,8 @@ import torch.nn.functional as F
 
 from embedder.augment.mixing import Mixed
 from embedder.config import LossSettings, MixSettings
-from embedder.losses import LOSSES, build_loss
+from embedder.loss_contracts import LOSSES
+from embedder.losses import build_loss
 from eval.errors import InputError
 
 CLASSES, DIMENSION = 5, 6

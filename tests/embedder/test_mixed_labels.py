@@ -5,7 +5,8 @@ from torch import Tensor
 
 from embedder.augment.mixing import Mixed
 from embedder.config import LossSettings
-from embedder.losses import LOSSES, build_loss
+from embedder.loss_contracts import LOSSES
+from embedder.losses import build_loss
 
 CLASSES, DIMENSION, PHOTOS = 6, 8, 12
 WITH_CLASSES = [name for name, contract in LOSSES.items() if not contract.pairs]

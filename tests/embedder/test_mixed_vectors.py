@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from embedder.config import LossSettings, MixSettings
-from embedder.losses import LOSSES, build_loss
+from embedder.loss_contracts import LOSSES
+from embedder.losses import build_loss
 from embedder.mixed_vectors import (
     Between,
     between,

@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from embedder.config import TrainSettings
-from embedder.optimizer import check_trainable, parameter_groups
+from embedder.optimizer import Optimizer, check_trainable, parameter_groups
+from embedder.ranks import join
 from eval.errors import InputError
 from tests.embedder.model.networks import build
 
@@ -60,3 +62,32 @@ def test_what_is_of_several_stages_needs_two_that_are_trained(stages: int | str,
         with pytest.raises(InputError, match=rf"^train\.{setting} is 0\.5, but {trained}; {advice}"):
             check_trainable(network, TrainSettings(**{setting: 0.5}))
     check_trainable(build("timm:test_resnet", frozen_stages=3), TrainSettings(layer_decay=0.5, unfreeze=0.5))
+
+
+def stepped(settings: TrainSettings, share: float) -> tuple[torch.Tensor, Optimizer]:
+    """How far the head's weights have moved after one step by gradients of norm 100; and by what."""
+    network = build("timm:test_vit", frozen_stages="all")
+    optimizer = Optimizer(network, nn.Module(), 1.0, settings, join(settings)[0])
+    weights = next(parameter for parameter in network.head.parameters() if parameter.ndim == 2)
+    before = weights.detach().clone()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    weights.grad = torch.full_like(weights, 100 / weights.numel() ** 0.5)
+    optimizer.step(share)
+    return weights.detach() - before, optimizer
+
+
+def test_a_step_is_as_long_as_its_share_of_the_learning_rate() -> None:
+    """Of Adam the first step is as long as the rate, whatever the gradient."""
+    settings = TrainSettings(learning_rate=1e-3, head_rate=2.0, weight_decay=0.0, accelerator="cpu")
+    for share in (1.0, 0.25):
+        assert torch.allclose(stepped(settings, share)[0], torch.tensor(-2e-3 * share), rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize(("clip", "norm"), [(10.0, 10.0), (0.0, 100.0)])
+def test_gradients_are_clipped_to_a_norm(clip: float, norm: float) -> None:
+    """Of Adam the first mean of the gradients is a tenth of the first gradient."""
+    optimizer = stepped(TrainSettings(clip=clip, accelerator="cpu"), 1.0)[1]
+    means = [state["exp_avg"].norm() for state in optimizer.state()["optimizer"]["state"].values()]
+    assert 10 * float(max(means)) == pytest.approx(norm, rel=1e-4)

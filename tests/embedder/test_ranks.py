@@ -75,6 +75,12 @@ def mixing(base: Config, mix: MixSettings) -> Config:
     return replace(base, loss=LOSSES["proxy-anchor"], mix=mix, train=train, data=data)
 
 
+def with_unused(base: Config) -> Config:
+    """One epoch of a network with weights that no feature map needs."""
+    mobile = replace(base.model, backbone="timm:mobilenetv3_small_050")
+    return replace(base, model=mobile, train=replace(base.train, epochs=1, precision="32"))
+
+
 @pytest.fixture(scope="module")
 def single(base: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What one process gives with each loss."""
@@ -101,9 +107,7 @@ def double(base: Config, single: dict[str, Path], tmp_path_factory: pytest.TempP
     for size in CHUNKS:
         chunked = replace(arcface, train=replace(base.train, chunk_size=size))
         jobs.append({"config": asdict(chunked), "run": str(folder / f"chunks-of-{size}")})
-    mobile = replace(base.model, backbone="timm:mobilenetv3_small_050")  # has weights that no feature map needs
-    brief = replace(base, model=mobile, train=replace(base.train, epochs=1, precision="32"))
-    jobs.append({"config": asdict(brief), "run": str(folder / "unused")})
+    jobs.append({"config": asdict(with_unused(base)), "run": str(folder / "unused")})
     fate = {"rank": 1, "step": 6, "what": "be asked to stop"}
     jobs.append({"config": asdict(partial), "run": str(folder / "stopped"), "fate": fate})
     status, said = torchrun(jobs, folder)
@@ -175,8 +179,13 @@ def test_chunks_on_two_processes_give_the_weights_of_one(single: dict[str, Path]
     assert_close(weights(single["arcface"]), weights(double / f"chunks-of-{size}"), 1e-6)
 
 
-def test_a_backbone_with_weights_that_are_not_needed_trains(double: Path) -> None:
-    assert checkpoint.load(double / "unused" / "last.ckpt")["step"] == 4
+def test_a_backbone_with_weights_that_are_not_needed_trains(base: Config, double: Path, tmp_path: Path) -> None:
+    """And one process trains the same weights, so that it can go on."""
+    state = checkpoint.load(double / "unused" / "last.ckpt")
+    assert state["step"] == 4
+    one = Trainer(with_unused(base), tmp_path / "one").optimizer
+    one.take_up(state)
+    assert [*map(len, state["optimizer"]["state"].values())] == [*map(len, one.state()["optimizer"]["state"].values())]
 
 
 def test_validation_is_shared_and_nothing_is_counted_twice(single: dict[str, Path], double: Path) -> None:
@@ -207,7 +216,9 @@ def test_parts_of_no_photos(base: Config, tmp_path: Path) -> None:
         loss=LossSettings("arcface", part_centre=1.0),
         train=replace(base.train, epochs=1, batch_size=2, photos_per_class=1),
     )
-    status, said = torchrun([{"config": asdict(parts), "run": str(tmp_path / "three")}], tmp_path, count=3)
+    mixed = replace(parts, loss=LossSettings("arcface"), mix=MixSettings("snapmix", since=0.0))
+    jobs = [{"config": asdict(one), "run": str(tmp_path / name)} for name, one in (("three", parts), ("mixed", mixed))]
+    status, said = torchrun(jobs, tmp_path, count=3)
     assert status == 0, said[-3000:]
     do({"config": asdict(parts), "run": str(tmp_path / "one")})
     one, three = (checkpoint.load(tmp_path / name / "last.ckpt") for name in ("one", "three"))

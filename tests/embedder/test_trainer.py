@@ -17,6 +17,10 @@ from PIL import Image
 from embedder import Embedder, checkpoint, trainer
 from embedder.collapse import batch_statistics
 from embedder.config import AugmentSettings, Config, LossSettings, MixSettings
+from embedder.data.loading import make_loader
+from embedder.data.photos import EpochBatches
+from embedder.log import SilentLog
+from embedder.ranks import ALONE
 from embedder.schedule import learning_rate_share
 from embedder.train import fit
 from embedder.trainer import Trainer
@@ -119,6 +123,20 @@ def test_a_run_with_more_techniques_goes_on_where_it_was(
     fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)
     fit(mixing, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
+
+
+def test_averaged_weights_follow_those_of_every_step(config: Config, tmp_path: Path) -> None:
+    run = Trainer(replace(config, loss=LossSettings("arcface")), tmp_path / "run")
+    run.log = SilentLog([])
+    expected: dict[str, torch.Tensor] = {}
+    for images, labels, _ in make_loader(run.data.views, EpochBatches(run.sampler, 0, 3, ALONE)):
+        run._step(images, labels)
+        now = {name: value.detach().clone() for name, value in run.network.named_parameters()}
+        expected = {name: 0.9 * expected.get(name, value) + 0.1 * value for name, value in now.items()}
+    found = dict(run.evaluated.named_parameters())
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, atol=1e-6), name
+    assert any(not torch.allclose(found[name], value, atol=1e-6) for name, value in now.items())
 
 
 def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(

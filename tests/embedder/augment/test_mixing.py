@@ -52,6 +52,31 @@ def test_mixup_is_the_weighted_mean_of_two_photos():
     assert images.dtype == torch.uint8
 
 
+@pytest.mark.parametrize(("given", "alpha"), [(0.0, 0.2), (7.0, 7.0)])
+def test_shares_of_mixup_are_of_its_beta_distribution(given, alpha):
+    generator = keyed_generator("mix", 7, 0, 0)
+    generator.permutation(16)
+    found = mixed("mixup", LABELS, alpha=given)[1]
+    torch.testing.assert_close(found.shares[:, 0].double(), torch.from_numpy(generator.beta(alpha, alpha, 16)))
+
+
+@pytest.mark.parametrize("given", [0.0, 7.0])
+def test_what_cutmix_pastes_is_of_its_beta_distribution(given):
+    generator = keyed_generator("mix", 7, 0, 0)
+    generator.permutation(16)
+    found = mixed("cutmix", LABELS, alpha=given)[1]
+    for row in range(16):
+        left, top, right, bottom = random_box(SIDE, 1 - generator.beta(given or 1.0, given or 1.0), generator)
+        assert found.shares[row, 1].item() == pytest.approx((right - left) * (bottom - top) / SIDE**2)
+
+
+@pytest.mark.parametrize("method", ["mixup", "cutmix", "snapmix"])
+def test_of_no_photos_none_are_mixed(method):
+    """A process has none where a batch has fewer photos than there are processes."""
+    images, found = mixed(method, LABELS[:0], places=corner)
+    assert (images.shape, found.others.shape, found.shares.shape) == ((0, SIDE, SIDE, 3), (0,), (0, 2))
+
+
 def test_cutmix_counts_the_pixels_that_it_pastes():
     images, found = mixed("cutmix", LABELS)
     for row, other in enumerate(partners(LABELS)):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -242,3 +243,17 @@ def test_nothing_readable_is_an_error(tmp_path):
 
 def test_an_empty_catalog_stays_empty(photo_folder):
     assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]))] == [0, 0, 0]
+
+
+def test_a_head_is_cut_out_of_all_the_pixels_that_a_photo_has(tmp_path):
+    """Lines of a pixel each on a head of 80 pixels in a large photo: a view shows them, or an even grey."""
+    pixels = np.full((1536, 2048, 3), 128, np.uint8)
+    pixels[700:780, 900:980:2] = 255
+    pixels[700:780, 901:980:2] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=100, subsampling=0)
+    points = [[[905.0, 705.0, 1.0], [975.0, 775.0, 1.0]]]
+    columns = {"path": ["a.jpg"], "label": label_column(["wren"]), "keypoints": pa.array(points, TYPES["keypoints"])}
+    catalog = Catalog(pa.table(columns), tmp_path, "test", keypoint_names=("beak", "crown"))
+    settings = replace(STILL, pose_head=1.0, mirror=0.0)
+    view = load_training_photos(catalog, Config(DataSettings(size=128), settings))[3].view((0, 0, 0))
+    assert view[48:80, 48:80].std() > 40

@@ -42,8 +42,17 @@ def test_the_p_of_the_p_mean_is_learned_and_never_below_the_mean(features: Featu
     pooling(features).sum().backward()
     assert pooling.p.grad != 0
     with torch.no_grad():
-        pooling.p.fill_(-2.0)
+        pooling.p.fill_(1.0)
     assert torch.allclose(pooling(features), features.map.clamp(min=1e-6).mean((2, 3)))
+    pooled, gradients = [], []
+    for p in (0.5, 1.5):
+        pooling.p.grad = None
+        pooling.p.data.fill_(p)
+        pooled.append(pooling(features))
+        pooled[-1].sum().backward()
+        gradients.append(float(pooling.p.grad))
+    assert torch.equal(*pooled)
+    assert gradients[0] == -gradients[1] < 0
 
 
 def test_the_p_mean_of_half_precision_maps_does_not_overflow() -> None:
