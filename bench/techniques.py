@@ -197,11 +197,11 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     if seed in before:
         return
     folder, source = run_folder(name, technique, seed, out), trained_as(technique)
-    if source != technique:
+    if source == technique:
+        cost = trained(name, technique, seed, kind, out, results)
+    else:
         measure(name, source, seed, kind, out, results)
-    cost = trained(name, source, seed, kind, out, results)
-    if source != technique:
-        cost = {"training of": source, **cost}
+        cost = {"training of": source, **trained(name, source, seed, kind, out, results)}
         see_otherwise(name, technique, run_folder(name, source, seed, out) / "run", folder)
     embedder = next(folder.rglob("embedder.onnx"))
     run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
@@ -335,8 +335,9 @@ def is_base(name: str, technique: str, options: str, out: Path) -> bool:
     """Whether a technique with another name is nothing else than the base recipe."""
     from bench.recipes import recipe
 
-    one, other = (recipe(*training(name, each, options, out)) for each in (technique, "base"))
-    return technique != "base" and one == other
+    if technique == "base":
+        return False
+    return recipe(*training(name, technique, options, out)) == recipe(*training(name, "base", options, out))
 
 
 def run_module(folder: Path, arguments: list[Any]) -> None:

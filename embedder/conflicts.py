@@ -19,11 +19,7 @@ def check_together(config: Config) -> None:
     _check_mixing_losses(config.mix, split_names(config.loss.name))
     _check_mixing(config)
     _check_feature_views(config)
-    if config.augment.pose_head and config.data.cache:
-        raise InputError(
-            f"augment.pose_head is {config.augment.pose_head}, but data.cache keeps photos at the size of training, in "
-            "which a head is too small to be seen closer; leave one of them out"
-        )
+    _check_cache(config)
 
 
 def _check_model(config: Config) -> None:
@@ -49,9 +45,8 @@ def _check_model(config: Config) -> None:
     if not config.train.epochs or model.parts:
         return
     if weight:
-        fault = (
-            "the parts of model.pooling rollout have no features" if model.finds_parts else "the network has no parts"
-        )
+        without = "the parts of model.pooling rollout have no features"
+        fault = without if model.finds_parts else "the network has no parts"
         raise InputError(f"loss.part_centre is {weight}, but {fault}; set model.parts, or it to 0")
     if model.part_stride:
         raise InputError(
@@ -130,6 +125,15 @@ def _check_feature_views(config: Config) -> None:
     if config.data.feature_views:
         for fault in (fault for fault, there in faults.items() if there):
             raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {fault}")
+
+
+def _check_cache(config: Config) -> None:
+    """Views of what photos that are kept at the size of training have too few pixels for."""
+    if config.data.cache and config.augment.pose_head:
+        raise InputError(
+            f"augment.pose_head is {config.augment.pose_head}, but data.cache keeps photos at the size of training, in "
+            "which a head is too small to be seen closer; leave one of them out"
+        )
 
 
 def comparing_places(config: Config) -> list[str]:

@@ -124,10 +124,9 @@ def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) ->
         print(told, file=sys.stderr)
     for option, count in useful(config.augment, photos).items():
         if count < len(photos) * FEW:
-            told = (
-                f"augment.{option} changes nothing in {len(photos) - count} of {len(photos)} photos: {NEEDS[option][0]}"
-            )
-            print(f"{told} cannot be seen in them", file=sys.stderr)
+            unseen = f"{NEEDS[option][0]} cannot be seen in them"
+            told = f"augment.{option} changes nothing in {len(photos) - count} of {len(photos)} photos: {unseen}"
+            print(told, file=sys.stderr)
 
 
 def _say_what_is_cut_twice(model: ModelSettings, photos: Catalog) -> None:
