@@ -1,6 +1,7 @@
 """Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
 
-    python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 160] [--ways whole,look,...] [--held-out]
+    PYTHONPATH=. python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 160]
+        [--ways whole,look,...] [--held-out]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
 "whole" sees the whole photos, "larger" with about twice the pixels, at twice the cost, and "largest" with four times.

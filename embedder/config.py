@@ -116,7 +116,7 @@ class MixSettings:
             in another size, and weighs the labels by what the network looks at; none. For losses with class vectors.
         vectors: add a loss of vectors that lie between two photos' (Metrix). For contrastive, multi-similarity, and
             losses with class vectors.
-        share: of the batches in which photos are mixed. In these no vectors are, loss.part_centre rests, and distances
+        share: of batches, those whose photos are mixed. In these no vectors are, loss.part_centre rests, and distances
             within the batch are not logged.
         alpha: of the Beta distribution that proportions are drawn from, the same on both sides, for photos and vectors
             alike; none for what each method's authors take: 0.2 for mixup, 1 for cutmix, 5 for snapmix, 2 for vectors.
@@ -164,7 +164,7 @@ class ModelSettings:
             costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
             trained, or pooling rollout (a view of the embedder: three times, parts included); none.
         look_detail: how many times larger the photo is, a side, that look cuts the square out of, than data.size and
-            data.test_size, which is what the network sees: for small subjects. Without look, of a later export's.
+            data.test_size, which is what the network sees: for small subjects. Without look, for a later export.
         look_side: side of the square of a first look, as a share of the photo's: for subjects of which it is known how
             large they are at most; 0 for a square around all that is attended to.
     """

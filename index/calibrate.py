@@ -48,7 +48,7 @@ def main(
             each class's references), or both.
         false_accepts: the expected share of photos of other classes like the index's that are taken for known; auto
             (at first) is the least at which nine of ten known photos still count as known, where there is such a rate.
-        coverage: how often label sets hold the right label (at first 0.9): in practice; 2 * coverage - 1 is guaranteed.
+        coverage: how often label sets are to hold the right label (at first 0.9); only 2 * coverage - 1 is guaranteed.
         sure: the probability from which on a label is sure enough (at first 0.9); below it the answer is the genus,
             family or order that is, where the references have such columns.
         seed: of the draw of up to 5,000 references, in whole classes of up to 250.

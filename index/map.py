@@ -26,7 +26,7 @@ def main(index: Path, *, seed: int = 0) -> Change:
 
     Args:
         index: an index folder.
-        seed: of the random numbers that it begins with.
+        seed: of the layout's random moves.
 
     Returns:
         What was done.

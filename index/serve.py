@@ -48,7 +48,7 @@ def main(
     Args:
         index: an index folder.
         host: the address to listen at; 0.0.0.0 for all of this machine's.
-        port: likewise; 0 for any that is free.
+        port: where to listen; 0 for any that is free.
         hosts: names that the service goes by beside localhost and its addresses, such as '[birds.example.org]'.
         workers: processes that share the work, and the cores.
         allow_edit: let those who show the token add and remove references.

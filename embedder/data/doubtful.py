@@ -14,7 +14,7 @@ from eval.references import References
 from eval.rows import taken
 
 SUSPICIOUS = 1.0
-"""The score of ``eval.doubts`` from which on a label is suspicious: on 100 species with 10 planted wrong labels, 9 of
+"""The score of ``eval.doubts`` from which on a label is suspicious: on 100 species with 10 planted wrong labels, all of
 them reach it and 90 others of 5,892 do (docs/results.md)."""
 
 EVIDENCE = 4

@@ -12,7 +12,7 @@ from eval.cores import available_cores
 from eval.images import BadImage, Box, open_image
 
 BITS = 6
-"""The bits of 64 in which the hashes of copies may differ: 1 in 75 copies at a third to two thirds of the size, in a
+"""The bits of 64 in which the hashes of copies may differ: 1 in 110 copies at a third to two thirds of the size, in a
 lower quality, is further away (docs/results.md)."""
 
 SIDE, SAME = 16, 0.9
