@@ -96,12 +96,13 @@ def find_leaks(
     targets = queries if references is None else references
     every = _copies(queries, targets, found)
     copies = every.of(rows)
+    labelled = np.flatnonzero(targets.label_codes()[0] >= 0)
     return Leaks(
         queries=len(rows),
         same_photo=int(copies.same.sum()),
         similar_vector=int((copies.vector >= 0).sum()),
         similar_picture=None if copies.picture is None else int((copies.picture >= 0).sum()),
-        copies_among_references=every.count() if references is None else _copies_among(references),
+        copies_among_references=every.of(labelled).count() if references is None else _copies_among(references),
         repeated_rows=sum(map(_repeated, (queries,) if references is None else (queries, references))),
         trained_on=_count(queries, TRAINED_ON, rows),
         class_trained_on=_count(queries, CLASS_TRAINED_ON, rows),
@@ -169,7 +170,8 @@ def _copies(queries: EmbeddingSet, targets: EmbeddingSet, found: Neighbours) -> 
 
 
 def _copies_among(references: EmbeddingSet) -> int | None:
-    """How many references have a copy among the others; none where there are too many to compare."""
+    """How many references with a label have a copy among the others; none where there are too many to compare."""
+    references = references.labelled()
     if len(references) > MOST_COMPARED:
         return None
     return _copies(references, references, nearest(references.vectors, None, 2)).count()

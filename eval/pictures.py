@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.folders import read_index, read_manifest
+from eval.folders import map_table, read_index, read_manifest
 from eval.images import BadImage, open_image, thumbnail
+from eval.rows import taken
 
 SIDES = (96, 80, 64, 48, 40, 32)
 """Sides of the small photos on sheets, in pixels; the largest for which all stay within the budget is taken."""
@@ -27,6 +29,9 @@ COLUMNS = 16
 
 SAMPLE = 128
 """Photos by which the size of all is foretold."""
+
+PLACE = ("thumbnail_offset", "thumbnail_size")
+"""Columns of an index's tables: where the thumbnail of a reference lies in the file of its segment."""
 
 Opener = Callable[[int, int], Image.Image]
 """From a row, and the pixels that the shorter side needs not exceed, to its photo; raises ``BadImage``."""
@@ -105,14 +110,16 @@ def _of_index(folder: Path, embeddings: EmbeddingSet, manifest: dict[str, Any]) 
     Raises:
         InputError: its references are not those of ``embeddings``.
     """
-    sizes = [one["count"] for one in manifest["segments"]]
+    tables = [map_table(folder / one["references"], one["count"]) for one in manifest["segments"]]
+    sizes = [*map(len, tables)]
     kept = np.setdiff1d(np.arange(sum(sizes)), manifest["deleted"])
-    if len(kept) != len(embeddings):
+    places = taken(pa.concat_tables([one.select(["id", *PLACE]) for one in tables]), kept)
+    if len(kept) != len(embeddings) or not places.equals(embeddings.table.select(places.column_names)):
         raise InputError(f"{folder} has been changed meanwhile; start again")
     segments = np.repeat(np.arange(len(sizes)), sizes)[kept]
     files = [folder / one["thumbnails"] for one in manifest["segments"]]
     maps = [np.memmap(file, np.uint8, "r") if file.stat().st_size else b"" for file in files]
-    starts, lengths = (embeddings.table[f"thumbnail_{name}"].to_numpy() for name in ("offset", "size"))
+    starts, lengths = (places[name].to_numpy() for name in PLACE)
 
     def open_thumbnail(row: int, enough: int) -> Image.Image:
         part = maps[segments[row]][starts[row] : starts[row] + lengths[row]]

@@ -160,7 +160,8 @@ def _one_class(queries: EmbeddingSet, references: EmbeddingSet | None) -> list[s
 
 def _beyond(ks: Sequence[int], queries: EmbeddingSet, references: EmbeddingSet | None) -> list[str]:
     """What to say where more neighbours are asked for than there are."""
-    there = len(queries) - 1 if references is None else len(references)
+    codes, _ = (queries if references is None else references).label_codes()
+    there = int((codes >= 0).sum()) - (references is None)
     if max(ks) <= there:
         return []
     return [f"k of {max(ks)} is more than the {there} references: what is beyond counts as wrong"]

@@ -85,7 +85,7 @@ def main(
     }
     if by != "neighbours":  # as an index that was built before there was a choice
         made_from["by"] = by
-    if milvus:
+    if milvus is not None:
         milvus_index(search, 0, model.dimension)
         made_from["milvus"] = new_address(milvus)
     before = current(out)

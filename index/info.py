@@ -28,20 +28,20 @@ def main(index: Path, *, json: bool = False, journal: int = 10) -> dict[str, Any
         What is printed.
     """
     opened = Index.open(index)
-    told = facts(opened, journal)
+    entries = read_journal(opened.folder, opened.manifest.journal)
+    told = facts(opened) | {"journal": entries[-journal:] if journal > 0 else []}
     print(dumps(told) if json else _text(opened, told))
     return told
 
 
-def facts(opened: Index, journal: int = 10) -> dict[str, Any]:
-    """Everything that an index says of itself, with its last changes."""
+def facts(opened: Index) -> dict[str, Any]:
+    """Everything that an index says of itself, but for its journal."""
     manifest, calibration = opened.manifest, opened.calibration
     sizes: dict[str, int] = {}
     for name, file in manifest.files.items():
         kind = name.partition("-")[0]
         sizes[kind] = sizes.get(kind, 0) + file.size
     counts = references_of_each(opened).tolist()
-    entries = read_journal(opened.folder, manifest.journal)
     return {
         "references": manifest.count,
         "classes": len(counts),
@@ -62,7 +62,6 @@ def facts(opened: Index, journal: int = 10) -> dict[str, Any]:
         "map": manifest.map is not None,
         "calibration": None if calibration is None else manifest.calibration,
         "calibration_changed": None if calibration is None else calibration.changed(manifest),
-        "journal": entries[-journal:] if journal > 0 else [],
     }
 
 

@@ -101,7 +101,10 @@ def structure(factory: str, dimension: int) -> faiss.Index:
     try:
         return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"FAISS makes no {factory!r} for cosines of {dimension} numbers: {reason(error)}") from None
+        raise InputError(
+            f"FAISS makes no {factory!r} for cosines of {dimension} numbers: {reason(error)}; "
+            "take another kind, such as flat, hnsw or ivf"
+        ) from None
 
 
 def reason(error: RuntimeError | MemoryError) -> str:

@@ -171,9 +171,9 @@ def _copies(index: Index, group: Copies) -> Iterator[str]:
     """A group of near copies for people."""
     yield f"{len(group.rows)} of {first_few(group.labels)}, similarity {group.similarity:.3f}"
     first, *others = group.rows[:MOST_COPIES]
-    yield f"  # kept: {index.label(first)}, {_name(index, first)}"
+    yield f"  # kept: {_plain(index.label(first))}, {_name(index, first)}"
     for row in others:
-        yield f"  {_command(index, 'remove', row)}  # {index.label(row)}, {_name(index, row)}"
+        yield f"  {_command(index, 'remove', row)}  # {_plain(index.label(row))}, {_name(index, row)}"
     if len(group.rows) > MOST_COPIES:
         yield f"  and {len(group.rows) - MOST_COPIES} more"
 
@@ -195,8 +195,13 @@ def _thin(index: Index, one: Thin) -> Iterator[str]:
 
 
 def _name(index: Index, row: int) -> str:
-    """What people know a reference by."""
-    return str(index.table["path"][row].as_py() or index.table["id"][row].as_py())
+    """What people know a reference by, in one line."""
+    return _plain(index.table["path"][row].as_py() or index.table["id"][row].as_py())
+
+
+def _plain(text: str) -> str:
+    """A text in one line, as it stands behind the ``#`` of a command that is to be pasted."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _command(index: Index, name: str, row: int) -> str:

@@ -261,7 +261,10 @@ def check_dimension(vectors: NDArray[np.float32], dimension: int) -> None:
         InputError: their dimension is not the index's.
     """
     if vectors.shape[1] != dimension:
-        raise InputError(f"the vectors have dimension {vectors.shape[1]}, those of the index {dimension}")
+        raise InputError(
+            f"the vectors have dimension {vectors.shape[1]}, those of the index {dimension}; "
+            "embed the photos with the embedder of the index"
+        )
 
 
 def _map(path: Path) -> mmap.mmap | bytes:

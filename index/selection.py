@@ -33,6 +33,8 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
     wanted = asked(label=label, id=id, path=path)
     if not wanted:
         raise InputError("say which references: --label, --id or --path")
+    if path == "":
+        raise InputError("path is empty, which would be all photos; is a variable of the shell unset?")
     fits = index.kept.copy()
     for name, value in wanted.items():
         one = index.kept & _fits(index, name, value)
@@ -40,7 +42,8 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
             raise _none(index, name, value)
         fits &= one
     if not fits.any():
-        raise InputError(f"no reference has {' and '.join(f'the {name} {value!r}' for name, value in wanted.items())}")
+        all_of_it = " and ".join(f"the {name} {value!r}" for name, value in wanted.items())
+        raise InputError(f"no reference has {all_of_it}; each by itself some have, so leave one of them out")
     return np.flatnonzero(fits)
 
 

@@ -7,7 +7,7 @@
    drawing(tag, attributes, ...children)  -> the same for SVG.
    number(value, digits = 3)              -> "0.843"; count(1234) -> "1,234"; percent(0.843, digits = 1) -> "84.3 %";
        plural(2, "photo") -> "2 photos", plural(2, "class", "classes"); what is null or NaN is "–".
-   breakable(name)                        -> a name that may break into lines after _ / and -.
+   breakable(name)                        -> a name that may break into lines after _ / . and -.
    content(id)                            -> the JSON value in the element of that id.
    typed(base64, "Float32")               -> the typed array that was packed, little-endian.
    blob(base64, type)                     -> an address of those bytes for `src` and `url()`.
@@ -16,7 +16,8 @@
    facts([[name, value], ...])            -> a list of facts.
    brand(href)                            -> the mark and the name.
    themeSwitch()                          -> the button for light and dark; onTheme(f) calls f when that has changed.
-   onPrint(f)                             calls f(true) before the page is printed, f(false) after that.
+   onPrint(f)                             calls f(true) before the page is printed, f(false) after that. Both return a
+       function by which f is called no more.
    paint(name)                            -> a colour of style.css, such as "accent", as it is now.
    colours(n)                             -> n colours as [r, g, b] that are told apart, for the theme as it is now. */
 
@@ -52,7 +53,7 @@ const Fieldmark = (() => {
   const plural = (value, one, several = `${one}s`) => `${count(value)} ${value === 1 ? one : several}`;
 
   const breakable = (name) =>
-    String(name ?? "").split(/(?<=[_/-])(?=[^_/-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
+    String(name ?? "").split(/(?<=[_/.-])(?=[^_/.-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 
   const content = (id) => JSON.parse(document.getElementById(id).textContent);
 
@@ -102,6 +103,12 @@ const Fieldmark = (() => {
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
+
+  /* Tell somebody from now on, until what this returns is called. */
+  function heard(listeners, then) {
+    listeners.push(then);
+    return () => listeners.splice(listeners.indexOf(then), 1);
+  }
 
   function changed() {
     for (const then of themed) then();
@@ -183,6 +190,6 @@ const Fieldmark = (() => {
 
   return {
     element, drawing, number, count, percent, plural, breakable, content, typed, blob, section, notice, facts, brand, themeSwitch,
-    onTheme: (then) => themed.push(then), onPrint: (then) => printed.push(then), isDark: dark, paint, colours,
+    onTheme: (then) => heard(themed, then), onPrint: (then) => heard(printed, then), paint, colours,
   };
 })();

@@ -72,7 +72,7 @@
       const onLeft = left > width * 0.55;
       return [
         drawing("circle", { cx: left, cy: top, r: 5, style: { fill: "var(--surface)", stroke: "var(--ink)", "stroke-width": 2 } }),
-        drawing("text", { class: "rule-label", x: left + (onLeft ? -10 : 10), y: top + (onLeft ? 18 : 18),
+        drawing("text", { class: "rule-label", x: left + (onLeft ? -10 : 10), y: top + 18,
           "text-anchor": onLeft ? "end" : "start" }, rule.label),
       ];
     });

@@ -1,13 +1,13 @@
 "use strict";
 /* Points of a plane on a canvas, coloured by class: drag to move, wheel, pinch or keys to zoom, hover to see, click to pin.
 
-   Fieldmark.map({label, x, y, codes, names, about, more, sheets, places, onPin})  -> {element, pin(i), highlight(code)}.
+   Fieldmark.map({label, x, y, codes, names, about, more, sheets, places, onPin})  -> {element, pin(i), forget()}.
        x, y: Float32Array; NaN where a point has no place. codes: the class of each, -1 for none. names: of the classes.
        about(i) -> {title, note, photo, alt}: what is said of a point (photos.js says what a photo is).
        more(i) (optional) -> elements that what is said of a pinned point ends with; it then stays until it is let go.
        sheets, places (optional): a Fieldmark.Sheets and the place of each point's photo in it, -1 for none; zoomed in,
        photos stand in the place of points.
-       onPin(i) is called when a point is pinned, with -1 when it is let go.
+       onPin(i) is called when a point is pinned, with -1 when it is let go. forget(): the map is shown no more.
    60,000 points are drawn pixel by pixel into one picture, and found by a grid of cells. Needs points.js before it. */
 
 (() => {
@@ -31,14 +31,15 @@
       this.build();
       this.listen();
       this.recolour();
-      Fieldmark.onTheme(() => this.recolour());
+      const unthemed = Fieldmark.onTheme(() => this.recolour());
       if (this.sheets) this.sheets.whenLoaded(() => this.draw());
       new ResizeObserver(() => this.resize()).observe(this.stage);
-      Fieldmark.onPrint((now) => {
+      const unprinted = Fieldmark.onPrint((now) => {
         this.printing = now;
         this.resize();
         if (this.width) this.paint(); // the page does not wait
       });
+      this.forget = () => [unthemed, unprinted].forEach((end) => end());
     }
 
     build() {
@@ -339,6 +340,6 @@
 
   Fieldmark.map = (options) => {
     const plane = new Plane(options);
-    return { element: plane.element, pin: (i) => plane.pin(i), highlight: (code) => plane.highlight(code) };
+    return { element: plane.element, pin: (i) => plane.pin(i), forget: () => plane.forget() };
   };
 })();

@@ -63,7 +63,7 @@ class Batcher:
         self._task = asyncio.create_task(self._work())
 
     async def stop(self) -> None:
-        """Answer what is waiting, and then no more."""
+        """Take up what is waiting, and then no more; what the network has in hand then is given up."""
         while not self._waiting.empty():
             await asyncio.sleep(0.01)
         if self._task:

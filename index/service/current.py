@@ -79,18 +79,25 @@ class Snapshot:
         """All rows, in the order of their ids."""
         return pc.sort_indices(self.index.table["id"]).to_numpy()
 
-    def label(self, text: str) -> str:
-        """A label of references as the index has it, which may be in another of Unicode's forms.
-
-        Raises:
-            HTTPException: no reference has it.
-        """
+    def known_label(self, text: str) -> str | None:
+        """A label as references have it, which may be in another of Unicode's forms; None where none has it."""
         known = self.index.classes[0]
         for form in (text, *(unicodedata.normalize(name, text) for name in ("NFC", "NFD"))):
             place = bisect_left(known, form)
             if known[place : place + 1] == [form]:
                 return form
-        raise HTTPException(404, f"no reference has the label {text[:100]!r}; /labels lists those there are")
+        return None
+
+    def label(self, text: str) -> str:
+        """The same of a label that is asked for.
+
+        Raises:
+            HTTPException: no reference has it.
+        """
+        known = self.known_label(text)
+        if known is None:
+            raise HTTPException(404, f"no reference has the label {text[:100]!r}; /labels lists those there are")
+        return known
 
     def rows_of(self, name: str, label: str | None = None) -> list[int]:
         """The references that an id names, and a label where one is given."""

@@ -1,5 +1,6 @@
 """The routes of references: labels, references, their pictures."""
 
+import unicodedata
 from bisect import bisect_right
 from typing import Annotated, Any
 
@@ -50,9 +51,9 @@ def labels(
 ) -> JSONResponse:
     """List the labels by the alphabet, each with the number of its references."""
     known, counts = snapshot.index.classes[0], snapshot.counts
-    sought = search.casefold()
+    sought = _folded(search)
     start = bisect_right(known, after) if after else 0
-    places = [place for place in range(start, len(known)) if sought in known[place].casefold()]
+    places = [place for place in range(start, len(known)) if sought in _folded(known[place])]
     shown = [{"label": known[place], "references": int(counts[place])} for place in places[:limit]]
     more = shown[-1]["label"] if len(places) > limit else None
     return JSONResponse({"generation": snapshot.generation, "count": len(known), "labels": shown, "next": more})
@@ -112,6 +113,11 @@ def _of(index: Index, name: str, row: int) -> Any:
     if name not in index.table.column_names:
         return None
     return index.table[name][row].as_py()
+
+
+def _folded(text: str) -> str:
+    """A text as it is searched for: in whatever case, and in whichever of Unicode's forms."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _picture(content: bytes, *, for_ever: bool) -> Response:

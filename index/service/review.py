@@ -38,12 +38,25 @@ async def review(
     if found is None:
         raise HTTPException(503, "the index has changed meanwhile; ask again", BUSY)
     rows = found[kind]
-    more = after + limit if after + limit < len(rows) else None
+    end = _end(rows, after + limit)
     counts = {name: value for name, value in found.items() if not isinstance(value, list)}
     counts |= {name: len(value) for name, value in found.items() if isinstance(value, list)}
     return JSONResponse(
-        {"generation": snapshot.generation, **counts, "kind": kind, "found": rows[after : after + limit], "next": more}
+        {
+            "generation": snapshot.generation,
+            **counts,
+            "kind": kind,
+            "found": rows[after:end],
+            "next": end if end < len(rows) else None,
+        }
     )
+
+
+def _end(rows: list[dict[str, Any]], end: int) -> int:
+    """Where a page of findings ends: near copies of one group are not parted."""
+    while end < len(rows) and "group" in rows[end] and rows[end]["group"] == rows[end - 1]["group"]:
+        end += 1
+    return end
 
 
 def _found(service: Service, snapshot: Snapshot) -> dict[str, Any] | None:

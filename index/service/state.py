@@ -1,21 +1,25 @@
 """The routes that tell of the service itself: info, health, numbers."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from eval.errors import InputError
 from index.info import facts
+from index.journal import read_journal
 from index.service.current import Snapshot
-from index.service.running import BUSY, Service, service_of, taken
+from index.service.running import Service, service_of, taken
 from index.service.schemas import Ready
 
 router = APIRouter(tags=["state"])
 
 Current = Annotated[Snapshot, Depends(taken)]
 Running = Annotated[Service, Depends(service_of)]
+
+LAST = 10
+"""Entries of the journal that are told of."""
 
 PRIVATE = ("images_root", "milvus")
 """What an index says of the machine that it is on, which is nobody else's business."""
@@ -27,14 +31,12 @@ PUBLIC = ("when", "command", "to", "taken_back", "embedder", "answers")
 @router.get("/info")
 def info(snapshot: Current, service: Running) -> JSONResponse:
     """What the index holds, where it is from, what has been done to it, and what may be asked of the service."""
-    try:
-        told = {name: value for name, value in facts(snapshot.index).items() if name not in PRIVATE}
-    except (InputError, OSError):
-        raise HTTPException(
-            503, "the index's folder is away or damaged; photos are answered, and nothing is told", BUSY
-        ) from None
+    index = snapshot.index
+    told = {name: value for name, value in facts(index).items() if name not in PRIVATE}
     told["embedder"] = {name: value for name, value in told["embedder"].items() if not isinstance(value, list)}
-    told["journal"] = [_public(entry) for entry in told["journal"]]
+    told["journal"] = []
+    with suppress(InputError, OSError):  # the folder is away, or the journal has been cut: what is known is told
+        told["journal"] = [_public(entry) for entry in read_journal(index.folder, index.manifest.journal)[-LAST:]]
     limits = service.settings.limits
     told["service"] = {
         "edit": service.settings.token is not None,

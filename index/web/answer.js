@@ -50,7 +50,7 @@
         name: itself,
         lead: `It has no vote on itself. ${otherwise(answer)}`,
       };
-    const kinds = `one of the ${plural(info.classes, "label")} of this index`;
+    const kinds = `one of the ${info ? plural(info.classes, "label") : "labels"} of this index`;
     const first = answer.candidates[0];
     if (answer.known === false)
       return {

@@ -159,7 +159,8 @@
 
     /* The photos that are asked about, and what can be done with them. */
     draw() {
-      const { photos, box } = this.state;
+      const { state } = this;
+      const { photos, box } = state;
       const press = (text, label, then) =>
         element("button", { class: "button", type: "button", "aria-label": label, on: { click: then } }, text);
       const actions = [
@@ -173,7 +174,8 @@
           box,
           actions,
           onBox: (to) => {
-            this.state.box = to;
+            if (state !== this.state) return; // other photos are asked about by now
+            state.box = to;
             this.again();
           },
         });
@@ -300,9 +302,10 @@
         )
       );
       this.read(this.lostOf(lost));
-      this.teach.suggest(
-        [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
-      );
+      if (this.teach)
+        this.teach.suggest(
+          [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
+        );
       this.settled(...without, Fieldmark.verdict(answer, this.info, this.state.photos.length), this.lesson());
       const more =
         answer.neighbours.length >= this.state.k &&
@@ -350,6 +353,7 @@
     }
 
     lesson() {
+      if (!this.teach) return null; // what the service allows is not known yet
       if (!this.info.service.edit) return element("div", { class: "lesson" }, this.teach.element);
       return element(
         "section",

@@ -43,7 +43,8 @@
     draw({ generation, count, labels, codes, ids, points }) {
       this.drawn = generation;
       const named = (at) => labels[codes[at]] ?? "no label";
-      const map = Fieldmark.map({
+      if (this.map) this.map.forget();
+      this.map = Fieldmark.map({
         label: `Map of ${plural(ids.length, "reference")}`,
         names: labels,
         codes,
@@ -56,7 +57,7 @@
         }),
         more: (at) => this.more(ids[at], named(at)),
       });
-      this.body.replaceChildren(...[this.missing(count - ids.length), map.element].filter(Boolean));
+      this.body.replaceChildren(...[this.missing(count - ids.length), this.map.element].filter(Boolean));
     }
 
     missing(count) {

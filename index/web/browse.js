@@ -119,6 +119,7 @@
           ...(told.next === null ? [] : [more(() => this.page(path, { ...values, after: told.next }, draw))])
         );
       } catch (error) {
+        if (asking !== this.asking) return;
         this.note.textContent = "";
         this.rest.replaceChildren(Fieldmark.said(error));
       }

@@ -1,8 +1,8 @@
 "use strict";
 /* Photos that are dropped, chosen, pasted or taken.
 
-   Fieldmark.intake({onPhotos, onProblem})  -> {zone, choose(), take()}: the field that they are dropped on, and what
-       its two buttons do. onPhotos(files, more): more, where they belong to those that are there. onProblem(sentence).
+   Fieldmark.intake({onPhotos, onProblem})  -> {zone, choose(more), take(more)}: the field that they are dropped on, and
+       what its two buttons do. onPhotos(files, more): more, where they belong to those that are there. onProblem(sentence).
        Photos may be dropped anywhere on the page, and pasted wherever no text is being typed. */
 
 (() => {

@@ -10,7 +10,6 @@
    Fieldmark.busy(text)           -> an element that says what is waited for.
    Fieldmark.short(text, most)    -> a text that fits, the rest as "…".
    Fieldmark.names(photos)        -> what photos, or files, are called, in a few words.
-   Fieldmark.breakable(text)      -> its parts as children of an element: a line may end after "_", "-", "/" and ".".
    Fieldmark.words(mouse, touch)  -> what is said to whoever has a mouse and to whoever has a finger, as children.
    Fieldmark.link(view, ...values)  -> the address of a view: "#/browse/House%20Sparrow". */
 
@@ -68,9 +67,6 @@
     const more = photos.length - some.length;
     return some.join(", ") + (more ? ` and ${more} more` : "");
   };
-
-  Fieldmark.breakable = (text) =>
-    text.split(/(?<=[_/.-])/).flatMap((part, place) => (place ? [element("wbr"), part] : [part]));
 
   Fieldmark.words = (mouse, touch) => [
     element("span", { class: "by-mouse" }, mouse),

@@ -2,7 +2,7 @@
 /* "This is a ...": a photo becomes a reference, of a label that is known or new.
 
    Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels)}: the form. photos() and
-       box() are what is taught; onTaught({label, told}) and onUndone() are called when the index has changed.
+       box() are what is taught; onTaught(notice) and onUndone() are called when the index has changed.
    Fieldmark.labelField({id, label, suggestions(), onEnter})  -> {element, input}: a field that finds labels as one
        types.
    Fieldmark.undoable(text, generation, onUndone)  -> a notice of what was changed, with a button that takes it back. */
@@ -220,7 +220,7 @@
         if (!told) return;
         field.input.value = "";
         field.input.removeAttribute("aria-invalid");
-        onTaught(Fieldmark.undoable(outcome(label, told, taken), told.generation, onUndone), told);
+        onTaught(Fieldmark.undoable(outcome(label, told, taken), told.generation, onUndone));
       } catch (error) {
         refuse(error, error.status === 409 && !relabel);
       } finally {

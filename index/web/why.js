@@ -234,9 +234,9 @@
     }
 
     point(told, place, at) {
+      if (at < 0) return this.rest(told);
       const other = 1 - place;
       this.sides[other].point(-1, false);
-      if (at < 0) return this.rest(told);
       const grids = [told.query, told.reference];
       const values = answering(told, place === 0, at);
       const best = strongest(values);

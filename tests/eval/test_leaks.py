@@ -135,3 +135,12 @@ def test_the_same_picture_many_times_is_quick() -> None:
     queries = EmbeddingSet(unit(np.random.default_rng(0).standard_normal((count, 8))), pa.table(columns), "f")
     evaluation = evaluate(queries)
     assert find_leaks(queries, None, evaluation.rows, evaluation.nearest).similar_picture == count
+
+
+def test_references_without_a_label_are_no_copies() -> None:
+    """They are not searched in, so nothing is counted twice by them."""
+    both = embedded("abcdabcd", [*"xyxy", *[None] * 4])
+    both.vectors[4:] = both.vectors[:4]
+    queries = embedded("stuv", "xyxy", 1)
+    for found in (leaks(queries, both), leaks(both)):
+        assert found.copies_among_references == 0

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,10 +42,10 @@ def plain(tmp_path: Path, random_vectors) -> tuple[Path, EmbeddingSet]:
     return tmp_path / "vectors", one
 
 
-def index_folder(folder: Path, embeddings: EmbeddingSet, photos: list[bytes], deleted: list[int]) -> Path:
+def index_folder(folder: Path, embeddings: EmbeddingSet, photos: list[bytes], deleted: list[int], cut: int = 4) -> Path:
     """An index folder as ``index.build`` makes it, in two segments, as far as ``eval`` reads it."""
     folder.mkdir()
-    cuts, files, segments = [0, 4, len(photos)], {}, []
+    cuts, files, segments = [0, cut, len(photos)], {}, []
     for number, (start, end) in enumerate(pairwise(cuts), 1):
         names = [f"vectors-{number}.faiss", f"references-{number}.feather", f"thumbnails-{number}.bin"]
         sizes = np.array([len(photo) for photo in photos[start:end]])
@@ -95,6 +96,18 @@ def test_photos_of_an_index_are_its_thumbnails(plain, tmp_path: Path) -> None:
     assert all(near(one, COLOURS["abcdef".index(name)]) for one, name in zip(shown, "bcdf", strict=True))
     with pytest.raises(InputError, match="has been changed meanwhile"):
         Pictures.of([index], [one])
+
+
+def test_an_index_that_was_written_anew_meanwhile_is_told(plain, tmp_path: Path) -> None:
+    """With as many references, but its thumbnails lie elsewhere in their files."""
+    _, one = plain
+    photos = [thumbnail(Image.new("RGB", (90, 50), colour)) for colour in COLOURS]
+    folder = index_folder(tmp_path / "made.index", one, photos, deleted=[])
+    read = EmbeddingSet.load(folder)
+    shutil.rmtree(folder)
+    index_folder(folder, one, photos, deleted=[], cut=len(photos) - 1)
+    with pytest.raises(InputError, match="has been changed meanwhile"):
+        Pictures.of([folder], [read])
 
 
 def test_photos_that_have_moved_are_missing(plain) -> None:

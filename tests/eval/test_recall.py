@@ -252,6 +252,17 @@ def test_more_neighbours_than_references_are_said(queries: Path, capsys: pytest.
     assert "is more than" not in capsys.readouterr().err
 
 
+def test_references_without_a_label_are_not_there_to_be_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pa.table({"id": list("abcdef"), "label": ["x", "x", "y", "y", None, None], "path": list("abcdef")})
+    EmbeddingSet(np.eye(6, dtype=np.float32), table, "f").save(
+        tmp_path / "v", made_from={}, images_root=None, left_out=[]
+    )
+    main(tmp_path / "v", k="1,4")
+    assert "k of 4 is more than the 3 references" in capsys.readouterr().err
+
+
 def test_calibration_of_the_vote_in_full(queries: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(queries, k="1,4", full=True, json=True)
     printed = json.loads(capsys.readouterr().out)

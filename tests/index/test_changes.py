@@ -41,6 +41,22 @@ def test_a_dry_run_says_the_same_and_does_nothing(command, empty, tmp_path, caps
     assert "would be" not in capsys.readouterr().out
 
 
+def test_an_empty_path_is_not_all_photos(empty):
+    """As a variable of the shell that is not set gives it."""
+    put(empty, [0, 1], ["a", "b"])
+    for change in (lambda: remove(empty, path=""), lambda: relabel(empty, path="", to="z")):
+        with pytest.raises(InputError, match="path is empty"):
+            change()
+    assert Index.open(empty).count == 2
+
+
+def test_what_fits_one_by_one_and_not_together_is_said(empty):
+    put(empty, [0, 1], ["a", "b"])
+    of_b = Index.open(empty).table["id"][-1].as_py()
+    with pytest.raises(InputError, match=r"no reference has the label 'a' and the id .*leave one of them out"):
+        remove(empty, label="a", id=of_b)
+
+
 def test_a_readers_generation_stays(empty):
     put(empty, [0, 1], ["a", "b"])
     reader = Index.open(empty)

@@ -74,6 +74,13 @@ def test_everything_that_is_wrong_is_found_and_nothing_changed(folder, capsys):
     assert first["own_similarity"] == pytest.approx(cosines[(index.labels == "class-0") & others].max(), abs=1e-6)
 
 
+def test_names_stay_in_the_line_that_is_to_be_pasted(folder, capsys):
+    relabel(folder, label="class-0", to="class\ntouch owned")
+    main(folder)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith(r"# kept: class\ntouch owned, ") for line in lines)
+
+
 def test_the_commands_that_it_prints_work(folder, capsys):
     """As they stand; what they correct is found no more."""
     main(folder, show=2)

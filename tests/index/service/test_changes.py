@@ -14,6 +14,7 @@ from index.add import main as add
 from index.check import main as check
 from index.commit import writing
 from index.rebuild import main as rebuild
+from index.relabel import main as relabel
 from index.service import teaching
 from tests.index.conftest import write_photo
 from tests.index.service.conftest import SHOWN, TOKEN, files, jpeg, serving
@@ -177,6 +178,18 @@ def test_a_label_is_found_in_each_form_of_unicode(editor):
         assert [one["label"] for one in listed(editor, label=form)] == ["Caf\u00e9"]
         asked = editor.post("/search", files=[("photo", jpeg())], data={"label": form})
         assert asked.json()["answers"][0]["neighbours"][0]["label"] == "Caf\u00e9"
+
+
+def test_a_label_that_is_there_in_another_form_is_that_label(own):
+    """As photos from a Mac have it, whose folders are named in Unicode's decomposed form."""
+    decomposed, composed = "Mo\u0308nch", "M\u00f6nch"
+    relabel(own, label="class-0", to=decomposed)
+    with serving(own, TOKEN) as editor:
+        assert teach(editor, ("a.jpg", jpeg()), label=composed).status_code == 200
+        (other,) = [one["id"] for one in listed(editor, label="class-1")[:1]]
+        assert editor.patch(f"/references/{other}", data={"to": f" {composed}"}, headers=SHOWN).status_code == 200
+        found = editor.get("/labels", params={"search": composed.upper()}).json()["labels"]
+    assert found == [{"label": decomposed, "references": 7}]
 
 
 @pytest.mark.parametrize("label", ["../../etc/passwd", "/tmp/x", "<script>alert(1)</script>", "a" * 200, "\u2603 b"])

@@ -2,7 +2,10 @@
 
 import re
 
+from PIL import Image
+
 from index import Index
+from index.add import main as add
 from index.remove import main as remove
 from index.review import main as review
 from tests.index.service.conftest import files, serving
@@ -22,8 +25,8 @@ def test_photos_are_answered_while_the_folder_is_away(own, photos):
     with serving(own) as client:
         own.rename(own.with_name("elsewhere"))
         assert client.post("/search", files=files(photos / "class-1" / "05.png")).status_code == 200
-        answer = client.get("/info")
-        assert (answer.status_code, answer.json()["error"][:26]) == (503, "the index's folder is away")
+        told = client.get("/info").json()
+        assert (told["references"], told["journal"]) == (20, [])
 
 
 def test_health(client):
@@ -69,6 +72,20 @@ def test_numbers_count_what_is_asked(built, photos):
     assert value["fieldmark_batch_photos_count"] == "3.0"
     assert (value["fieldmark_generation"], value["fieldmark_references"]) == ("1.0", "20.0")
     assert "anything" not in text
+
+
+def test_near_copies_of_one_group_are_on_one_page(own, photos):
+    for name in ("a", "b"):
+        Image.open(photos / "class-1" / "05.png").resize((60 if name == "a" else 50, 45)).save(
+            own.parent / f"{name}.png"
+        )
+    table = own.parent / "copies.csv"
+    table.write_text("path,label\na.png,class-1\nb.png,class-1\n")
+    add(own, str(table))
+    with serving(own) as client:
+        told = client.get("/review?kind=copies&limit=1").json()
+    assert len({one["group"] for one in told["found"]}) == 1
+    assert len(told["found"]) >= 2
 
 
 def test_findings_are_those_of_the_review(client, built, capsys):

@@ -212,6 +212,25 @@ def test_a_box_is_drawn_with_the_mouse_and_moved_by_keys(site, birds, window):
     assert page.evaluate("box") is None
 
 
+def test_a_box_is_of_the_photo_that_it_was_drawn_on(site, birds, window):
+    """Another photo has come before the box was asked about."""
+    page, boxes = window(site), []
+
+    def heard(request):
+        if request.url.endswith("/search"):
+            boxes.append('name="box"' in (request.post_data_buffer or b"").decode("latin-1"))
+
+    page.on("request", heard)
+    drop(page, file(birds, KNOWN[0]))
+    settled(page)
+    page.clock.install()
+    page.get_by_role("button", name="Mark the subject").click()
+    drop(page, file(birds, NEW))
+    page.clock.run_for(2000)
+    settled(page)
+    assert (boxes, page.evaluate("Fieldmark.ask.box()")) == ([False, False], None)
+
+
 def test_several_photos_count_together_and_can_be_left_out(site, birds, window):
     page = window(site)
     with page.expect_response("**/search") as answered:

@@ -165,6 +165,17 @@ def test_a_busy_service_is_asked_again(site, birds, window):
     assert (name(page) != "", len(tries)) == (True, 3)
 
 
+def test_photos_are_answered_though_nothing_is_told_of_the_service(site, birds, window):
+    page = window(site, refused=True)
+    page.route("**/info", lambda route: route.fulfill(status=500, json={"error": "it failed"}))
+    page.reload()
+    page.wait_for_selector(".zone:not([hidden])")
+    drop(page, file(birds, KNOWN[0]))
+    settled(page)
+    assert name(page) != ""
+    assert page.locator(".lesson").count() == 0
+
+
 def test_a_service_that_is_slow_to_refuse_is_not_asked_over_and_over(site, birds, window):
     page, tries = window(site, refused=True), []
 

@@ -107,6 +107,17 @@ def test_a_reference_that_is_gone_is_said_and_asked_about_again(site, birds, win
     expect(page.locator(".verdict .name")).to_be_visible()
 
 
+def test_a_place_that_is_held_in_one_photo_gives_way_to_one_in_the_other(site, birds, window):
+    """By touch and by keys, which point at a place without passing over it."""
+    page = window(site)
+    drop(page, file(birds, KNOWN[0]))
+    why(page)
+    for side in (0, 1, 0):
+        page.evaluate("(side) => Fieldmark.why.sides[side].point(3, true)", side)
+        held = page.evaluate("Fieldmark.why.sides.map(({ at, pinned }) => [at, pinned])")
+        assert held == [[3, True], [-1, False]][:: 1 if side == 0 else -1]
+
+
 def test_the_other_neighbours_have_names_and_similarities(site, birds, window):
     page = window(site)
     drop(page, file(birds, KNOWN[0]))
