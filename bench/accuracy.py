@@ -64,18 +64,17 @@ def best_frozen(options: argparse.Namespace, size: str = "") -> float:
 def measure(options: argparse.Namespace, run: str, settings: str, frozen: float | None = None) -> Scores:
     """Train, embed and evaluate one run; print its row."""
     folder = options.out / f"{options.name}{'-choose' if options.choose else ''}" / run
-    module(
-        f"embedder.train --config configs/{options.name}.yaml --run {folder} --data.root {options.root} "
-        f"--data.validation {'classes' if options.choose else 'none'} {settings}"
-    )
+    held_out = "classes" if options.choose else "none"
+    recipe = ["--config", f"configs/{options.name}.yaml", "--data.root", options.root, "--data.validation", held_out]
+    module("embedder.train", *recipe, "--run", str(folder), *shlex.split(settings))
     log = list(csv.DictReader((folder / "log.csv").open(encoding="utf-8")))
     if options.choose:
         scores = {column: float(log[-1][column]) for column in COLUMNS}
     else:
         vectors = folder.with_name(f"{run}-vectors")
-        source = f"{options.name}:{options.root}"
-        module(f"embedder.embed {folder} {source} --split test --protocol zero-shot --out {vectors}")
-        scores = json.loads(module(f"eval.recall {vectors} --json"))
+        photos = [f"{options.name}:{options.root}", "--split", "test", "--protocol", "zero-shot"]
+        module("embedder.embed", str(folder), *photos, "--out", str(vectors))
+        scores = json.loads(module("eval.recall", str(vectors), "--json"))
     minutes = sum(float(row.get("seconds") or 0) for row in log) / 60
     cells = " | ".join(f"{scores[column]:.4f}" for column in COLUMNS)
     fall = falls(scores["recall@1"], frozen) if frozen else ""
@@ -93,11 +92,9 @@ def columns(rows: list[Scores]) -> list[tuple[float, ...]]:
     return [tuple(row[column] for row in rows) for column in COLUMNS]
 
 
-def module(command: str) -> str:
+def module(*words: str) -> str:
     """Run one of Fieldmark's commands; its progress goes to standard error."""
-    return subprocess.run(
-        [sys.executable, "-m", *shlex.split(command)], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    return subprocess.run([sys.executable, "-m", *words], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

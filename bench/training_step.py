@@ -89,7 +89,8 @@ def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None
     from embedder.log import RunLog
     from embedder.trainer import Trainer
 
-    folder = Path(tempfile.mkdtemp())
+    place = tempfile.TemporaryDirectory()
+    folder = Path(place.name)
     draw_photos(folder / "photos", list(SPECIES)[:CLASSES], 1, 32)
     config = Config(
         DataSettings(root=str(folder / "photos"), size=images.shape[1], validation="none"),
@@ -100,7 +101,12 @@ def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None
     )
     trainer = Trainer(config, folder)
     trainer.log = RunLog(folder, [], 0)
-    return lambda: trainer._step(images, labels)
+
+    def step() -> None:
+        assert place  # it is there as long as the step is
+        trainer._step(images, labels)
+
+    return step
 
 
 if __name__ == "__main__":

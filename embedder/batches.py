@@ -147,7 +147,7 @@ def check_readable(left_out: Sequence[dict[str, str]], photos: int, root: Path) 
     """
     if len(left_out) == photos:
         first = f" (first: {left_out[0]['path']}: {left_out[0]['reason']})" if left_out else ""
-        raise InputError(f"none of the {photos} photos in {root} can be read{first}")
+        raise InputError(f"none of the {photos} photos in {root} can be read{first}; mend them, or give others")
 
 
 def report_left_out(left_out: Sequence[dict[str, str]], folder: Path | None = None) -> None:

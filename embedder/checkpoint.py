@@ -37,7 +37,7 @@ def load(path: Path) -> dict[str, Any]:
     except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); --overwrite trains from the start") from None
     if not isinstance(state, dict) or "format" not in state:
-        raise InputError(f"{path} is not a checkpoint of a training run")
+        raise InputError(f"{path} is not a checkpoint of a training run; --overwrite trains from the start")
     if state["format"] > FORMAT:
         raise InputError(f"{path} was written by a newer version (format {state['format']}; this one reads {FORMAT})")
     return state

@@ -184,11 +184,7 @@ def _measured_on(embedder: Embedder, held: Split | None, photos: str | None, max
     if photos is not None:
         chosen = read_catalog(photos)
         chosen.check_labelled("measuring recall@1")
-        if seen := _trained_on(embedder, chosen):
-            print(
-                f"the run was trained on {seen} of the {len(chosen)} photos in {photos}: on those the cost says little",
-                file=sys.stderr,
-            )
+        _say_how_many_were_trained_on(embedder, chosen)
         return chosen
     if held is None and max_loss is not None:
         raise InputError(
@@ -196,16 +192,24 @@ def _measured_on(embedder: Embedder, held: Split | None, photos: str | None, max
         )
     if held is not None and not len(held.validation):
         raise InputError("the run has held out no photos to measure on; give some that it was not trained on, --photos")
-    return held.validation if held else None
+    if held is None:
+        return None
+    _say_how_many_were_trained_on(embedder, held.validation)  # other photos are held out where some have been added
+    return held.validation
 
 
-def _trained_on(embedder: Embedder, photos: Catalog) -> int:
-    """On how many photos an embedder was trained."""
-    known, count = embedder.trained_on or frozenset(), 0
+def _say_how_many_were_trained_on(embedder: Embedder, photos: Catalog) -> None:
+    """Tell of photos to measure on that the embedder was trained on."""
+    known, seen = embedder.trained_on or frozenset(), 0
     for row in range(len(photos)):
         with suppress(BadImage):
-            count += read_id(photos.file(row), photos.box(row)) in known
-    return count
+            seen += read_id(photos.file(row), photos.box(row)) in known
+    if seen:
+        print(
+            f"the run was trained on {seen} of the {len(photos)} photos that are measured on, in {photos.root}: on "
+            "those the cost says little",
+            file=sys.stderr,
+        )
 
 
 def _check_loss(cost: Cost, most: float) -> None:

@@ -28,7 +28,7 @@ from embedder.torchrun import rank_of
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet, join
 from eval.errors import InputError
-from eval.files import alone, already_made
+from eval.files import MANIFEST, alone, already_made
 from eval.folders import read_manifest
 from eval.images import OnBadImage
 from eval.stages import stage
@@ -147,7 +147,8 @@ class CatalogParts:
 
     def remove(self) -> None:
         """Remove them all, those of more photos too, and what was left of one by a process that was killed."""
-        for path in (*self.folder.glob("[0-9]" * 6), *self.folder.glob(".*.part"), *self.folder.glob(".*.old")):
+        parts = (path for path in self.folder.glob("[0-9]" * 6) if (path / MANIFEST).exists())
+        for path in (*parts, *self.folder.glob(".*.part"), *self.folder.glob(".*.old")):
             shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()

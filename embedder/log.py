@@ -67,7 +67,7 @@ class RunLog:
         with replacing(self.folder / "log.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
+            writer.writerows({name: _text(value) for name, value in row.items()} for row in self.rows)
 
     def flush(self) -> None:
         """Hand the events to the system, so that they outlive this process."""
@@ -139,3 +139,8 @@ def draw_curves(rows: list[Row], path: Path) -> None:
             axes.legend(frameon=False, fontsize=8)
     with replacing(path) as beside:
         figure.savefig(beside, dpi=150, format="png")
+
+
+def _text(value: float) -> str:
+    """A number as ``log.csv`` has it; steps and epochs whole."""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

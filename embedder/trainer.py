@@ -149,7 +149,10 @@ class Trainer:
                 "be used; lower it"
             )
         if 0 < loss.memory < self.sampler.batch_size:
-            raise InputError(f"loss.memory is {loss.memory}, less than a batch of {self.sampler.batch_size} photos")
+            raise InputError(
+                f"loss.memory is {loss.memory}, less than a batch of {self.sampler.batch_size} photos; raise it, or "
+                "lower train.batch_size"
+            )
         if self.config.train.patience and not len(self.data.validation):
             raise InputError(
                 f"train.patience is {self.config.train.patience}, but nothing is held out to look at; set it to 0, or "

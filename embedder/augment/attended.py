@@ -117,7 +117,8 @@ class AttendedViews:
         finer = F.interpolate(maps[:, None], images.shape[1:3], mode="bilinear")[:, 0]
         limit = _between(DROP_THRESHOLD, share, maps) * finer.amax((1, 2), keepdim=True)
         pixels = finer.flatten(1)
-        left = pixels.kthvalue(round((1 - DROP_MOST) * pixels.shape[1]), keepdim=True).values[..., None]
+        place = round((1 - DROP_MOST) * pixels.shape[1]) - 1
+        left = pixels.sort(dim=1).values[:, place, None, None]  # kthvalue is not deterministic on a GPU
         painted = (finer >= limit) & (finer > (1 + _ALIKE) * left)
         return torch.where(painted[..., None], self._mean.to(images.device), images)
 

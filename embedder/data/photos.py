@@ -230,7 +230,7 @@ def _readable(
         first = left_out[0]
         raise InputError(
             f"{len(left_out)} of {len(catalog)} photos in {catalog.root} cannot be read (first: {first['path']}: "
-            f"{first['reason']})"
+            f"{first['reason']}); mend them or take them out"
         )
     return catalog.select(readable), ids, left_out
 

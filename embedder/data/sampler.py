@@ -58,7 +58,7 @@ class ClassBalancedSampler:
         if photos_per_class < 1 or room < 2:
             raise InputError(
                 f"train.batch_size {batch_size} with train.photos_per_class {photos_per_class} leaves room for {room} "
-                "classes in a batch; two at least are needed"
+                "classes in a batch; two at least are needed, so raise the one or lower the other"
             )
         if len(self._photos) < 2:
             raise InputError(f"{len(self._photos)} classes to train on; two at least are needed")

@@ -1,6 +1,7 @@
 """Protocols: which photos are trained on, which serve choices, and which are the test."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -158,22 +159,23 @@ def _of_classes(catalog: Catalog, names: tuple[str, ...]) -> np.ndarray:
 def _held_out_photos(catalog: Catalog, trainable: np.ndarray, seed: int) -> np.ndarray:
     """Which rows are held-out photos of the training classes: a mask [N]."""
     held_out = np.zeros(len(catalog), dtype=bool)
-    for code in np.unique(catalog.codes[trainable]):
-        rows = np.flatnonzero(trainable & (catalog.codes == code))
+    groups = catalog.table["group"].to_pylist() if "group" in catalog.table.column_names else [None] * len(catalog)
+    together = [group or path for group, path in zip(groups, catalog.paths, strict=True)]
+    for of_class in catalog.rows_by_class:
+        rows = of_class[trainable[of_class]]
         wanted = max(2, round(HELD_OUT_PHOTOS * len(rows))) if len(rows) >= 4 else 0
         left = len(rows)
-        for unit in _units(catalog, rows, seed):
-            if len(rows) - left < wanted and left - len(unit) >= 2:
+        for unit in _units(rows, together, seed):
+            if len(rows) - left < wanted and left - len(unit) >= len(rows) / 2:
                 held_out[unit] = True
                 left -= len(unit)
     return held_out
 
 
-def _units(catalog: Catalog, rows: np.ndarray, seed: int) -> list[list[int]]:
+def _units(rows: np.ndarray, together: Sequence[str], seed: int) -> list[list[int]]:
     """The rows in lists of what stays together, in an order that a hash of (seed, path or group) gives."""
-    groups = catalog.table["group"].to_pylist() if "group" in catalog.table.column_names else [None] * len(catalog)
     units: dict[str, list[int]] = {}
-    for row in rows:
-        units.setdefault(groups[row] or catalog.paths[row], []).append(int(row))
+    for row in rows.tolist():
+        units.setdefault(together[row], []).append(row)
     order = sorted(units, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
     return [units[key] for key in order]

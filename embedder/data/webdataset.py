@@ -147,8 +147,11 @@ def _columns(shard: Path, key: str, sample: Sample, classes: list[str] | None) -
             columns["label"] = sample[source].decode().strip()
         except UnicodeDecodeError:
             raise InputError(f"{shard}: the class of the sample {key} is not in UTF-8") from None
-    if classes and source == "cls" and columns["label"].isdecimal():
-        number = int(columns["label"])
+    label = columns.get("label")
+    if isinstance(label, int):  # in a .json
+        columns["label"] = label = str(label)
+    if classes and source != "txt" and isinstance(label, str) and label.isdecimal():
+        number = int(label)
         if number >= len(classes):
             raise InputError(
                 f"{shard}: the class {number} of the sample {key} is not in {CLASSES}, which counts from 0"

@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -284,6 +285,19 @@ def test_what_costs_too_much_is_not_written(whole, tmp_path):
     ):
         main(whole, out=tmp_path / "small.onnx", dimension=1)
     assert not any(tmp_path.iterdir())
+
+
+def test_photos_that_were_trained_on_are_told_though_the_run_would_hold_them_out_now(config, photos, tmp_path, capsys):
+    """Classes have been added since, so others of the old ones are held out."""
+    own = Path(shutil.copytree(photos, tmp_path / "photos"))
+    held = replace(config.data, root=str(own), validation="classes")
+    run = fit(replace(config, data=held, train=replace(config.train, epochs=1)), tmp_path / "run")
+    main(run, out=tmp_path / "before.onnx", precision="fp16", max_loss=1.0)
+    assert "was trained on" not in capsys.readouterr().err
+    for name in "abcd":
+        shutil.copytree(own / "kind0", own / f"added-{name}")
+    main(run, out=tmp_path / "after.onnx", precision="fp16", max_loss=1.0)
+    assert "the run was trained on" in capsys.readouterr().err
 
 
 def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, capsys):

@@ -274,11 +274,12 @@ def test_parts_of_something_else_are_neither_used_nor_lost(run_folder, photos, t
         patched.setattr(CatalogParts, "joined", lambda *_: False)  # killed before its parts were joined
         embed_in_parts(Embedder.open(run_folder), read_catalog(photos), other)
     (other.folder / "mine.txt").write_text("a stranger")
+    (other.folder / "202401").mkdir()
     with pytest.raises(InputError, match=r"vectors\.parts/000000 was made from something else .*--overwrite"):
         main(run_folder, str(photos), out=out)
     main(run_folder, str(photos), out=out, overwrite=True)
     assert len(EmbeddingSet.load(out)) == 96
-    assert [path.name for path in other.folder.iterdir()] == ["mine.txt"]
+    assert {path.name for path in other.folder.iterdir()} == {"mine.txt", "202401"}
 
 
 @pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("-1", "2"), ("one", "2"), ("0", "")])

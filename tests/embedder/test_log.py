@@ -47,6 +47,13 @@ def test_rows_become_a_table_events_and_a_picture(tmp_path: Path) -> None:
         assert picture.width > picture.height > 200
 
 
+def test_steps_of_a_long_run_are_whole(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, [], 0)
+    log.epoch({**ROWS[0], "step": 1_234_567})
+    log.close()
+    assert next(csv.DictReader((tmp_path / "log.csv").open()))["step"] == "1234567"
+
+
 def test_a_resumed_log_goes_on_without_gap_or_repetition(tmp_path: Path) -> None:
     first = RunLog(tmp_path, [], 0)
     for row in ROWS:

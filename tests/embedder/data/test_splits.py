@@ -130,6 +130,15 @@ def test_groups_stay_together(make_catalog):
         assert all(5 <= count <= 7 for count in Counter(parts.validation.labels).values())
 
 
+def test_a_large_group_does_not_take_most_of_its_class(make_catalog):
+    """A burst of eight of ten photos is trained on, whichever photos are drawn first."""
+    photos = classes(2, 10)
+    group = pa.array([f"burst-{label}" if int(path.split("/")[1][:-4]) < 8 else path for path, label in photos])
+    for seed in range(9):
+        parts = split(make_catalog(photos, group=group), validation="photos", seed=seed)
+        assert Counter(parts.validation.labels) == {"c00": 2, "c01": 2}
+
+
 def test_a_class_of_one_group_keeps_its_training_photos(make_catalog):
     photos = classes(3, 8)
     group = pa.array([label if label == "c00" else path for path, label in photos])

@@ -70,6 +70,14 @@ def test_folders_are_splits_and_names_of_classes_lie_beside_them(shard, tmp_path
         read_catalog(tmp_path / "shards")
 
 
+def test_a_class_of_a_json_may_be_the_number_of_a_name(shard, tmp_path):
+    for key, label in enumerate((1, "0", "auk", "other")):
+        shard(f"{key}.tar", ("1.png", key), ("1.json", json.dumps({"label": label})))
+    (tmp_path / "shards" / "classnames.txt").write_text("wren\nauk\n")
+    catalog = read_catalog(tmp_path / "shards")
+    assert (catalog.classes, catalog.labels) == (["wren", "auk", "other"], ["auk", "wren", "auk", "other"])
+
+
 def test_one_shard_and_a_series(shard):
     for number in range(3):
         shard(f"a-{number:02}.tar", *sample("1", number))
