@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from process_memory import process_memory
+
 WAYS = {"64": (64, 0), "1,024 in chunks of 64": (1024, 64), "1,024 at once": (1024, 0)}
 CLASSES, PER_CLASS = 256, 4
 
@@ -64,7 +66,7 @@ def measure(batch: int, chunk_size: int, size: int, steps: int, backbone: str) -
     images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)
     labels = torch.arange(batch) // PER_CLASS
     network.train()
-    before = memory("VmRSS")
+    before = process_memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     seconds = []
     for step in range(steps):
@@ -72,13 +74,7 @@ def measure(batch: int, chunk_size: int, size: int, steps: int, backbone: str) -
         gradients.add(step, images, labels, batch)
         optimizer.step(1.0)
         seconds.append(time.perf_counter() - started)
-    return memory("VmHWM") - before, median(seconds), images.numel()
-
-
-def memory(which: str) -> int:
-    """Bytes of this process, as Linux counts them."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which))
-    return 1024 * int(line.split()[1])
+    return process_memory("VmHWM") - before, median(seconds), images.numel()
 
 
 if __name__ == "__main__":

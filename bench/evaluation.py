@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from process_memory import process_memory
 
 PRODUCTS = [f"{library} product, {block} rows at once" for library in ("NumPy", "torch") for block in (1024, 4096)]
 OURS, PML, OML = "Fieldmark", "pytorch-metric-learning", "open-metric-learning"
@@ -73,18 +74,12 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
     del centres
     work, extra = prepared(options.way, vectors, labels)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far, that of making the vectors, is forgotten
-    before = megabytes("VmRSS")
+    before = process_memory("VmRSS")
     started = time.perf_counter()
     scores = work()
     seconds = time.perf_counter() - started
-    memory = megabytes("VmHWM") - before
+    memory = (process_memory("VmHWM") - before) / 2**20
     return {"seconds": seconds, "memory": memory, **extra, **scores}
-
-
-def megabytes(name: str) -> float:
-    """A figure of this process's memory, as Linux has it."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[name].split()[0]) / 1024
 
 
 def prepared(

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from embedding import SMALL, piece_together
+from process_memory import process_memory
 
 DIFFERENT = 3000
 
@@ -39,7 +40,7 @@ def main() -> None:
         seen = [(0.0, 0.0)]
         while process.poll() is None:
             time.sleep(1)
-            seen.append((time.perf_counter() - start, resident(process.pid)))
+            seen.append((time.perf_counter() - start, process_memory("VmRSS", process.pid) / 2**20))
     seconds = time.perf_counter() - start
     print("| share of the time | MB resident |\n|---|---|")
     for tenth in range(1, 11):
@@ -57,16 +58,6 @@ def link(photos: list[Path], folder: Path, count: int) -> None:
         if number % 1000 == 0:
             place.mkdir(parents=True)
         os.link(photos[number % len(photos)], place / f"{number:06}.jpg")
-
-
-def resident(process: int) -> float:
-    """Megabytes that a process holds, as the kernel counts them; 0 where it has just ended."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0.0
-    found = [line for line in status.splitlines() if line.startswith("VmRSS:")]
-    return int(found[0].split()[1]) / 1024 if found else 0.0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from process_memory import process_memory
 
 from eval.embeddings import EmbeddingSet
 from eval.files import sync
@@ -78,7 +79,7 @@ def measured_build(embeddings: Path, folder: Path, kind: str, count: int | None 
     process = subprocess.Popen([*command, "--count", str(count or 0)])
     peak = 0
     while process.poll() is None:
-        peak = max(peak, anonymous_memory(process.pid))
+        peak = max(peak, process_memory("RssAnon", process.pid))
         time.sleep(0.05)
     if process.returncode:
         sys.exit("the build failed")
@@ -100,15 +101,6 @@ def report_build(seconds: float, peak: int, folder: Path) -> None:
     print(f"  most memory {peak / 1e6:.0f} MB = {peak / (vectors + file):.2f} of the two, without mapped files' pages")
     told = ("factory", "parameters", "candidates", "recall", "far_recall")
     print(f"  {json.dumps({name: getattr(search, name) for name in told})}")
-
-
-def anonymous_memory(process: int) -> int:
-    """Bytes that a process has in memory and that the system cannot take from it, unlike the pages of mapped files."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def timed(ask: Callable[[Vectors], NDArray[np.int64]], queries: Vectors) -> tuple[float, list[NDArray[np.int64]]]:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from process_memory import process_memory
+
 from index.service.settings import TOKEN
 
 SECRET = "a token for a measurement"
@@ -88,14 +90,7 @@ def memory(process: subprocess.Popen) -> float:
                 pids.append(int(entry.parent.name))
         except (OSError, ValueError):
             continue
-    total = 0
-    for pid in pids:
-        try:
-            found = re.search(r"RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-        except OSError:
-            continue
-        total += int(found[1]) if found else 0
-    return total / 1024
+    return sum(process_memory("RssAnon", pid) for pid in pids) / 2**20
 
 
 def together(work: Any, count: int) -> None:
