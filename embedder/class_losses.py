@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class ProxyNCAPlusPlus(nn.Module):
         unit_length(dimension)(self.proxies)
         self.temperature = temperature
 
-    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor, labels: Tensor, indices_tuple: Any = None) -> Tensor:
         """The mean loss of vectors [B, D] with labels [B]."""
         return self.each(vectors, labels).mean()
 
