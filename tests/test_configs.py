@@ -111,10 +111,11 @@ def test_a_lane_leaves_nothing_of_the_one_beneath() -> None:
 
 @pytest.mark.parametrize("lane", LANES, ids=stem)
 def test_every_recipe_takes_every_lane(lane: Path) -> None:
+    model = config(lane).model
     for recipe in RECIPES:
         settings = config(recipe, lane)
         settings.check()
-        assert settings.model == config(lane).model
+        assert settings.model == model
         assert settings.data.name == recipe.stem
 
 

@@ -1,4 +1,4 @@
-import time
+import pytest
 
 from eval.errors import InputError, unknown
 
@@ -11,12 +11,12 @@ def test_all_known_names_are_listed_where_none_is_near() -> None:
     assert str(unknown("loss", "zzz", {"triplet", "arcface"})) == "unknown loss 'zzz'; known: arcface, triplet"
 
 
-def test_of_very_many_names_some_are_listed() -> None:
+def test_of_very_many_names_some_are_listed_and_none_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would take minutes."""
     message = str(unknown("label", "zzz", [f"{number:06}" for number in range(200)]))
     assert message.endswith("000098, 000099 and 100 more")
-    started = time.perf_counter()
+    monkeypatch.delattr("eval.errors.get_close_matches")
     assert "did you mean" not in str(unknown("label", "000001x", [f"{number:06}" for number in range(300_000)]))
-    assert time.perf_counter() - started < 5  # comparing all of them would take minutes
 
 
 def test_an_input_error_is_a_value_error() -> None:

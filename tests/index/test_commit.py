@@ -183,7 +183,9 @@ def test_a_writer_waits_for_another(folder, add_vectors, random_vectors, caplog)
         fcntl.flock(file, fcntl.LOCK_EX)
         writer = threading.Thread(target=add_vectors, args=(folder, random_vectors(5, seed=2)))
         writer.start()
-        time.sleep(0.2)
+        until = time.monotonic() + 20
+        while "waiting for process" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.02)
         assert Manifest.read(folder).generation == 1
     writer.join()
     assert check_whole(folder, random_vectors) == 2

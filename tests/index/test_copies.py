@@ -50,17 +50,14 @@ def test_copies_are_of_one_group_as_plain_loops_find(tmp_path):
 
 
 def test_photos_that_look_the_same_are_of_one_group(tmp_path):
-    pictures = pa.array([row << 20 for row in range(ROWS)], pa.uint64())
-    pictures = pa.array([*pictures.to_pylist()[:-1], 3 << 20], pa.uint64())  # the last one looks like the fourth
-    folder = made(tmp_path / "a.index", picture_hash=pictures)
-    index = Index.open(folder)
-    alike = joined_groups(index, np.arange(ROWS), np.arange(ROWS))
-    bits = np.bitwise_count(np.arange(ROWS)[:, None] ^ np.arange(ROWS)) <= 3
-    assert not bits.all()
-    near = index.search(index.vectors(np.arange(ROWS)), 11).rows
-    joined = dict(zip(*(part.tolist() for part in alike), strict=True))
-    assert any(bits[row, other] for row in range(ROWS) for other in near[row] if other != row) == bool(joined)
-    assert all(target < group for group, target in joined.items())
+    """Of neighbours, those whose hashes differ in three bits, and none that differ in four."""
+    hashes = np.random.default_rng(2).integers(0, 2**63, ROWS, np.uint64)  # of other photos: some 32 bits differ
+    vectors = Index.open(made(tmp_path / "a.index")).vectors(np.arange(ROWS))
+    (one, alike), (other, unlike) = [(row, int(np.argsort(-vectors @ vectors[row])[1])) for row in (40, 200)]
+    hashes[alike], hashes[unlike] = hashes[one] ^ np.uint64(0b10101), hashes[other] ^ np.uint64(0b1010101)
+    folder = made(tmp_path / "b.index", picture_hash=pa.array(hashes))
+    groups, targets = joined_groups(Index.open(folder), np.arange(ROWS), np.arange(ROWS))
+    assert (groups.tolist(), targets.tolist()) == ([max(one, alike)], [min(one, alike)])
 
 
 def test_a_space_in_which_all_is_alike_is_none_of_copies(tmp_path):

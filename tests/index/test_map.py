@@ -33,6 +33,17 @@ def test_a_map_is_committed_with_the_index(own):
     check(own)
 
 
+def test_the_plane_of_the_command_itself(built, tmp_path):
+    """Classes of one colour lie together."""
+    own = Path(shutil.copytree(built, tmp_path / "own.index"))
+    main(own)
+    index = Index.open(own)
+    places, labels = read_map(index), index.labels
+    apart = np.linalg.norm(places[:, None] - places, axis=2)
+    np.fill_diagonal(apart, np.inf)
+    assert np.mean(labels[apart.argmin(axis=1)] == labels) > 0.9
+
+
 def test_deleted_rows_and_newer_ones_have_no_place(own, tmp_path):
     remove(own, label="class-2")
     main(own)

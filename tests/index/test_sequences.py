@@ -107,7 +107,13 @@ def found_of_the_nearest(folder, model):
     return (Index.open(folder).search(VECTORS, k).similarities >= right - 1e-5).mean()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     sequence=st.one_of(
         st.lists(steps, max_size=12), st.tuples(st.sampled_from(KINDS), st.lists(steps, max_size=8)).map(filled)

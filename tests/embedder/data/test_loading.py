@@ -27,7 +27,10 @@ def test_so_many_batches_are_made_ahead(photos, monkeypatch, ahead, made):
     monkeypatch.setattr(TrainingPhotos, "view", lambda self, key: seen.append(key) or view(self, key))
     loader = make_loader(photos, batches(photos, 6), ahead=ahead)
     next(loader)
-    time.sleep(0.2)
+    until = time.monotonic() + 20
+    while len(seen) < 4 * made and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.2)  # no more come
     assert len(seen) == 4 * made
     assert len(list(loader)) == 5
     assert len(seen) == 24

@@ -58,6 +58,7 @@ def test_what_has_begun_is_finished(own):
             data={"label": "x"},
             headers=SHOWN,
         )
+        assert client.get("/readyz").status_code == 200  # the signal is the service's from now on
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         body = request.read()
         connection = connected(client)
@@ -146,6 +147,9 @@ def test_a_new_generation_is_taken_up_without_a_failed_request(own, photos):
         for label in range(2, 4):
             remove(own, label=f"class-{label}")
             time.sleep(0.5)
+        until = time.monotonic() + 20
+        while 3 not in generations and time.monotonic() < until:
+            time.sleep(0.05)
         stop.set()
         thread.join()
     assert {*statuses} == {200}

@@ -178,7 +178,7 @@ def shot(tmp_path):
     folder.mkdir(parents=True, exist_ok=True)
 
     def kept(page, name):
-        page.wait_for_load_state("networkidle")
+        complete(page)
         page.screenshot(path=folder / f"{name}.png")
 
     return kept
