@@ -11,9 +11,7 @@ from bench.differences import read_results
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("name", "document"), [("long", "techniques"), ("screen-short-warmup", "techniques"), ("test", "results")]
-)
+@pytest.mark.parametrize(("name", "document"), [("long", "techniques"), ("screen", "techniques"), ("test", "results")])
 def test_the_table_of_techniques_is_what_was_measured(
     name: str, document: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
