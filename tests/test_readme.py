@@ -1,6 +1,7 @@
 """What the README tells people to type works as it stands."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,8 @@ import pytest
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawn_birds import draw_photos
 from eval.command import build_parser
+from eval.embeddings import EmbeddingSet
+from eval.evaluation import evaluate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -145,3 +148,12 @@ def test_every_command_answers_help() -> None:
     assert len(modules) >= 5
     for module in sorted(modules):
         assert "usage:" in build_parser(import_module(module).main).format_help(), module
+
+
+@pytest.mark.skipif("FIELDMARK_BIRDS" not in os.environ, reason="FIELDMARK_BIRDS does not name the index of make demo")
+def test_training_helps_in_the_demo() -> None:
+    """On species that it never saw."""
+    birds = Path(os.environ["FIELDMARK_BIRDS"])
+    sets = [EmbeddingSet.load(folder) for folder in (birds.parent / "frozen-vectors", birds)]
+    frozen, trained = (evaluate(one).means()["recall@1"] for one in sets)
+    assert trained > frozen + 0.1

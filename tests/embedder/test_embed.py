@@ -127,6 +127,7 @@ def test_photos_of_every_bad_kind_are_told_and_the_odd_ones_embedded(run_folder,
     Image.new("1", (30_000, 30_000)).save(folder / "bomb.png")
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)  # where it has been there before
     images._formats.cache_clear()
     out = main(run_folder, str(folder), out=tmp_path / "vectors")
     images._formats.cache_clear()

@@ -302,3 +302,13 @@ def test_a_box_beyond_the_border_is_as_large_as_its_part_of_the_photo() -> None:
     turned = striped(1600, 800, exif=exif)  # 800 x 1600 as people see it
     assert open_image(turned, (0, 1400, 800, 3000), enough=100).size == (400, 100)
     assert open_image(turned, (0, 0, 800, 1600), enough=400).size == (400, 800)
+
+
+def test_photos_of_a_phone_are_opened_where_the_package_is_there(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[:, 48:] = 255
+    heif.from_pillow(Image.fromarray(pixels)).save(tmp_path / "phone.heic", quality=95)
+    image = open_image(tmp_path / "phone.heic")
+    assert image.size == (96, 64)
+    assert np.abs(np.asarray(image, int) - pixels)[:, [10, 90]].max() < 20
