@@ -80,3 +80,9 @@ def config(photos: Path) -> Config:
 def whole(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never stopped."""
     return fit(config, tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs end without their embedder: to write it takes longer than to train."""
+    monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)

@@ -37,6 +37,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(run / "last.ckpt")["network"]
 
 
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_head_learns_what_it_would_have_learned_from_the_photos(
     probe: Config, tmp_path: Path, mirror: bool
@@ -140,6 +141,7 @@ def test_what_is_kept_is_named_by_seed_and_weights(probe: Config, tmp_path: Path
     assert name(probe) != before
 
 
+@pytest.mark.usefixtures("no_export")
 def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lively = replace(probe, augment=AugmentSettings(), data=replace(probe.data, feature_views=2))
     whole = fit(lively, tmp_path / "whole")
@@ -148,6 +150,7 @@ def test_it_is_resumed_with_the_same_bits(probe: Config, tmp_path: Path, monkeyp
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(tmp_path / "stopped").items())
 
 
+@pytest.mark.usefixtures("no_export")
 def test_photos_are_opened_before_training_and_not_in_it(
     probe: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +161,5 @@ def test_photos_are_opened_before_training_and_not_in_it(
 
     monkeypatch.setattr("embedder.data.photos.TrainingPhotos.view", opened)
     monkeypatch.setattr("embedder.validation.open_image", opened)
-    monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
     run.train()
     assert run.step == run.steps

@@ -19,6 +19,7 @@ from embedder.collapse import batch_statistics
 from embedder.config import AugmentSettings, Config, LossSettings, MixSettings
 from embedder.data.loading import make_loader
 from embedder.data.photos import EpochBatches
+from embedder.export import trained_network
 from embedder.log import SilentLog
 from embedder.ranks import ALONE
 from embedder.schedule import learning_rate_share
@@ -55,22 +56,44 @@ def test_a_run_killed_at_any_step_and_resumed_has_the_same_bits(
     ]
 
 
+@pytest.mark.usefixtures("no_export")
 def test_any_number_of_workers_gives_the_same_weights(config: Config, whole: Path, tmp_path: Path) -> None:
     fit(replace(config, data=replace(config.data, workers=2)), tmp_path / "two")
     assert_same(weights(whole), weights(tmp_path / "two"))
 
 
+@pytest.mark.usefixtures("no_export")
 def test_another_seed_gives_other_weights(config: Config, whole: Path, tmp_path: Path) -> None:
     fit(replace(config, seed=4), tmp_path / "other")
     assert any(not torch.equal(value, weights(whole)[name]) for name, value in weights(tmp_path / "other").items())
 
 
+@pytest.mark.usefixtures("no_export")
 def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
     longer = replace(config, loss=LossSettings("proxy-anchor"), train=replace(config.train, epochs=8))
     rows = list(csv.DictReader((fit(longer, tmp_path / "run") / "log.csv").open()))
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[1]["loss"])
 
 
+MANY = {
+    "data": {"size": 64, "test_size": 96},
+    "augment": {"rotate": 20.0, "attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.0},
+    "mix": MixSettings("cutmix", share=0.5, vectors=True, since=0.0),
+    "model": {"attention": "cbam", "parts": 3, "part_stride": 16, "look": "second", "mirror": True, "smaller": True},
+    "train": {"layer_decay": 0.7, "unfreeze": 0.5, "ema": 0.9, "chunk_size": 4},
+}
+"""Techniques that all go together."""
+
+
+def with_techniques(config: Config, loss: LossSettings, changes: dict[str, Any]) -> Config:
+    groups = {
+        name: replace(getattr(config, name), **change) if isinstance(change, dict) else change
+        for name, change in changes.items()
+    }
+    return replace(config, loss=loss, **groups)
+
+
+@pytest.mark.usefixtures("no_export")
 @pytest.mark.parametrize(
     ("loss", "changes"),
     [
@@ -90,39 +113,30 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
                 "model": {"look": "first"},
             },
         ),
-        (
-            LossSettings("proxy-anchor+arcface", part_centre=1.0, prefixes=(4,)),
-            {
-                "data": {"size": 64, "test_size": 96},
-                "augment": {"rotate": 20.0, "attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.0},
-                "mix": MixSettings("cutmix", share=0.5, vectors=True, since=0.0),
-                "model": {
-                    "attention": "cbam",
-                    "parts": 3,
-                    "part_stride": 16,
-                    "look": "second",
-                    "mirror": True,
-                    "smaller": True,
-                },
-                "train": {"layer_decay": 0.7, "unfreeze": 0.5, "ema": 0.9, "chunk_size": 4},
-            },
-        ),
+        (LossSettings("proxy-anchor+arcface", part_centre=1.0, prefixes=(4,)), MANY),
     ],
 )
 def test_a_run_with_more_techniques_goes_on_where_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: LossSettings, changes: dict[str, Any]
 ) -> None:
-    groups = {
-        name: replace(getattr(config, name), **change) if isinstance(change, dict) else change
-        for name, change in changes.items()
-    }
-    mixing = replace(config, loss=loss, **groups)
+    mixing = with_techniques(config, loss, changes)
     plain = fit(replace(config, data=mixing.data, loss=replace(loss, part_centre=0.0)), tmp_path / "plain")
     whole = fit(mixing, tmp_path / "whole")
     assert any(not torch.equal(value, weights(whole)[key]) for key, value in weights(plain).items())
     fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)
     fit(mixing, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
+
+
+def test_many_techniques_together_come_out_of_the_run(config: Config, photos: Path, tmp_path: Path) -> None:
+    many = with_techniques(config, LossSettings("arcface", part_centre=1.0), MANY)
+    run = fit(replace(many, train=replace(many.train, epochs=1)), tmp_path / "run")
+    embedder = Embedder.open(run)
+    assert set(embedder.views) == {"whole", "mirror", "smaller", "closer"}
+    pixels = np.stack([embedder.prepare(path) for path in sorted(photos.glob("*/0.png"))])
+    with torch.no_grad():
+        expected = trained_network(run, embedder.views)(torch.from_numpy(pixels)).vector.numpy()
+    assert (embedder.vectors(pixels) * expected).sum(axis=1).min() > 0.9999
 
 
 def test_averaged_weights_follow_those_of_every_step(config: Config, tmp_path: Path) -> None:
@@ -139,6 +153,7 @@ def test_averaged_weights_follow_those_of_every_step(config: Config, tmp_path: P
     assert any(not torch.allclose(found[name], value, atol=1e-6) for name, value in now.items())
 
 
+@pytest.mark.usefixtures("no_export")
 def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +165,6 @@ def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(
         return told[-1]
 
     monkeypatch.setattr(trainer, "batch_statistics", noted)
-    monkeypatch.setattr(trainer, "export_best", lambda *_: None)
     some = replace(config, loss=LossSettings("arcface"), mix=MixSettings("mixup", share=0.5, since=0.0, until=1.0))
     some = replace(some, train=replace(config.train, epochs=1, batch_size=6))
     fit(some, tmp_path / "some")
@@ -162,6 +176,7 @@ def test_distances_within_batches_are_those_of_photos_that_are_not_mixed(
     assert "negative_distance" not in [*csv.DictReader((tmp_path / "all" / "log.csv").open())][-1]
 
 
+@pytest.mark.usefixtures("no_export")
 def test_early_stopping_ends_before_the_last_epoch(config: Config, tmp_path: Path) -> None:
     still = replace(config, train=replace(config.train, epochs=6, patience=2, learning_rate=1e-12, ema=0.0))
     rows = list(csv.DictReader((fit(still, tmp_path / "run") / "log.csv").open()))
@@ -319,6 +334,7 @@ def test_the_best_weights_are_exported(config: Config, whole: Path, tmp_path: Pa
     np.testing.assert_allclose(Embedder.open(whole).vectors(images), expected, atol=1e-4)
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_collapse_is_called_so(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Photos that are all alike lie in one place, whatever the network."""
     for number in range(24):

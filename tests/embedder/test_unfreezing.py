@@ -49,6 +49,7 @@ def test_all_at_once_by_default_and_frozen_stages_stay_so(backbone) -> None:
     assert all(own.requires_grad == (id(own) in trained) for own in backbone.parameters())
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With batch norm that learns, its statistics stand still too, whoever looks at the photos in between."""
     loose = replace(config.model, freeze_batch_norm=False)
@@ -69,7 +70,6 @@ def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monk
         moved.append([any(not torch.equal(one, other) for one, other in pair) for pair in pairs])
 
     monkeypatch.setattr(Trainer, "_step", watched)
-    monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
     fit(slow, tmp_path / "run")
     stages = len(moved[0])
     for number, one in enumerate(moved):
@@ -77,6 +77,7 @@ def test_a_stage_that_waits_is_frozen_whole(config: Config, tmp_path: Path, monk
         assert one == [False] * (stages - begun) + [True] * begun, number
 
 
+@pytest.mark.usefixtures("no_export")
 def test_a_run_leaves_what_waits_as_it_was_and_resumes_exactly(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_run_leaves_what_waits_as_it_was_and_resumes_exactly(
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.usefixtures("no_export")
 def test_whether_gradients_are_computed_and_dropped_or_not_computed_is_the_same(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
