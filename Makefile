@@ -39,7 +39,7 @@ demo: $(INSTALLED)  ## Train on drawn birds, build an index, query it, evaluate 
 	echo "  $(RUN) -m index.serve $(DEMO)/birds.index"
 
 test: $(INSTALLED)  ## Run the whole test suite
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## Check style
 	$(RUN) -m ruff check .

@@ -26,3 +26,13 @@ def unit(vectors):
 def random_vectors():
     """A function that draws N unit vectors of dimension D."""
     return lambda count, dimension=8, seed=0: unit(np.random.default_rng(seed).normal(size=(count, dimension)))
+
+
+LONGEST = ("test_ranks", "test_readme", "test_trainer", "test_configs", "test_commit", "test_export", "test_tutorial")
+"""Files that take minutes; begun last, one of them would keep all others waiting."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; ``--no-loadscope-reorder`` leaves them so."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))

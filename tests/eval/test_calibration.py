@@ -190,22 +190,23 @@ def test_the_expected_rate_is_that_of_classes_left_out() -> None:
     codes = np.repeat(np.arange(9), draw.integers(1, 8, 9))
     scores = draw.normal(0, 1, 9)[codes] + draw.normal(0, 0.5, len(codes))
 
-    def threshold(chosen: np.ndarray, level: float) -> float:
+    def masses(names: list[int]) -> list[tuple[float, float]]:
+        """The scores of some classes, the greatest first, each with the share of these classes at or above it."""
+        found = np.sort(scores[np.isin(codes, names)])[::-1].tolist()
+        return [(score, np.mean([(scores[codes == one] >= score).mean() for one in names])) for score in found]
+
+    def threshold(of: list[tuple[float, float]], level: float) -> float:
         """The greatest score with more than ``level`` of the classes' mass at or above it."""
-        names = np.unique(codes[chosen])
-        for score in np.sort(scores[chosen])[::-1]:
-            if np.mean([(scores[chosen & (codes == one)] >= score).mean() for one in names]) > level + 1e-9:
-                return score
-        return -np.inf
+        return next((score for score, mass in of if mass > level + 1e-9), -np.inf)
 
-    def left_out(level: float) -> float:
-        found = [(scores[codes == one] > threshold(codes != one, level)).mean() for one in range(9)]
-        return np.mean(found)
-
+    others = [masses([other for other in range(9) if other != one]) for one in range(9)]
+    levels = np.linspace(0, 1, 3000)
+    accepted = [
+        np.mean([(scores[codes == one] > threshold(others[one], level)).mean() for one in range(9)]) for level in levels
+    ]
     for rate in (0.1, 0.25, 0.6):
-        levels = np.linspace(0, 1, 3000)
-        fitting = [level for level in levels if left_out(level) <= rate]
-        expected = threshold(np.ones(len(codes), bool), max(fitting) * 8 / 9)  # the mass that eight classes had
+        fitting = levels[np.array(accepted) <= rate]
+        expected = threshold(masses([*range(9)]), max(fitting) * 8 / 9)  # the mass that eight classes had
         assert expected_threshold(scores, codes, rate) == pytest.approx(expected)
 
 
