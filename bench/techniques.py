@@ -65,7 +65,6 @@ TECHNIQUES = {
     "mirror view": "--model.mirror",
     "smaller view": "--model.smaller",
     "larger photos": LARGER,
-    "larger photos, mirror view": f"{LARGER} --model.mirror",
     "larger photos, smaller view": f"{LARGER} --model.smaller",
     "larger photos, smaller view, mirror view": f"{LARGER} --model.smaller --model.mirror",
     "squeeze-excitation": "--model.attention se",
@@ -87,6 +86,8 @@ TECHNIQUES = {
     "--model.look second",
     "finer parts, centres, high rate": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 "
     "--train.added_rate 15",
+    "parts as for field marks": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1 --train.added_rate 15 "
+    "--augment.attended_crop 0.3 --augment.attended_drop 0.3 --augment.attended_since 0",
     "attended crop": "--augment.attended_crop 0.3",
     "attended drop": "--augment.attended_drop 0.3",
     "first look": "--model.look first",
@@ -105,8 +106,6 @@ TECHNIQUES = {
     "short warm-up": "--train.warmup 0.1",
     "longer warm-up": "--train.warmup 0.3",
     "mixed vectors, mirror view": "--mix.vectors --model.mirror",
-    "mixed vectors, squeeze-excitation": "--mix.vectors --model.attention se",
-    "mixed vectors, squeeze-excitation, mirror view": "--mix.vectors --model.attention se --model.mirror",
 }
 """Options of embedder.train beside the recipe's and ``PLAIN``."""
 

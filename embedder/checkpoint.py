@@ -35,9 +35,11 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); --overwrite trains from the start") from None
+        raise InputError(f"{path} cannot be read ({error}); embedder.train --overwrite trains from the start") from None
     if not isinstance(state, dict) or "format" not in state:
-        raise InputError(f"{path} is not a checkpoint of a training run; --overwrite trains from the start")
+        raise InputError(
+            f"{path} is not a checkpoint of a training run; embedder.train --overwrite trains from the start"
+        )
     if state["format"] > FORMAT:
         raise InputError(f"{path} was written by a newer version (format {state['format']}; this one reads {FORMAT})")
     return state

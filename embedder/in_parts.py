@@ -147,9 +147,12 @@ class CatalogParts:
 
     def remove(self) -> None:
         """Remove them all, those of more photos too, and what was left of one by a process that was killed."""
-        parts = (path for path in self.folder.glob("[0-9]" * 6) if (path / MANIFEST).exists())
-        for path in (*parts, *self.folder.glob(".*.part"), *self.folder.glob(".*.old")):
+        for path in (*self.folder.glob(".*.part"), *self.folder.glob(".*.old")):
             shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob("[0-9]" * 6):
+            if (path / MANIFEST).exists():  # else it is somebody else's
+                aside = path.rename(path.with_name(f".{path.name}.{os.getpid()}.old"))
+                shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()
 

@@ -147,7 +147,9 @@ def test_every_command_answers_help() -> None:
     modules = {module for module in modules if module.split(".")[0] in {"embedder", "index", "eval"}}
     assert len(modules) >= 5
     for module in sorted(modules):
-        assert "usage:" in build_parser(import_module(module).main).format_help(), module
+        command = import_module(module)
+        assert "usage:" in build_parser(command.main).format_help(), module
+        assert '\nif __name__ == "__main__":\n    ' in Path(str(command.__file__)).read_text(encoding="utf-8"), module
 
 
 @pytest.mark.skipif("FIELDMARK_BIRDS" not in os.environ, reason="FIELDMARK_BIRDS does not name the index of make demo")

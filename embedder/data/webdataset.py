@@ -21,7 +21,7 @@ from eval.errors import InputError
 NAME = "webdataset"
 LAYOUT = "tar files, at its top or in folders train, validation and test"
 CLASSES = "classnames.txt"
-"""The names of the classes that ``.cls`` files number from 0, one a line; may be missing."""
+"""The names of the classes that ``.cls`` and ``.json`` files number from 0, one a line; may be missing."""
 
 MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)")
 """Key and suffix of a file in a shard; what has no suffix is no part of a sample."""

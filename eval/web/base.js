@@ -25,8 +25,8 @@ const Fieldmark = (() => {
   const NOTHING = "–";
   const THIN = "\u202f";
   const SVG = "http://www.w3.org/2000/svg";
-  const themed = [];
-  const printed = [];
+  const themed = new Set();
+  const printed = new Set();
 
   function fill(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -106,8 +106,8 @@ const Fieldmark = (() => {
 
   /* Tell somebody from now on, until what this returns is called. */
   function heard(listeners, then) {
-    listeners.push(then);
-    return () => listeners.splice(listeners.indexOf(then), 1);
+    listeners.add(then);
+    return () => listeners.delete(then);
   }
 
   function changed() {
@@ -133,7 +133,7 @@ const Fieldmark = (() => {
       document.documentElement.dataset.theme = remembered(dark() ? "light" : "dark") || (dark() ? "light" : "dark");
       changed();
     });
-    themed.push(told);
+    themed.add(told);
     told();
     return button;
   }

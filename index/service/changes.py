@@ -22,7 +22,7 @@ from index.selection import asked, select
 from index.service.running import BUSY, TOLD, Service, service_of
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
-from index.service.uploads import clean_label, parse_box, uploads
+from index.service.uploads import meant_label, parse_box, uploads
 from index.undo import before_last
 
 router = APIRouter(tags=["changes"], dependencies=[Depends(HTTPBearer(auto_error=False))])
@@ -48,7 +48,7 @@ async def add(
     limits, place = service.settings.limits, parse_box(box)
     if place and len(photo) > 1:
         raise HTTPException(422, f"box is of one photo, and there are {len(photo)}; teach them one by one")
-    lesson = Lesson(await uploads(photo, limits), _label(service, label), place, relabel)
+    lesson = Lesson(await uploads(photo, limits), label, place, relabel)
     return await _changed(request, service, lambda: teach(service.current, service.settings, lesson))
 
 
@@ -78,9 +78,9 @@ async def relabel(
     label: Label = None,
 ) -> JSONResponse:
     """Give a reference another label."""
-    name = _label(service, to)
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
+        name = meant_label(opened, to, service.settings.limits)
         return renamed(opened, _named(opened, id, label), name, asked(label=label or None, id=id))
 
     return await _changed(request, service, lambda: _change(service, with_label, "relabelled"))
@@ -102,16 +102,6 @@ async def undo(
         return before_last(opened)
 
     return await _changed(request, service, lambda: _change(service, back))
-
-
-def _label(service: Service, text: str) -> str:
-    """The label that is meant: as references have it, however it is spelt in Unicode, else as a new one is kept.
-
-    Raises:
-        HTTPException: as for ``clean_label``.
-    """
-    known = service.current.snapshot.known_label
-    return known(text) or known(label := clean_label(text, service.settings.limits)) or label
 
 
 def _named(opened: Index, name: str, label: str | None) -> NDArray[np.int64]:

@@ -40,6 +40,16 @@ TRIES = 3
 Stamp = tuple[int, int, int]
 
 
+def known_label(index: Index, text: str) -> str | None:
+    """A label as references have it, however it is spelt in Unicode; None where none has it."""
+    known = index.classes[0]
+    place = bisect_left(known, text)
+    if known[place : place + 1] == [text]:
+        return text
+    composed = unicodedata.normalize("NFC", text)
+    return next((one for one in known if unicodedata.normalize("NFC", one) == composed), None)
+
+
 class Snapshot:
     """One generation with what requests ask of it. Requests that have begun keep theirs.
 
@@ -79,22 +89,13 @@ class Snapshot:
         """All rows, in the order of their ids."""
         return pc.sort_indices(self.index.table["id"]).to_numpy()
 
-    def known_label(self, text: str) -> str | None:
-        """A label as references have it, which may be in another of Unicode's forms; None where none has it."""
-        known = self.index.classes[0]
-        for form in (text, *(unicodedata.normalize(name, text) for name in ("NFC", "NFD"))):
-            place = bisect_left(known, form)
-            if known[place : place + 1] == [form]:
-                return form
-        return None
-
     def label(self, text: str) -> str:
-        """The same of a label that is asked for.
+        """A label that is asked for, as references have it.
 
         Raises:
             HTTPException: no reference has it.
         """
-        known = self.known_label(text)
+        known = known_label(self.index, text)
         if known is None:
             raise HTTPException(404, f"no reference has the label {text[:100]!r}; /labels lists those there are")
         return known

@@ -17,7 +17,7 @@ from index.journal import Change
 from index.search import Index
 from index.service.current import Current, Snapshot
 from index.service.settings import Settings
-from index.service.uploads import Upload, stripped
+from index.service.uploads import Upload, meant_label, stripped
 from index.source import Place, catalog_source
 
 
@@ -27,7 +27,7 @@ class Lesson:
 
     Attributes:
         photos: as they came.
-        label: of all of them.
+        label: of all of them, as it came.
         box: of the subject in a single one.
         relabel: give those that were taught before, under another label, this one.
     """
@@ -69,10 +69,11 @@ def teach(current: Current, settings: Settings, lesson: Lesson) -> dict[str, obj
     Raises:
         BadImage: one of the photos cannot be used.
         InputError: another change has come between.
-        HTTPException: one is there under another label.
+        HTTPException: one is there under another label, or the label cannot be one.
     """
     snapshot, teller = current.newest(), Teller()
     index = snapshot.index
+    lesson = replace(lesson, label=meant_label(index, lesson.label, settings.limits))
     strict = replace(lesson, relabel=False)  # a reference whose very file this is was not taught, and has its own route
     named = {photo_id(one.content, lesson.box): one.content for one in lesson.photos}
     there = [name for name in named if _is_there(snapshot, strict, name)]

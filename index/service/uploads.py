@@ -17,7 +17,8 @@ from embedder.data.catalog import has_area
 from embedder.memory import give_back_freed_memory
 from eval.images import BadImage, Box, Header, open_image, photo_id, read_header
 from index.remarks import remarks
-from index.service.current import Snapshot
+from index.search import Index
+from index.service.current import Snapshot, known_label
 from index.service.settings import Limits
 
 LOSSLESS = {"PNG", "BMP", "DIB", "TIFF", "GIF", "PPM", "QOI"}
@@ -96,6 +97,15 @@ def parse_box(text: str | None) -> Box | None:
     if not has_area((left, top, right, bottom)):
         raise HTTPException(422, f"box is {text[:100]!r}; it must have left < right and top < bottom, in pixels")
     return left, top, right, bottom
+
+
+def meant_label(index: Index, text: str, limits: Limits) -> str:
+    """The label that is meant: as references have it, else as a new one is kept.
+
+    Raises:
+        HTTPException: as for ``clean_label``.
+    """
+    return known_label(index, text) or known_label(index, label := clean_label(text, limits)) or label
 
 
 def clean_label(text: str, limits: Limits) -> str:

@@ -101,7 +101,8 @@
   /* An index calls some photos of its own labels unknown, too: what this one then is. */
   function guesses(answer, info) {
     if (answer.known !== false || !answer.candidates.length) return null;
-    const refused = info.calibration && Math.round(100 * (1 - info.calibration.known_accepted));
+    const calibration = info && info.calibration;
+    const refused = calibration && Math.round(100 * (1 - calibration.known_accepted));
     return element(
       "div",
       { class: "stack tight" },
@@ -110,7 +111,7 @@
         answer.candidates.slice(0, 5).map(({ label, share }) => chip(label, share)),
         "Nearest guesses"
       ),
-      info.calibration &&
+      calibration &&
         element(
           "p",
           { class: "small faint" },

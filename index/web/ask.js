@@ -76,6 +76,7 @@
           },
           onUndone: () => this.again(),
         });
+        if (said && this.answer()) this.verdict.append(this.lesson());
         this.sample();
       }
     }
@@ -302,10 +303,6 @@
         )
       );
       this.read(this.lostOf(lost));
-      if (this.teach)
-        this.teach.suggest(
-          [...new Set([...answer.candidates, ...answer.neighbours].map((one) => one.label))].slice(0, 8)
-        );
       this.settled(...without, Fieldmark.verdict(answer, this.info, this.state.photos.length), this.lesson());
       const more =
         answer.neighbours.length >= this.state.k &&
@@ -354,6 +351,8 @@
 
     lesson() {
       if (!this.teach) return null; // what the service allows is not known yet
+      const { candidates = [], neighbours = [] } = this.answer() || {};
+      this.teach.suggest([...new Set([...candidates, ...neighbours].map((one) => one.label))].slice(0, 8));
       if (!this.info.service.edit) return element("div", { class: "lesson" }, this.teach.element);
       return element(
         "section",

@@ -13,7 +13,8 @@
     const among = (answer) => (answer.neighbours || []).find((one) => one.label !== told.label && !one.same_photo);
     const answer = Fieldmark.ask.answer();
     if (answer && among(answer)) return among(answer);
-    const k = Fieldmark.ask.info.service.neighbours;
+    const { info } = Fieldmark.ask;
+    const k = info && info.service.neighbours; // else as many as the service gives by itself
     const { answers } = await service.send("/search", { photo: photo.file, box: box && box.join(","), k }, { signal });
     return among(answers[0]);
   }

@@ -61,7 +61,8 @@
 
     open(found) {
       const typed = this.input.value.trim();
-      const fresh = typed && !found.some(({ label }) => label === typed);
+      const same = (label) => label.normalize() === typed.normalize(); // as the service takes them
+      const fresh = typed && !found.some(({ label }) => same(label));
       const labels = fresh ? [...found, { label: typed, fresh }] : found;
       this.options = labels.map(({ label, references, fresh: isNew }, place) =>
         element(

@@ -282,6 +282,26 @@ def test_parts_of_something_else_are_neither_used_nor_lost(run_folder, photos, t
     assert {path.name for path in other.folder.iterdir()} == {"mine.txt", "202401"}
 
 
+def test_a_removal_that_is_interrupted_is_finished_by_the_next(run_folder, photos, tmp_path, monkeypatch):
+    out = tmp_path / "vectors"
+    other = CatalogParts(out, 100, MADE_FROM)
+    with monkeypatch.context() as patched:
+        patched.setattr(CatalogParts, "joined", lambda *_: False)
+        embed_in_parts(Embedder.open(run_folder), read_catalog(photos), other)
+
+    def interrupted(path, **options):
+        (path / "manifest.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main(run_folder, str(photos), out=out, overwrite=True)
+    main(run_folder, str(photos), out=out, overwrite=True)
+    assert len(EmbeddingSet.load(out)) == 96
+    assert not other.folder.exists()
+
+
 @pytest.mark.parametrize(("rank", "size"), [("2", "2"), ("-1", "2"), ("one", "2"), ("0", "")])
 def test_a_share_that_cannot_be(rank, size, monkeypatch):
     monkeypatch.setenv("RANK", rank)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -189,6 +190,28 @@ def test_a_label_that_is_there_in_another_form_is_that_label(own):
         (other,) = [one["id"] for one in listed(editor, label="class-1")[:1]]
         assert editor.patch(f"/references/{other}", data={"to": f" {composed}"}, headers=SHOWN).status_code == 200
         found = editor.get("/labels", params={"search": composed.upper()}).json()["labels"]
+    assert found == [{"label": decomposed, "references": 7}]
+
+
+@pytest.mark.parametrize("there", ["Re\u0301my \u00c4sch", "R\u00e9my \u212bsch", "Re\u0301my A\u030asch"])
+def test_a_label_is_found_however_its_characters_are_made(own, there):
+    relabel(own, label="class-0", to=there)
+    with serving(own, TOKEN) as editor:
+        assert teach(editor, ("a.jpg", jpeg()), label=unicodedata.normalize("NFC", there)).status_code == 200
+        assert [one["label"] for one in listed(editor, label=unicodedata.normalize("NFD", there))] == [there] * 6
+
+
+def test_a_label_is_as_the_newest_generation_has_it(own):
+    """Not as one that answered before a command changed the index."""
+    decomposed, composed = "Mo\u0308nch", "M\u00f6nch"
+    with serving(own, TOKEN) as editor:
+        relabel(own, label="class-0", to=decomposed)
+        assert teach(editor, ("a.jpg", jpeg()), label=composed).status_code == 200
+        relabel(own, label=decomposed, to=composed)
+        (other,) = [one["id"] for one in listed(editor, label="class-1")[:1]]
+        relabel(own, label=composed, to=decomposed)
+        assert editor.patch(f"/references/{other}", data={"to": composed}, headers=SHOWN).status_code == 200
+        found = editor.get("/labels", params={"search": composed}).json()["labels"]
     assert found == [{"label": decomposed, "references": 7}]
 
 

@@ -142,6 +142,16 @@ def drop(page, *files):
     settled(page)
 
 
+def answering(page, **told):
+    """Let the service answer otherwise than it would."""
+
+    def answer(route):
+        given = route.fetch().json()
+        route.fulfill(json=given | {"answers": [one | told for one in given["answers"]]})
+
+    page.route("**/search", answer)
+
+
 def settled(page):
     page.wait_for_selector(".answer[aria-busy=false]:not(:empty)")
 

@@ -14,6 +14,7 @@ from tests.index.web.conftest import (
     MAP,
     NEW,
     TOKEN,
+    answering,
     complete,
     drop,
     file,
@@ -271,16 +272,6 @@ def test_labels_are_found_as_one_types(site, birds, window):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert page.get_by_label("This is a").input_value() == KNOWN[1]
-
-
-def answering(page, **told):
-    """Let the service answer otherwise than it would."""
-
-    def answer(route):
-        given = route.fetch().json()
-        route.fulfill(json=given | {"answers": [one | told for one in given["answers"]]})
-
-    page.route("**/search", answer)
 
 
 SURE = {"known": True, "label": "a", "probability": 0.97, "level": "label", "taxon": "a", "taxon_probability": 0.97}

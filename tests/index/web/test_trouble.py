@@ -12,6 +12,7 @@ from tests.index.web.conftest import (
     CHROMIUM,
     KNOWN,
     NEW,
+    answering,
     complete,
     drop,
     editable,
@@ -174,6 +175,15 @@ def test_photos_are_answered_though_nothing_is_told_of_the_service(site, birds, 
     settled(page)
     assert name(page) != ""
     assert page.locator(".lesson").count() == 0
+    answering(page, known=False, label=None, candidates=[{"label": "perhaps", "share": 0.6}])
+    drop(page, file(birds, NEW))
+    settled(page)
+    assert name(page) == "Unknown"
+    assert page.locator(".chip").all_inner_texts() == ["perhaps 60\u202f%"]
+    page.unroute("**/info")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.get_by_label("This is a").focus()
+    page.get_by_role("option", name="perhaps").wait_for()
 
 
 def test_a_service_that_is_slow_to_refuse_is_not_asked_over_and_over(site, birds, window):
