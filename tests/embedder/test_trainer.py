@@ -27,6 +27,7 @@ from embedder.train import fit
 from embedder.trainer import Trainer
 from eval.errors import InputError
 from tests.embedder.killed import fit_until
+from tests.embedder.techniques import MANY, with_techniques
 
 
 def weights(run: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
@@ -73,24 +74,6 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
     longer = replace(config, loss=LossSettings("proxy-anchor"), train=replace(config.train, epochs=8))
     rows = list(csv.DictReader((fit(longer, tmp_path / "run") / "log.csv").open()))
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[1]["loss"])
-
-
-MANY = {
-    "data": {"size": 64, "test_size": 96},
-    "augment": {"rotate": 20.0, "attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.0},
-    "mix": MixSettings("cutmix", share=0.5, vectors=True, since=0.0),
-    "model": {"attention": "cbam", "parts": 3, "part_stride": 16, "look": "second", "mirror": True, "smaller": True},
-    "train": {"layer_decay": 0.7, "unfreeze": 0.5, "ema": 0.9, "chunk_size": 4},
-}
-"""Techniques that all go together."""
-
-
-def with_techniques(config: Config, loss: LossSettings, changes: dict[str, Any]) -> Config:
-    groups = {
-        name: replace(getattr(config, name), **change) if isinstance(change, dict) else change
-        for name, change in changes.items()
-    }
-    return replace(config, loss=loss, **groups)
 
 
 @pytest.mark.usefixtures("no_export")
