@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -195,3 +196,12 @@ def test_class_vectors_are_a_function_of_the_seed(name: str) -> None:
         return class_vectors(LOSSES[name].build(CLASSES, DIMENSION, **defaults(name)))
 
     assert torch.equal(build(), build())
+
+
+def test_the_documentation_lists_each_loss_with_its_options_and_miners() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "techniques.md").read_text(encoding="utf-8")
+    for name, contract in LOSSES.items():
+        options = ", ".join(f"`{option}` {value.default:.3g}" for option, value in contract.options.items())
+        miners = ", ".join(f"`{miner}`" for miner in contract.miners)
+        row = f"| `{name}` | {options} | {miners} | {contract.paper} |".replace("|  |", "| |")
+        assert row in documented
