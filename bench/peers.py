@@ -156,10 +156,10 @@ def other(side: str, folder: Path, python: Path, seed: int, minutes: float | Non
 
 
 def show(results: list[Result]) -> None:
-    """The table of what there is."""
-    print("| budget | side | seeds | minutes | photos seen | steps | recall@1 | MAP@R ", end="")
-    print("| recall@1 that Fieldmark is ahead by | and with one view |\n|" + "---|" * 10)
+    """A table a budget of what there is."""
     for budget in dict.fromkeys(one["budget"] for one in results):
+        print("\n| budget | side | seeds | minutes | photos seen | steps | recall@1 | MAP@R ", end="")
+        print("| recall@1 that Fieldmark is ahead by | and with one view |\n|" + "---|" * 10)
         equal = [one for one in results if one["budget"] == budget]
         names = dict.fromkeys(("fieldmark", ONE_VIEW, *(one["side"] for one in equal)))
         sides = {side: {one["seed"]: one for one in equal if one["side"] == side} for side in names}

@@ -151,8 +151,9 @@ class CatalogParts:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("[0-9]" * 6):
             if (path / MANIFEST).exists():  # else it is somebody else's
-                aside = path.rename(path.with_name(f".{path.name}.{os.getpid()}.old"))
-                shutil.rmtree(aside, ignore_errors=True)
+                with suppress(FileNotFoundError):  # another process removes them, too
+                    aside = path.rename(path.with_name(f".{path.name}.{os.getpid()}.old"))
+                    shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):
             self.folder.rmdir()
 

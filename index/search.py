@@ -1,6 +1,7 @@
 """One query from photo to answer."""
 
 import math
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -279,6 +280,12 @@ class Index:
     def classes(self) -> tuple[list[str], NDArray[np.int64]]:
         """All labels, and the place of each row's among them."""
         return class_codes(self.labels, self.kept)
+
+    @cached_property
+    def not_composed(self) -> dict[str, str]:
+        """The labels that are not in Unicode's composed form, by it."""
+        composed = ((unicodedata.normalize("NFC", label), label) for label in self.classes[0])
+        return {form: label for form, label in composed if form != label}
 
     @cached_property
     def taxa(self) -> Taxonomy:

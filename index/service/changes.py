@@ -19,6 +19,7 @@ from index.manifest import Manifest
 from index.relabel import renamed
 from index.search import Index
 from index.selection import asked, select
+from index.service.current import known_label
 from index.service.running import BUSY, TOLD, Service, service_of
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
@@ -48,6 +49,7 @@ async def add(
     limits, place = service.settings.limits, parse_box(box)
     if place and len(photo) > 1:
         raise HTTPException(422, f"box is of one photo, and there are {len(photo)}; teach them one by one")
+    meant_label(service.current.snapshot.index, label, limits)  # what cannot be one is refused before it is begun
     lesson = Lesson(await uploads(photo, limits), label, place, relabel)
     return await _changed(request, service, lambda: teach(service.current, service.settings, lesson))
 
@@ -78,6 +80,7 @@ async def relabel(
     label: Label = None,
 ) -> JSONResponse:
     """Give a reference another label."""
+    meant_label(service.current.snapshot.index, to, service.settings.limits)  # likewise
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
         name = meant_label(opened, to, service.settings.limits)
@@ -111,7 +114,8 @@ def _named(opened: Index, name: str, label: str | None) -> NDArray[np.int64]:
         HTTPException: there are none.
     """
     try:
-        return select(opened, label=label or None, id=name, path=None)
+        known = label and (known_label(opened, label) or label)
+        return select(opened, label=known or None, id=name, path=None)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
 

@@ -42,12 +42,12 @@ Stamp = tuple[int, int, int]
 
 def known_label(index: Index, text: str) -> str | None:
     """A label as references have it, however it is spelt in Unicode; None where none has it."""
-    known = index.classes[0]
-    place = bisect_left(known, text)
-    if known[place : place + 1] == [text]:
-        return text
-    composed = unicodedata.normalize("NFC", text)
-    return next((one for one in known if unicodedata.normalize("NFC", one) == composed), None)
+    known, composed = index.classes[0], unicodedata.normalize("NFC", text)
+    for form in (text, composed):
+        place = bisect_left(known, form)
+        if known[place : place + 1] == [form]:
+            return form
+    return index.not_composed.get(composed)
 
 
 class Snapshot:
@@ -108,7 +108,8 @@ class Snapshot:
             found.append(int(order[place]))
             place += 1
         found = [row for row in sorted(found) if self.index.kept[row]]
-        return found if label is None else [row for row in found if self.index.label(row) == label]
+        known = label and known_label(self.index, label)
+        return found if label is None else [row for row in found if self.index.label(row) == known]
 
 
 class Current:

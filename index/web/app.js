@@ -155,7 +155,7 @@
       foot();
       compared();
     } catch (error) {
-      if (!info) Fieldmark.ask.problem(error);
+      if (!info) Fieldmark.ask.uninform(error);
     }
   }
 

@@ -54,6 +54,7 @@
 
     start(info) {
       this.info = info;
+      if (this.uninformed) this.uninformed.remove();
       const said = this.verdict.querySelector(".verdict");
       if (said && this.answer()) said.replaceWith(Fieldmark.verdict(this.answer(), info, this.state.photos.length));
       this.lead.replaceChildren(
@@ -76,7 +77,8 @@
           },
           onUndone: () => this.again(),
         });
-        if (said && this.answer()) this.verdict.append(this.lesson());
+        const [later] = this.verdict.getElementsByClassName("later");
+        if (later) later.replaceWith(this.lesson());
         this.sample();
       }
     }
@@ -117,6 +119,13 @@
       location.hash = "#/";
       this.trouble.replaceChildren(Fieldmark.said(error));
       this.trouble.scrollIntoView({ block: "nearest" });
+    }
+
+    /* What the service allows could not be read, and will be asked again: said once, until it is known. */
+    uninform(error) {
+      if (this.uninformed) return;
+      this.problem(error);
+      this.uninformed = this.trouble.firstChild;
     }
 
     /* As many of the files as the service takes at once; which were left out is said. */
@@ -350,7 +359,7 @@
     }
 
     lesson() {
-      if (!this.teach) return null; // what the service allows is not known yet
+      if (!this.teach) return element("div", { class: "later" }); // what the service allows is not known yet
       const { candidates = [], neighbours = [] } = this.answer() || {};
       this.teach.suggest([...new Set([...candidates, ...neighbours].map((one) => one.label))].slice(0, 8));
       if (!this.info.service.edit) return element("div", { class: "lesson" }, this.teach.element);

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from bench import techniques
+from bench import peers, techniques
 from bench.differences import read_results
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "document"), [("long", "techniques"), ("screen", "techniques"), ("test", "results")])
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [("long", "techniques"), ("long-parts", "techniques"), ("screen", "techniques"), ("test", "results")],
+)
 def test_the_table_of_techniques_is_what_was_measured(
     name: str, document: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -19,6 +22,14 @@ def test_the_table_of_techniques_is_what_was_measured(
     made = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out)
     assert made.count("\n") > 3
     assert made.strip() in (ROOT / "docs" / f"{document}.md").read_text(encoding="utf-8")
+
+
+def test_the_tables_of_peers_are_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    peers.show(read_results(ROOT / "bench" / "measured" / "peers.jsonl"))
+    tables = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out).strip().split("\n\n")
+    assert len(tables) == 2
+    for table in tables:
+        assert table in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_their_options_is_what_they_set(capsys: pytest.CaptureFixture[str]) -> None:

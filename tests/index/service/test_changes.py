@@ -207,11 +207,16 @@ def test_a_label_is_as_the_newest_generation_has_it(own):
     with serving(own, TOKEN) as editor:
         relabel(own, label="class-0", to=decomposed)
         assert teach(editor, ("a.jpg", jpeg()), label=composed).status_code == 200
+        assert len(listed(editor, label=decomposed)) == 6
         relabel(own, label=decomposed, to=composed)
         (other,) = [one["id"] for one in listed(editor, label="class-1")[:1]]
         relabel(own, label=composed, to=decomposed)
         assert editor.patch(f"/references/{other}", data={"to": composed}, headers=SHOWN).status_code == 200
         found = editor.get("/labels", params={"search": composed}).json()["labels"]
+        form = {"reference": other, "label": composed}
+        assert editor.post("/explain", files=[("photo", jpeg())], data=form).status_code == 200
+        gone = editor.delete(f"/references/{other}", params={"label": composed}, headers=SHOWN)
+        assert gone.json()["removed"] == 1
     assert found == [{"label": decomposed, "references": 7}]
 
 

@@ -184,6 +184,23 @@ def test_photos_are_answered_though_nothing_is_told_of_the_service(site, birds, 
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     page.get_by_label("This is a").focus()
     page.get_by_role("option", name="perhaps").wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_the_first_photo_is_taught_though_the_service_is_told_of_late(site, birds, window):
+    page = window(site, refused=True)
+    page.route("**/info", lambda route: route.fulfill(status=500, json={"error": "it failed"}))
+    page.route("**/search", lambda route: route.fulfill(status=409, json={"error": "the index holds no references"}))
+    page.reload()
+    page.get_by_role("alert").wait_for()
+    page.goto(f"{site}/#/browse")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.goto(f"{site}/#/")
+    drop(page, file(birds, NEW))
+    settled(page)
+    page.unroute("**/info")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.get_by_label("This is a").wait_for()
 
 
 def test_a_service_that_is_slow_to_refuse_is_not_asked_over_and_over(site, birds, window):
