@@ -13,6 +13,8 @@ from PIL import Image
 from embedder import Embedder
 from embedder.config import Config
 from embedder.data.catalog import DATA_SETS
+from embedder.data.drawing.field_guide import SPECIES
+from embedder.data.drawn_birds import draw_photos
 from embedder.train import default_name, main
 from eval.command import parse
 
@@ -134,3 +136,11 @@ def test_a_lane_trains_its_own_network_for_two_steps(lane: Path, two_steps: Call
     embedder = two_steps(CONFIGS / "cub200.yaml", lane, **{"data.size": str(size), "data.test_size": str(3 * size)})
     assert embedder.dimension == (1280 if model.head == "none" else model.dimension)
     assert embedder.summary["backbone"] == model.backbone
+
+
+def test_the_lane_of_poses_trains_by_keypoints(tmp_path: Path, two_steps: Callable[..., Embedder]) -> None:
+    lane = CONFIGS / "lanes" / "cpu-pose.yaml"
+    assert config(lane).augment.pose_axis
+    draw_photos(tmp_path / "birds", [*SPECIES][:4], 6, 64)
+    birds = {"data.name": "drawn_birds", "data.root": str(tmp_path / "birds"), "data.validation": "none"}
+    assert two_steps(lane, **birds, **{"model.backbone": "timm:test_efficientnet"}).summary["epochs"] == 2

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from embedder import checkpoint
 from embedder.config import AugmentSettings, Config
 from embedder.data.photos import EpochBatches
 from embedder.pooled import PooledPhotos, _name
@@ -15,6 +14,7 @@ from embedder.train import fit
 from embedder.trainer import Trainer
 from embedder.validation import prepared
 from tests.embedder.killed import fit_until
+from tests.embedder.weights import weights
 
 STILL = AugmentSettings(
     crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
@@ -31,10 +31,6 @@ def probe(config: Config) -> Config:
 
 def without(probe: Config) -> Config:
     return replace(probe, data=replace(probe.data, feature_views=0))
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(run / "last.ckpt")["network"]
 
 
 @pytest.mark.usefixtures("no_export")

@@ -28,16 +28,7 @@ from embedder.trainer import Trainer
 from eval.errors import InputError
 from tests.embedder.killed import fit_until
 from tests.embedder.techniques import MANY, with_techniques
-
-
-def weights(run: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
-    return checkpoint.load(run / name)["network"]
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, values in one.items():
-        assert torch.equal(values, other[name]), name
+from tests.embedder.weights import assert_same, weights
 
 
 @pytest.mark.parametrize("stop_at", [1, 6, 7])

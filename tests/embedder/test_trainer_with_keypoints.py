@@ -5,18 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from embedder import Embedder, checkpoint
+from embedder import Embedder
 from embedder.config import Config, LossSettings
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawn_birds import draw_photos
-from embedder.train import fit, main
-from eval.command import parse
+from embedder.train import fit
 from tests.embedder.killed import fit_until
 from tests.embedder.techniques import MANY, with_techniques
+from tests.embedder.weights import assert_same, weights
 
-LANE = Path(__file__).parents[2] / "configs" / "lanes" / "cpu-pose.yaml"
 POSES = {"pose_crop": 0.3, "pose_axis": (-30.0, 60.0), "pose_turn": 0.5, "pose_facing": 0.5, "pose_head": 0.1}
 
 
@@ -47,32 +45,7 @@ def test_poses_go_with_other_techniques(
     assert set(Embedder.open(whole).views) == {"whole", "mirror", "smaller", "closer"}
     fit_until(posed(**POSES), tmp_path / "stopped", 3, monkeypatch)
     monkeypatch.setattr("embedder.trainer.export_best", lambda *_: None)
-    assert_same(whole, fit(posed(**POSES), tmp_path / "stopped"))
+    assert_same(weights(whole), weights(fit(posed(**POSES), tmp_path / "stopped")))
     plain = fit(posed(), tmp_path / "plain")
     with pytest.raises(AssertionError):
-        assert_same(whole, plain)
-
-
-def assert_same(one: Path, other: Path) -> None:
-    weights, others = (checkpoint.load(run / "last.ckpt")["network"] for run in (one, other))
-    for name, values in weights.items():
-        assert torch.equal(values, others[name]), name
-
-
-def test_the_lane_of_poses_trains(birds: Path, tmp_path: Path) -> None:
-    changed = {
-        "data.name": "drawn_birds",
-        "data.root": str(birds),
-        "data.validation": "none",
-        "data.size": "32",
-        "data.test_size": "96",
-        "model.backbone": "timm:test_efficientnet",
-        "model.weights": "random",
-        "train.batch_size": "8",
-        "train.photos_per_class": "4",
-        "train.epochs": "1",
-        "run": str(tmp_path / "run"),
-    }
-    _, options = parse(main, [f"--config={LANE}", *(f"--{key}={value}" for key, value in changed.items())])
-    assert replace(options["augment"], pose_axis=None) != options["augment"]
-    assert Embedder.open(main(**options)).summary["epochs"] == 1
+        assert_same(weights(whole), weights(plain))

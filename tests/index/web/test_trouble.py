@@ -194,7 +194,10 @@ def test_the_first_photo_is_taught_though_the_service_is_told_of_late(site, bird
     page.reload()
     page.get_by_role("alert").wait_for()
     page.goto(f"{site}/#/browse")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    with page.expect_response("**/info"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    complete(page)
+    assert page.url.endswith("#/browse")
     page.goto(f"{site}/#/")
     drop(page, file(birds, NEW))
     settled(page)
