@@ -1,7 +1,6 @@
 """One query from photo to answer."""
 
 import math
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from index.manifest import Manifest
 from index.remarks import remarks
 from index.searcher import Searcher
 from index.segment import check_dimension, check_same_embedder
+from index.spellings import Spellings
 from index.store import Store
 from index.taxonomy import Taxonomy, taxonomy
 from index.vectors import directions
@@ -282,10 +282,9 @@ class Index:
         return class_codes(self.labels, self.kept)
 
     @cached_property
-    def not_composed(self) -> dict[str, str]:
-        """The labels that are not in Unicode's composed form, by it."""
-        composed = ((unicodedata.normalize("NFC", label), label) for label in self.classes[0])
-        return {form: label for form, label in composed if form != label}
+    def spellings(self) -> Spellings:
+        """Its labels, found however they are spelt in Unicode."""
+        return Spellings(self.classes[0])
 
     @cached_property
     def taxa(self) -> Taxonomy:

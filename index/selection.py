@@ -20,7 +20,7 @@ def select(index: Index, *, label: str | None, id: str | None, path: str | None)
 
     Args:
         index: where to look.
-        label: the references of this class.
+        label: the references of this class, however it is spelt in Unicode.
         id: the references of this photo.
         path: this photo, or the photos of this folder, as the index keeps it or as it is called here.
 
@@ -55,7 +55,7 @@ def asked(**values: str | None) -> dict[str, str]:
 def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     """Which rows have a value, the deleted ones among them."""
     if name == "label":
-        return np.asarray(index.labels == value)
+        return np.asarray(index.labels == index.spellings.find(value))
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
     root = Path(index.manifest.images_root)

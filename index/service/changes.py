@@ -19,7 +19,6 @@ from index.manifest import Manifest
 from index.relabel import renamed
 from index.search import Index
 from index.selection import asked, select
-from index.service.current import known_label
 from index.service.running import BUSY, TOLD, Service, service_of
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
@@ -114,8 +113,7 @@ def _named(opened: Index, name: str, label: str | None) -> NDArray[np.int64]:
         HTTPException: there are none.
     """
     try:
-        known = label and (known_label(opened, label) or label)
-        return select(opened, label=known or None, id=name, path=None)
+        return select(opened, label=label or None, id=name, path=None)
     except InputError as error:
         raise HTTPException(404, str(error)) from None
 

@@ -4,7 +4,6 @@ import logging
 import math
 import threading
 import time
-import unicodedata
 from asyncio import Future
 from bisect import bisect_left
 from collections.abc import Callable
@@ -38,16 +37,6 @@ TRIES = 3
 """How often a generation is opened anew that writers have replaced meanwhile."""
 
 Stamp = tuple[int, int, int]
-
-
-def known_label(index: Index, text: str) -> str | None:
-    """A label as references have it, however it is spelt in Unicode; None where none has it."""
-    known, composed = index.classes[0], unicodedata.normalize("NFC", text)
-    for form in (text, composed):
-        place = bisect_left(known, form)
-        if known[place : place + 1] == [form]:
-            return form
-    return index.not_composed.get(composed)
 
 
 class Snapshot:
@@ -95,7 +84,7 @@ class Snapshot:
         Raises:
             HTTPException: no reference has it.
         """
-        known = known_label(self.index, text)
+        known = self.index.spellings.find(text)
         if known is None:
             raise HTTPException(404, f"no reference has the label {text[:100]!r}; /labels lists those there are")
         return known
@@ -108,7 +97,7 @@ class Snapshot:
             found.append(int(order[place]))
             place += 1
         found = [row for row in sorted(found) if self.index.kept[row]]
-        known = label and known_label(self.index, label)
+        known = label and self.index.spellings.find(label)
         return found if label is None else [row for row in found if self.index.label(row) == known]
 
 

@@ -18,7 +18,7 @@ from embedder.memory import give_back_freed_memory
 from eval.images import BadImage, Box, Header, open_image, photo_id, read_header
 from index.remarks import remarks
 from index.search import Index
-from index.service.current import Snapshot, known_label
+from index.service.current import Snapshot
 from index.service.settings import Limits
 
 LOSSLESS = {"PNG", "BMP", "DIB", "TIFF", "GIF", "PPM", "QOI"}
@@ -105,7 +105,8 @@ def meant_label(index: Index, text: str, limits: Limits) -> str:
     Raises:
         HTTPException: as for ``clean_label``.
     """
-    return known_label(index, text) or known_label(index, label := clean_label(text, limits)) or label
+    find = index.spellings.find
+    return find(text) or find(label := clean_label(text, limits)) or label
 
 
 def clean_label(text: str, limits: Limits) -> str:

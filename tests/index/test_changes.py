@@ -52,6 +52,14 @@ def test_an_empty_path_is_not_all_photos(empty):
     assert Index.open(empty).count == 2
 
 
+@pytest.mark.parametrize("change", [remove, lambda index, label: relabel(index, label=label, to="b")])
+def test_a_label_is_named_however_it_is_spelt(empty, change):
+    """A keyboard makes "\u00e9" one character, where the folder of a photo has two."""
+    put(empty, [0, 1], ["cafe\u0301", "b"])
+    change(empty, label="caf\u00e9")
+    assert Index.open(empty).classes[0] == ["b"]
+
+
 def test_what_fits_one_by_one_and_not_together_is_said(empty):
     put(empty, [0, 1], ["a", "b"])
     of_b = Index.open(empty).table["id"][-1].as_py()
