@@ -1,7 +1,7 @@
 """Results of several trainings, a line each, and how much better some are than others: over classes, and over seeds."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from math import hypot, isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,69 +56,88 @@ def mean(results: list[Result], metric: str) -> str:
     return f"{np.mean(values):.3f}" + (f" ± {spread(values).deviation:.3f}" if len(values) > 1 else "")
 
 
-class Deviation(NamedTuple):
-    """The standard deviation of the trainings of one way, as several ways show it.
-
-    Attributes:
-        size: of one training; nan where no way has two.
-        freedom: how many trainings it is known from, less one for each way.
-    """
-
-    size: float
-    freedom: int
-
-    def reach(self, share: float) -> float:
-        """Half of Student's interval at 95 %, for a variance that is that share of one training's; nan if unknown."""
-        return float(t.ppf(0.975, self.freedom)) * self.size * share**0.5 if self.freedom else nan
-
-
-def _pooled(ways: Iterable[Sequence[float]]) -> Deviation:
-    several = [one for one in ways if len(one) > 1]
-    freedom = sum(len(one) - 1 for one in several)
-    squares = sum(float(np.var(one)) * len(one) for one in several)
-    return Deviation((squares / freedom) ** 0.5, freedom) if freedom else Deviation(nan, 0)
-
-
-def deviations(ways: Iterable[Results]) -> dict[str, Deviation]:
-    """How far trainings of one way lie apart by each metric, taken to be as far in all of these ways."""
-    known = [*ways]
-    return {metric: _pooled([[one[metric] for one in way.values()] for way in known]) for metric in METRICS}
-
-
-def differences(
-    first: Results, second: Results, over_seeds: dict[str, Deviation] | None = None, same_training: bool = False
-) -> dict[str, str]:
-    """How much better a second way is than a first, by each metric, with the interval over other classes and seeds.
-
-    The trainings of two ways have nothing in common but the photos, also those of one seed: all of the one are compared
-    with all of the other. Where both ways see the same trainings, these are pairs.
+def differences(ways: Mapping[str, Results], first: str, second: str) -> dict[str, str]:
+    """How much better the second of some ways is than the first, by each metric, over other classes and other seeds.
 
     Args:
-        first: results by their seeds.
-        second: the same.
-        over_seeds: how far trainings of one way lie apart, by each metric (``deviations``), where it is as far in both;
-            None to take from each what its own seeds show (Welch).
-        same_training: whether the two differ in how photos are seen alone.
+        ways: all whose trainings tell of seeds and of noise (see ``contrast``), with results by their seeds.
+        first: one of them.
+        second: another.
+
+    Returns:
+        Each with its interval at 95 %; a way of one training has none, as it may be one whose noise is larger.
+
+    Raises:
+        ValueError: no seed joins the two.
     """
-    seeds = sorted(first.keys() & second.keys()) if same_training else []
-    one, two = (([side[seed] for seed in seeds] or [*side.values()]) for side in (first, second))
-    told = {}
-    for metric, over_classes in _over_classes(one, two).items():
-        if seeds:
-            apart = _pooled([[after[metric] - before[metric] for before, after in zip(one, two, strict=True)]])
-            reach = apart.reach(1 / len(seeds))
-        elif over_seeds is None:
-            reach = _welch(*([result[metric] for result in side] for side in (one, two)))
-        else:
-            reach = over_seeds[metric].reach(1 / len(one) + 1 / len(two))
-        middle = over_classes.mean
-        if isnan(reach):
-            told[metric] = f"{middle:+.3f}, of one training"
-            continue
-        low, high = middle - hypot(middle - over_classes.low, reach), middle + hypot(over_classes.high - middle, reach)
-        unseen = "" if low > 0 or high < 0 else f", {NONE_SEEN}"
-        told[metric] = f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
-    return told
+    found = contrast(ways, first, second)
+    several = min(len(ways[first]), len(ways[second])) > 1
+    over_classes = _over_classes(found.results, found.weights)
+    return {metric: _words(one, found.reach[metric] if several else nan) for metric, one in over_classes.items()}
+
+
+class Contrast(NamedTuple):
+    """A difference of two ways as a sum of trainings' results, each with its weight.
+
+    Attributes:
+        results: of the trainings.
+        weights: of each.
+        reach: half of the interval at 95 % over other seeds, by metric; nan where nothing tells of noise.
+    """
+
+    results: list[Result]
+    weights: NDArray[np.float64]
+    reach: dict[str, float]
+
+
+def contrast(ways: Mapping[str, Results], first: str, second: str) -> Contrast:
+    """What a second way adds to a first, whatever seeds each has.
+
+    Trainings of one seed see the same photos in the same order and mostly alike, so a seed may be good or bad for all
+    ways. A training is taken to be its way's mean, what its seed adds, the same for all ways, and its own noise, as
+    large in all ways: a two-way analysis of variance without interaction, by least squares, as some ways lack seeds
+    (Searle, Linear Models, 1971, chapter 7). With two ways alone, that is the paired t-test.
+
+    Raises:
+        ValueError: no seed joins the two.
+    """
+    trainings = [(way, seed) for way, found in ways.items() for seed in found]
+    terms = [*ways, *{seed for _, seed in trainings}]
+    design = np.array([[float(term in training) for term in terms] for training in trainings])
+    solved = np.linalg.pinv(design)
+    asked = np.array([float(term == second) - float(term == first) for term in terms])
+    weights = asked @ solved
+    if not np.allclose(weights @ design, asked):
+        raise ValueError(f"no seed joins {first!r} and {second!r}")
+    results, reach = [ways[way][seed] for way, seed in trainings], dict.fromkeys(METRICS, nan)
+    if freedom := len(results) - int(np.linalg.matrix_rank(design)):
+        student = float(t.ppf(0.975, freedom)) * float(np.linalg.norm(weights))
+        for metric in METRICS:
+            values = np.array([one[metric] for one in results])
+            noise = float(np.linalg.norm(values - design @ (solved @ values)))
+            reach[metric] = student * noise / freedom**0.5
+    return Contrast(results, weights, reach)
+
+
+def unpaired_differences(first: Results, second: Results) -> dict[str, str]:
+    """The same of two ways whose trainings have nothing in common but the photos, nor the spread (Welch)."""
+    sides = [[*side.values()] for side in (first, second)]
+    weights = np.repeat([-1 / len(first), 1 / len(second)], [len(first), len(second)])
+    over_classes = _over_classes([*sides[0], *sides[1]], weights)
+    return {
+        metric: _words(one, _welch(*([result[metric] for result in side] for side in sides)))
+        for metric, one in over_classes.items()
+    }
+
+
+def _words(over_classes: Interval, reach: float) -> str:
+    """A difference with its interval: over other classes, and over other trainings, of which half is given."""
+    middle = over_classes.mean
+    if isnan(reach):
+        return f"{middle:+.3f}, of one training"
+    low, high = middle - hypot(middle - over_classes.low, reach), middle + hypot(over_classes.high - middle, reach)
+    unseen = "" if low > 0 or high < 0 else f", {NONE_SEEN}"
+    return f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
 
 
 def _welch(first: list[float], second: list[float]) -> float:
@@ -131,14 +150,14 @@ def _welch(first: list[float], second: list[float]) -> float:
 
 def few_classes(result: Result) -> str:
     """A remark where there are too few classes to take an interval over others at its word."""
-    rough = _over_classes([result], [result])[METRICS[0]]
+    rough = _over_classes([result], np.zeros(1))[METRICS[0]]
     return f"{rough.classes} classes: intervals over other classes are rough" if rough.is_rough else ""
 
 
-def _over_classes(first: list[Result], second: list[Result]) -> dict[str, Interval]:
-    """The difference of means over seeds, with an interval over other classes."""
-    one, two = (np.mean([result["classes"] for result in side], axis=0) for side in (first, second))
-    queries: NDArray[np.int64] = one[:, 0].astype(int)
-    better = np.repeat((two - one)[:, 1:] / queries[:, None], queries, axis=0)
+def _over_classes(results: Sequence[Result], weights: NDArray[np.float64]) -> dict[str, Interval]:
+    """The sum of some trainings' means, each with its weight, with an interval over other classes."""
+    classes = np.array([one["classes"] for one in results], float)
+    queries = classes[0, :, 0].astype(int)
+    better = np.repeat(np.tensordot(weights, classes[:, :, 1:], 1) / queries[:, None], queries, axis=0)
     codes = np.repeat(np.arange(len(queries)), queries)
     return class_intervals(dict(zip(METRICS, better.T, strict=True)), codes, bounds=(-1.0, 1.0))

@@ -1,6 +1,7 @@
 """Drawn birds that are drawn for a question: which of several ways to train answers it best, on species never seen."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import dist
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.differences import METRICS, Result, Results, deviations, differences, few_classes, mean
+from bench.differences import METRICS, Result, Results, add_result, differences, few_classes, mean, read_results
 from bench.techniques import check_names
 from embedder.config import Config
 from embedder.data.catalog import TYPES
@@ -19,6 +20,8 @@ from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
 from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.train import fit
+
+RESULTS = Path("bench/measured")
 
 TRAINED = (*TRAINING, *VALIDATION)
 QUARTERS = 4
@@ -47,6 +50,7 @@ def read_options(description: str | None, ways: Sequence[str], **numbers: int) -
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", default=",".join(ways))
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS / f"{Path(sys.argv[0]).stem}.jsonl")
     options = parser.parse_args()
     check_names("--ways", options.ways.split(","), [*ways])
     options.ways = [way for way in ways if way == ways[0] or way in options.ways.split(",")]
@@ -111,43 +115,61 @@ def square(box: tuple[int, int, int, int]) -> list[float]:
 
 
 def compare(
+    options: argparse.Namespace,
     places: list[Path],
-    ways: Sequence[str],
-    seeds: int,
     settings: Callable[[Path, str, int], Config],
     measured: Callable[[Path, Path, str], Mapping[str, Result]],
 ) -> None:
-    """Train each way with each seed, what is there not again, and print the table; the first way is the base.
+    """Train each way with each seed, but for what is among the results, and print the table.
 
     Args:
+        options: as ``read_options`` gives them.
         places: folders with what is trained on and tested; their queries are taken together.
-        ways: their names.
-        seeds: how many.
         settings: of one training, by its folder, way and seed.
         measured: results by what was tested, by a run, its folder and way.
+
+    Raises:
+        ValueError: the results are by other options.
     """
-    found: dict[str, dict[str, Results]] = {}
-    for seed in range(seeds):
-        for way in ways:
-            results = [
-                measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places
-            ]
-            for test in results[0]:
-                result = together([one[test] for one in results])
-                found.setdefault(test, {one: {} for one in ways})[way][seed] = result
-                print(f"seed {seed}, {way}, {test}: {result['recall@1']:.3f}", flush=True)
-    heads = [head for test in found for head in (f"recall@1, {test}", f"less {ways[0]}")]
-    print(f"\n| way | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
-    for way in ways:
-        print(f"| {way} | {' | '.join(cell for test in found for cell in cells(found[test], ways[0], way))} |")
-    print(f"\n{few_classes(next(iter(found.values()))[ways[0]][0])}")
+    kind = {name: value for name, value in vars(options).items() if name not in ("folder", "seeds", "ways", "results")}
+    for seed in range(options.seeds):
+        for way in options.ways:
+            before = read_results(options.results)
+            if any({name: one[name] for name in kind} != kind for one in before):
+                raise ValueError(f"{options.results} holds results of another kind; give another --results")
+            if any((one["way"], one["seed"]) == (way, seed) for one in before):
+                continue
+            found = [measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places]
+            for test in found[0]:
+                result = together([one[test] for one in found])
+                add_result(options.results, {"way": way, "seed": seed, "test": test, **kind, **result})
+    show(read_results(options.results), options.ways)
+
+
+def show(results: list[Result], ways: Sequence[str]) -> None:
+    """The table of what there is; the first way is the base."""
+    tests = dict.fromkeys(one["test"] for one in results)
+    found = {test: {way: runs(results, test, way) for way in ways} for test in tests}
+    heads = [head for test in tests for head in (f"recall@1, {test}", f"less {ways[0]}")]
+    print(f"\n| way | seeds | {' | '.join(heads)} |\n|{'---|' * (2 + len(heads))}")
+    for way in [way for way in ways if all(one[way] for one in found.values())]:
+        seeds = len(next(iter(found.values()))[way])
+        told = [cell for one in found.values() for cell in cells(one, ways[0], way)]
+        print(f"| {way} | {seeds} | {' | '.join(told)} |")
+    if remark := few_classes(results[0]):
+        print(f"\n{remark}")
+
+
+def runs(results: list[Result], test: str, way: str) -> Results:
+    """What is found of a way in a test, by the seeds."""
+    return {one["seed"]: one for one in results if (one["test"], one["way"]) == (test, way)}
 
 
 def together(results: list[Result]) -> Result:
     """One result of the queries of several."""
     classes = [one for result in results for one in result["classes"]]
     queries, *sums = map(sum, zip(*classes, strict=True))
-    return {**{metric: value / queries for metric, value in zip(METRICS, sums, strict=True)}, "classes": classes}
+    return {**{one: round(value / queries, 5) for one, value in zip(METRICS, sums, strict=True)}, "classes": classes}
 
 
 def cells(found: dict[str, Results], base: str, way: str) -> tuple[str, str]:
@@ -155,4 +177,4 @@ def cells(found: dict[str, Results], base: str, way: str) -> tuple[str, str]:
     value = mean([*found[way].values()], "recall@1")
     if way == base:
         return value, ""
-    return value, differences(found[base], found[way], deviations(found.values()))["recall@1"]
+    return value, differences(found, base, way)["recall@1"]

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.differences import METRICS, Result, add_result, differences, mean, read_results, scores
+from bench.differences import METRICS, Result, add_result, mean, read_results, scores, unpaired_differences
 from bench.techniques import SIZES, run_module, write_tables
 from eval.embeddings import EmbeddingSet
 
@@ -171,7 +171,7 @@ def show(results: list[Result]) -> None:
             seen, steps = (f"{np.mean([one[key] for one in runs]):,.0f}" for key in ("photos", "steps"))
             cells = [budget, side, str(len(runs)), minutes, seen, steps, *(mean(runs, metric) for metric in METRICS)]
             ahead = [
-                differences(found, sides[own])["recall@1"] if side in SIDES[1:] and sides[own] else ""
+                unpaired_differences(found, sides[own])["recall@1"] if side in SIDES[1:] and sides[own] else ""
                 for own in ("fieldmark", ONE_VIEW)
             ]
             print("|", " | ".join([*cells, *ahead]), "|")

@@ -1,13 +1,14 @@
 """Does pose help where test birds stand in poses that are rare in training? Drawn birds, ways against each other.
 
-    PYTHONPATH=. python bench/pose.py FOLDER [--seeds 3] [--ways base,axis,...] [--held-out]
+    PYTHONPATH=. python bench/pose.py FOLDER [--seeds 3] [--ways base,axis,...] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
 but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are
 64 species that are made for it and never trained on: references in common poses, queries in rare and in common ones.
 "base" trains by configs/lanes/cpu.yaml, "axis" by cpu-pose.yaml, which is the same but for augment, as are all others.
 For choices, --held-out leaves the test species out: each quarter of those to train on is the test of a training on the
-rest. Its photos and trainings are kept apart, and what is there is not trained again.
+rest. Its photos and trainings are kept apart. Each training's results are lines of bench/measured/pose.jsonl, or of
+--results; what has them is not trained again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,8 +55,7 @@ KINDS = {**SPECIES, **MADE}
 
 def main() -> None:
     options = read_options(__doc__, [*WAYS])
-    places = folders(options.folder, draw, options.held_out, [*MADE])
-    compare(places, options.ways, options.seeds, settings, measured)
+    compare(options, folders(options.folder, draw, options.held_out, [*MADE]), settings, measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
 
     PYTHONPATH=. python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 160]
-        [--ways whole,look,...] [--held-out]
+        [--ways whole,look,...] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
 "whole" sees the whole photos, "larger" with about twice the pixels, at twice the cost, and "largest" with four times.
@@ -9,7 +9,8 @@ FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds 
 photo's side around the middle of that, in training and afterwards; both at the cost of "larger". "box" sees the birds
 cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the others.
 For choices, --held-out leaves the test species out: each quarter of the others is the test of a training on the rest.
-What is there is not trained again.
+Each training's results are lines of bench/measured/small_subjects.jsonl, or of --results; what has them is not trained
+again.
 """
 
 import argparse
@@ -40,7 +41,7 @@ TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
 def main() -> None:
     options = read_options(__doc__, [*WAYS], epochs=12, size=160)
     places = folders(options.folder, draw, options.held_out)
-    compare(places, options.ways, options.seeds, lambda *one: settings(options, *one), measured)
+    compare(options, places, lambda *one: settings(options, *one), measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:

@@ -32,8 +32,8 @@ import numpy as np
 from bench.differences import (
     METRICS,
     Result,
+    Results,
     add_result,
-    deviations,
     differences,
     few_classes,
     mean,
@@ -300,32 +300,33 @@ def show(results: list[Result]) -> None:
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
     print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
     for name in SETS:
-        base = runs(results, name, "base")
-        apart = deviations(runs(results, name, one) for one in TECHNIQUES if trained_as(one) == one)
-        for technique in TECHNIQUES if base else ():
-            found = runs(results, name, technique)
-            if not found:
-                continue
-            rows = [*found.values()]
+        for technique in [one for one in TECHNIQUES if runs(results, name, "base") and runs(results, name, one)]:
+            rows = [*runs(results, name, technique).values()]
             epochs, *works = (np.mean([one[key] for one in rows]) for key in ("epochs", "work", "query work"))
             cells = [name, technique, len(rows), f"{epochs:g}", *(f"{one:.2f}" for one in works)]
             cells += [mean(rows, metric) for metric in METRICS]
-            shared = trained_as(technique) == "base"
-            less = ["", ""] if technique == "base" else differences(base, found, apart, shared).values()
+            less = ["", ""] if technique == "base" else against_base(results, name, technique).values()
             print("|", " | ".join(map(str, [*cells, *less])), "|")
     for name in SETS:
         base = runs(results, name, "base")
         for technique in TECHNIQUES:
             found, other = runs(results, name, technique), trained_as(technique)
             if found and other not in ("base", technique) and runs(results, name, other):
-                less = differences(runs(results, name, other), found, same_training=True)
+                less = differences({other: runs(results, name, other), technique: found}, other, technique)
                 told = "; ".join(f"{title(metric)} {value}" for metric, value in less.items())
                 print(f"\n{name}: {technique}, against {other}, the same trainings: {told}")
         if remark := base and few_classes(next(iter(base.values()))):
             print(f"\n{name}: {remark}")
 
 
-def runs(results: list[Result], name: str, technique: str) -> dict[int, Result]:
+def against_base(results: list[Result], name: str, technique: str) -> dict[str, str]:
+    """How much better a technique is than the base, by all trainings; by the base's alone where it is one of these."""
+    source = trained_as(technique)
+    beside = ["base"] if source == "base" else [one for one in TECHNIQUES if trained_as(one) == one != source]
+    return differences({one: runs(results, name, one) for one in (*beside, technique)}, "base", technique)
+
+
+def runs(results: list[Result], name: str, technique: str) -> Results:
     """The runs of a technique by their seeds."""
     return {one["seed"]: one for one in results if (one["photos"], one["technique"]) == (name, technique)}
 
