@@ -4,9 +4,16 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from embedder.config import ModelSettings
 from embedder.model.network import Network
 from embedder.ranks import Ranks
 from eval.errors import InputError
+
+
+def is_left_as_made(network: Network, settings: ModelSettings) -> bool:
+    """Whether the backbone's batch norm keeps the statistics that it was made with, and so never normalises."""
+    normalises = any(isinstance(module, _BatchNorm) for module in network.backbone.modules())
+    return normalises and settings.weights == "random" and settings.freeze_batch_norm
 
 
 def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 _SMALLEST = 1e-6  # of sin^2 of an angle: 0.06 degrees
 
 
-class _FiniteArcFace(ArcFaceLoss):
-    """ArcFace with a gradient that stays finite at an angle of 0, and its margin in radians.
+class ArcFace(ArcFaceLoss):
+    """Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019), equation 3.
 
-    The library takes the arc cosine, whose slope at 1 is infinite. Here cos(a + m) = cos(a) cos(m) - sin(a) sin(m),
-    with sin(a) held above zero.
+    Its gradient stays finite at an angle of 0, and its margin is in radians. The library takes the arc cosine, whose
+    slope at 1 is infinite. Here cos(a + m) = cos(a) cos(m) - sin(a) sin(m), with sin(a) held above zero.
     """
 
     def init_margin(self) -> None:
@@ -28,11 +28,7 @@ class _FiniteArcFace(ArcFaceLoss):
         return widened(cosine, self.margin)
 
 
-class ArcFace(_FiniteArcFace):
-    """Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition" (2019), equation 3."""
-
-
-class SubCentreArcFace(_FiniteArcFace, SubCenterArcFaceLoss):
+class SubCentreArcFace(ArcFace, SubCenterArcFaceLoss):
     """Deng et al., "Sub-center ArcFace" (2020), section 3: the nearest of a class's several centres counts."""
 
 

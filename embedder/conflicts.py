@@ -16,6 +16,7 @@ def check_together(config: Config) -> None:
         InputError: names both.
     """
     _check_model(config)
+    _check_pairs(config)
     _check_mixing_losses(config.mix, split_names(config.loss.name))
     _check_mixing(config)
     _check_feature_views(config)
@@ -66,6 +67,16 @@ def _check_look(config: Config) -> None:
         raise InputError(
             f"model.look_detail is {model.look_detail}, which makes photos of {largest} pixels, more than "
             f"{GREATEST_SIZE}; lower it, data.size or data.test_size"
+        )
+
+
+def _check_pairs(config: Config) -> None:
+    """Losses that compare photos of a class, where no two of them meet."""
+    alone = config.train.photos_per_class == 1 and not config.loss.memory
+    for name in [name for name in split_names(config.loss.name) if alone and LOSSES[name].pairs]:
+        raise InputError(
+            f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {name} "
+            "compares; raise it, or set loss.memory"
         )
 
 

@@ -29,7 +29,7 @@ from embedder.data.splits import Split
 from embedder.export_check import check_outputs, examples
 from embedder.graph import write
 from embedder.model.network import Network, build_network
-from embedder.preprocess import Preprocessing
+from embedder.preprocess import GREATEST_SIZE, Preprocessing
 from embedder.reduced import Precision, reduce
 from embedder.run_folder import run_file, run_photos, run_settings
 from embedder.runtime import Embedder, trained_on_file
@@ -114,6 +114,11 @@ def _seen_as(run: Path, embedder: Embedder, views: tuple[str, ...], size: int | 
     """How photos are seen: larger where a closer look is cut out of them."""
     detail = ModelSettings(**run_settings(run)["model"]).look_detail if "closer" in views else 1
     before = embedder.preprocessing
+    if detail > 1 and size is not None and size > GREATEST_SIZE // detail:
+        raise InputError(
+            f"--size is {size}; it must be at most {GREATEST_SIZE // detail}, as {run} cuts closer looks out of photos "
+            f"{detail} times as large (model.look_detail)"
+        )
     return dataclasses.replace(before, size=detail * (before.seen if size is None else size), detail=detail)
 
 

@@ -11,9 +11,13 @@ from google.protobuf.message import Message
 
 from embedder.preprocess import Preprocessing
 from embedder.runtime import FORMAT, METADATA_KEY
+from eval.errors import InputError
 
 REMARKS = ("doc_string", "metadata_props", "producer_name", "producer_version")
 """Where the exporter writes stack traces, paths and versions."""
+
+MOST_WEIGHTS = (2**31 - 2**26) // 4
+"""Of single precision: ONNX is written as one message of protobuf, which ends at 2 GiB; the graph takes some of it."""
 
 
 def write(
@@ -38,6 +42,19 @@ def write(
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
     path.write_bytes(model.SerializeToString())
     return name
+
+
+def check_weights(count: int) -> None:
+    """Refuse a network of more weights than one file holds, before it is trained.
+
+    Raises:
+        InputError: says how many it may have.
+    """
+    if count > MOST_WEIGHTS:
+        raise InputError(
+            f"the network has {count / 1e6:.0f} million weights, and the file of an embedder holds at most "
+            f"{MOST_WEIGHTS / 1e6:.0f} million; choose a smaller model.backbone"
+        )
 
 
 def fingerprint(model: onnx.ModelProto, preprocessing: Preprocessing, views: Sequence[str]) -> str:

@@ -62,13 +62,8 @@ class LossContract:
 
     @property
     def has_parameters(self) -> bool:
-        """Whether it has parameters of its own, which the optimiser must train and a checkpoint must keep."""
+        """Whether it has class vectors, which the optimiser trains, and that labels from 0 on name."""
         return self.rate is not None
-
-    @property
-    def labels_from_0(self) -> bool:
-        """Whether labels must run from 0 to the number of classes less 1: each names a class vector of the loss."""
-        return self.has_parameters
 
 
 def _triplet(classes: int, dimension: int, *, margin: float) -> nn.Module:

@@ -90,7 +90,7 @@ class MetricLoss(nn.Module):
             InputError: a label outside that range; on a GPU it is not looked for.
         """
         looked_at = labels.device.type == "cpu"  # a GPU would be waited for in every step
-        if looked_at and len(labels) and any(LOSSES[name].labels_from_0 for name in self.losses):
+        if looked_at and len(labels) and any(LOSSES[name].has_parameters for name in self.losses):
             low, high = torch.stack(labels.aminmax()).tolist()
             if not 0 <= low <= high < self.classes:
                 raise InputError(

@@ -37,8 +37,8 @@ class Between(NamedTuple):
 def between(vectors: Tensor, labels: Tensor, alpha: float) -> Between:
     """Mix a positive of each photo with each of its negatives: another photo of its class, or at times itself.
 
-    It is itself in every second batch. Nothing but the cosines between photos is needed: of unit vectors p and n the
-    length of s p + (1 - s) n is the root of s^2 + (1 - s)^2 + 2 s (1 - s) cos(p, n).
+    It is itself half of the time, by chance, for all of a batch. Nothing but the cosines between photos is needed: of
+    unit vectors p and n the length of s p + (1 - s) n is the root of s^2 + (1 - s)^2 + 2 s (1 - s) cos(p, n).
 
     Args:
         vectors: [B, D], of unit length.

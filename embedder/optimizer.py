@@ -89,7 +89,7 @@ class Optimizer:
 
 
 def parameter_groups(network: Network, train: TrainSettings) -> list[dict[str, Any]]:
-    """The trained parameters as groups for an optimiser, each with a ``name`` for the log.
+    """The trained parameters as groups for an optimiser, each with a ``name``.
 
     Args:
         network: whose frozen parameters are left out.

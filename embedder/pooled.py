@@ -86,9 +86,7 @@ def pool_photos(
 
 def _name(network: Network, data: TrainingData, config: Config, preprocessing: Preprocessing) -> str:
     """What pooled features depend on, as a digest."""
-    keypoints = data.photos.table["keypoints"].to_pylist() if "keypoints" in data.photos.table.column_names else None
     of_views = [config.data.size, config.data.feature_views, config.seed, asdict(config.augment)]
-    of_photos = [data.photos_digest, keypoints, data.photos.keypoint_names]
     of_network = [
         config.model.backbone,
         config.model.pooling,
@@ -96,7 +94,7 @@ def _name(network: Network, data: TrainingData, config: Config, preprocessing: P
         preprocessing.to_json(),
         config.train.precision,
     ]
-    known = [FORMAT, of_views, of_photos, of_network, network.mean.device.type]
+    known = [FORMAT, of_views, data.photos_digest, of_network, network.mean.device.type]
     digest = hashlib.sha256(json.dumps(known).encode())
     for values in network.backbone.state_dict().values():
         digest.update(values.cpu().contiguous().numpy())

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -158,11 +158,13 @@ def _some(photos: Catalog, most: int) -> Catalog:
 
 def _prepared(embedder: Embedder, photos: Catalog) -> list[NDArray[np.uint8]]:
     """Those that can be read of some photos, in batches for the network."""
-    pixels = []
+    pixels, left_out = [], []
     for row in range(len(photos)):
-        with suppress(BadImage):
+        try:
             pixels.append(embedder.prepare(photos.file(row), photos.box(row)))
-    check_readable([{}] * (len(photos) - len(pixels)), len(photos), photos.root)
+        except BadImage as error:
+            left_out.append({"path": photos.paths[row], "reason": error.reason})
+    check_readable(left_out, len(photos), photos.root)
     return [np.stack(pixels[start : start + AT_ONCE]) for start in range(0, len(pixels), AT_ONCE)]
 
 

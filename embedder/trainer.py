@@ -18,7 +18,7 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.augment.attended import AttendedViews, FirstLook
 from embedder.augment.mixing import PhotoMixing
-from embedder.batch_norm import settle_batch_norm
+from embedder.batch_norm import is_left_as_made, settle_batch_norm
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
@@ -27,6 +27,7 @@ from embedder.data.loading import BESIDE_GPU, make_loader
 from embedder.data.photos import EpochBatches
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.gradients import Gradients
+from embedder.graph import check_weights
 from embedder.interrupt import interrupts
 from embedder.log import Means, Row, RunLog, SilentLog
 from embedder.model.network import Network, build_network, freeze_unused
@@ -40,7 +41,7 @@ from embedder.ranks import Ranks, bounds, join
 from embedder.schedule import learning_rate_share
 from embedder.training_data import load_training_data, read_split
 from embedder.unfreezing import Unfreezing
-from embedder.validation import embed, validate
+from embedder.validation import embed, has_pairs, validate
 from eval.errors import InputError
 from eval.stages import awaited, stage
 
@@ -70,7 +71,7 @@ class Trainer:
         with stage("build the loss"):
             self._build()
         self.step = 0
-        self.seen = Means()
+        self.means = Means()
         self.best, self.best_epoch = -math.inf, 0
 
     def _build_network(self) -> None:
@@ -78,8 +79,14 @@ class Trainer:
         data = self.config.data
         torch.manual_seed(self.config.seed)
         self.network: Network = build_network(self.config.model).to(memory_format=torch.channels_last)
+        check_weights(sum(tensor.numel() for tensor in self.network.state_dict().values()))
         if self.config.train.epochs:
             check_trainable(self.network, self.config.train)
+            if is_left_as_made(self.network, self.config.model):
+                self._say(
+                    "model.weights is random, and batch norm stays as it was made, so it does not normalise; give "
+                    "--no-model.freeze_batch_norm"
+                )
         self.preprocessing = make_preprocessing(data, self.network)
         test_size = self.preprocessing.seen
         self.network.check_size(test_size)
@@ -153,10 +160,10 @@ class Trainer:
                 f"loss.memory is {loss.memory}, less than a batch of {self.sampler.batch_size} photos; raise it, or "
                 "lower train.batch_size"
             )
-        if self.config.train.patience and not len(self.data.validation):
+        if self.config.train.patience and not has_pairs(self.data.validation):
             raise InputError(
-                f"train.patience is {self.config.train.patience}, but nothing is held out to look at; set it to 0, or "
-                "data.validation to classes or photos"
+                f"train.patience is {self.config.train.patience}, but no two photos of a class are held out to look "
+                "at; set it to 0, or data.validation to classes or photos"
             )
 
     @property
@@ -200,7 +207,7 @@ class Trainer:
         with interrupts() as stop, bar:
             for images, labels, _ in awaited("wait for photos", loader):
                 self._step(images, labels)
-                self.seen.add({"seconds": time.perf_counter() - clock})
+                self.means.add({"seconds": time.perf_counter() - clock})
                 bar.update()
                 finished = self.step % self.sampler.steps == 0
                 if finished:
@@ -240,17 +247,17 @@ class Trainer:
         values: dict[str, Any] = {"loss": done.loss.value.detach(), **done.loss.parts}
         if mixed is None:  # what is of two classes has no distance from its own
             values |= batch_statistics(done.vectors, done.labels, self.loss.margin)
-        self.seen.add(values)
+        self.means.add(values)
         self.log.step(self.step, {"loss": values["loss"], "learning_rate_share": share})
 
     def _finish_epoch(self) -> str:
         """Log the epoch's means and the validation, keep the weights if they are the best; say it in a few words."""
         epoch = self.step // self.sampler.steps
-        row: Row = {"epoch": epoch, "step": self.step, **self.seen.row()}
+        row: Row = {"epoch": epoch, "step": self.step, **self.means.row()}
         if "seconds" in row:
             row["images_per_second"] = self.sampler.batch_size / row["seconds"]
             row["seconds"] *= self.sampler.steps
-        self.seen = Means()
+        self.means = Means()
         if not math.isfinite(row.get("loss", 0.0)):
             raise InputError(
                 f"the training has diverged in epoch {epoch} (loss {row['loss']}); lower train.learning_rate or "
@@ -289,7 +296,7 @@ class Trainer:
             **self.optimizer.state(),
             "average": self.average.state_dict() if self.average else None,
             "centres": self.centres.state_dict() if self.centres else None,
-            "seen": self.seen.state(),
+            "seen": self.means.state(),
             "best": self.best,
             "best_epoch": self.best_epoch,
             "rows": self.log.rows,
@@ -297,14 +304,14 @@ class Trainer:
         self.log.flush()
         if self.ranks.first:
             checkpoint.save(self.folder / LAST, state)
-        self.ranks.any()  # nobody goes on, or ends, before it is written
+        self.ranks.any(False)  # nobody goes on, or ends, before it is written
 
     def _resume(self) -> list[Row]:
         """Take up the last checkpoint, if there is one; return the rows logged so far."""
         state = self.ranks.from_first(self._last_state)
         if state is None:
             return []
-        self.step, self.seen = state["step"], Means(state["seen"])
+        self.step, self.means = state["step"], Means(state["seen"])
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])

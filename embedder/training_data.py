@@ -4,8 +4,10 @@ import hashlib
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from typing import Any
 
 from embedder.augment.pose import NEEDS, useful
 from embedder.batches import report_left_out
@@ -15,7 +17,6 @@ from embedder.data.photos import TrainingPhotos, check_photos, load_training_pho
 from embedder.data.splits import Split, is_zero_shot, split
 from embedder.ranks import Ranks
 from eval.errors import InputError, first_few
-from eval.images import Box
 
 FEW = 0.5
 """Of the photos: it is told where an option finds its keypoints in fewer."""
@@ -32,7 +33,7 @@ class TrainingData:
         validation: held out; may be empty.
         protocol: zero-shot or closed-set.
         catalog_digest: of all that was named, with each file's size and time of change.
-        photos_digest: of what is trained on and held out, by contents and labels.
+        photos_digest: of what is trained on and held out, by contents and labels, and keypoints where they pose views.
     """
 
     photos: Catalog
@@ -72,24 +73,34 @@ def load_training_data(config: Config, ranks: Ranks, catalog: Catalog, parts: Sp
     training = ranks.together(lambda: load_training_photos(parts.training, config, ranks))
     held_out = ranks.together(lambda: check_photos(parts.validation, data.on_bad_image, ranks))
     (photos, ids, left_out, views), (validation, held_out_ids, also_left_out) = training, held_out
-    for readable, known in ((photos, ids), (validation, held_out_ids)):
-        check_same_on_all(ranks, [*zip(readable.paths, readable.boxes, known, strict=True)])
+    posed_by = _keypoints(config, photos)
+    check_same_on_all(ranks, [*zip(photos.paths, photos.boxes, ids, posed_by, strict=True)])
+    check_same_on_all(ranks, [*zip(validation.paths, validation.boxes, held_out_ids, strict=True)])
     if ranks.first:
         report_left_out([*left_out, *also_left_out])
         _say_what_is_scarce(config, photos, validation)
         _say_what_is_cut_twice(config.model, photos)
     protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
-    seen = [ids, photos.labels, held_out_ids, validation.labels]
+    seen: list[Any] = [ids, photos.labels, held_out_ids, validation.labels]
+    if any(posed_by):
+        seen += [photos.keypoint_names, posed_by]
     digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
     return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digest)
 
 
-def check_same_on_all(ranks: Ranks, photos: list[tuple[str, Box | None, str | None]]) -> None:
+def _keypoints(config: Config, photos: Catalog) -> list[Any]:
+    """The keypoints of each photo; None where it has none, or no option looks at them."""
+    asked = any(getattr(config.augment, option) for option in NEEDS)
+    known = asked and "keypoints" in photos.table.column_names
+    return photos.table["keypoints"].to_pylist() if known else [None] * len(photos)
+
+
+def check_same_on_all(ranks: Ranks, photos: Sequence[tuple[Any, ...]]) -> None:
     """Refuse to train where ranks see different photos, or the same ones in another order.
 
     Args:
         ranks: each with its own.
-        photos: path, box, and what else is known of each: its label, or the id of its contents.
+        photos: path, box, and what else is known of each: its label, or the id of its contents and its keypoints.
 
     Raises:
         InputError: names the first rank that differs from rank 0, and a photo in which it does.

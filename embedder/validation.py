@@ -19,6 +19,11 @@ from eval.evaluation import evaluate
 from eval.images import open_image
 
 
+def has_pairs(photos: Catalog) -> bool:
+    """Whether any two photos are of one class, so that something can be measured."""
+    return len(set(photos.labels)) < len(photos)
+
+
 @torch.no_grad()
 def embed(network: Network, photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> Tensor:
     """Vectors float32 [N, D] of some photos, in evaluation mode on the network's own device."""
@@ -59,7 +64,7 @@ def validate(
         ``queries`` and ``left_out``, the photos that were measured and those without another one of their class; and
         recall@1, r_precision, map@r and the rest, shares in [0, 1].
     """
-    if len(set(photos.labels)) == len(photos):
+    if not has_pairs(photos):
         return {}
     own = embedded(network, photos, ranks.share(range(len(photos))), preprocessing)
     vectors = ranks.gather(own, len(photos))

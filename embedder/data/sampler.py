@@ -86,7 +86,7 @@ class ClassBalancedSampler:
         return batches
 
     def _class_batches(self, epoch: int) -> np.ndarray:
-        """The classes of each batch [steps, P], none twice in a row.
+        """The classes of each batch [steps, P], none twice in one.
 
         Whole rounds through all classes in random order follow the epoch's extra classes, and the whole is cut into
         batches. Where a batch begins in one round and ends in the next, the classes that it already holds wait.

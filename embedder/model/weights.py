@@ -57,7 +57,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
             state: Any = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, SafetensorError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, SafetensorError) as error:
         reason = str(error).split(".", maxsplit=1)[0]
         raise InputError(f"{path} is damaged or holds more than tensors: {reason}") from error
     for wrapper in _WRAPPERS:

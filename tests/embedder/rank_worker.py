@@ -8,12 +8,14 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from embedder import trainer
+from embedder import checkpoint, trainer
+from embedder.checkpoint import LAST
 from embedder.config import (
     AugmentSettings,
     Config,
@@ -81,8 +83,13 @@ def do(job: dict[str, Any]) -> None:
             HAPPENS[fate["what"]]()
         step(self, *batch)
 
+    def slow(path: Path, state: dict[str, Any]) -> None:
+        time.sleep(bool(fate))
+        save(path, state)
+
     Trainer._step = fated
     trainer.export_best = lambda *_: None  # it takes longer than the training
+    save, checkpoint.save = checkpoint.save, slow
     try:
         if "gradients" in job:
             found = first_gradients(config, run)
@@ -92,8 +99,9 @@ def do(job: dict[str, Any]) -> None:
     except KeyboardInterrupt:
         if not (fate and fate["what"] == "be asked to stop"):
             raise
+        assert checkpoint.load(run / LAST)["step"] == fate["step"] + 1  # whoever goes first would end the others
     finally:
-        Trainer._step, trainer.export_best = step, export_best
+        Trainer._step, trainer.export_best, checkpoint.save = step, export_best, save
 
 
 def main(jobs: Path) -> None:

@@ -94,6 +94,15 @@ def test_what_is_asked_for_is_mixed(mix: dict[str, Any], message: str) -> None:
         check_together(changed({"mix": mix}))
 
 
+@pytest.mark.parametrize("name", ["triplet", "arcface+supcon"])
+def test_a_loss_that_compares_photos_of_a_class_sees_two_of_them(name: str) -> None:
+    alone = changed({"loss": {"name": name}, "train": {"photos_per_class": 1}})
+    for mended in ({"train": {"photos_per_class": 2}}, {"loss": {"memory": 99}}, {"loss": {"name": "arcface"}}):
+        check_together(changed(mended, alone))
+    with pytest.raises(InputError, match=rf"^train\.photos_per_class is 1, .* which the loss {name[-7:].strip('+')} "):
+        check_together(alone)
+
+
 @pytest.mark.parametrize(
     ("name", "mix", "message"),
     [

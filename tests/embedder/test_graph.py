@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from embedder.export import export
-from embedder.graph import fingerprint
+from embedder.graph import MOST_WEIGHTS, check_weights, fingerprint
 from embedder.preprocess import Preprocessing
 from embedder.runtime import Embedder
+from eval.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +68,11 @@ def test_the_fingerprint_hears_the_graph(exported):
     model = onnx.load(path)
     next(node for node in model.graph.node if node.op_type == "Relu").op_type = "LeakyRelu"
     assert fingerprint(model, Preprocessing(16), ["whole"]) != name
+
+
+def test_more_weights_than_a_file_holds_are_told_before_training():
+    check_weights(MOST_WEIGHTS)
+    with pytest.raises(
+        InputError, match=r"the network has 632 million weights, .* at most 520 million; choose a smaller"
+    ):
+        check_weights(632_000_000)

@@ -5,7 +5,8 @@ import onnx
 import pytest
 
 from embedder import Embedder
-from embedder.reduced import halved, principal_directions, projected, quantised
+from embedder.data.catalog import read_catalog
+from embedder.reduced import halved, principal_directions, projected, quantised, reduce
 from embedder.runtime import open_session
 from eval.errors import InputError
 
@@ -82,3 +83,11 @@ def test_a_quantised_network_computes_in_8_bits_and_nearly_the_same(model, run_f
     assert (cosines < 0.999999).any()
     logging.getLogger().warning("others may still warn")
     assert caplog.records
+
+
+def test_photos_of_which_none_can_be_read_are_named(run_folder, tmp_path):
+    for name in ("one.jpg", "other.jpg"):
+        (tmp_path / "photos" / "kind").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "kind" / name).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(InputError, match=r"none of the 2 photos in .* \(first: kind/one\.jpg: .+\); mend them"):
+        reduce(run_folder / "embedder.onnx", "int8", None, read_catalog(tmp_path / "photos"))

@@ -144,7 +144,7 @@ def test_one_process_trains_in_a_folder(config: Config, tmp_path: Path) -> None:
     [
         ({"loss": LossSettings("triplet", memory=64)}, "memory_start is 500, but the run has"),
         ({"loss": LossSettings("triplet", memory=4, memory_start=1)}, "less than a batch of 8"),
-        ({"validation": "none"}, "nothing is held out to look at"),
+        ({"validation": "none"}, "no two photos of a class are held out to look at"),
     ],
 )
 def test_settings_that_could_do_nothing_are_refused(

@@ -258,6 +258,15 @@ def test_what_the_network_cannot_do_is_told_before_photos_are_decoded(
         Trainer(replace(config, model=replace(config.model, parts=5000)), tmp_path)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batch_norm_that_never_normalises_is_told_of(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], frozen: bool
+) -> None:
+    Trainer(replace(config, model=replace(config.model, freeze_batch_norm=frozen)), tmp_path)
+    told = "batch norm stays as it was made, so it does not normalise; give --no-model.freeze_batch_norm"
+    assert (told in capsys.readouterr().err) is frozen
+
+
 @pytest.mark.parametrize(("test_size", "told"), [(None, False), (48, False), (24, True), (80, True)])
 def test_photos_much_smaller_or_larger_than_in_training_are_told_of(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], test_size: int | None, told: bool
