@@ -191,6 +191,8 @@ def _plain(
         name, equals, value = argument[2:].partition("=")
         name = _key(name, types)
         if name not in types and types.get(off := _switched_off(name)) is bool:
+            if equals:
+                raise InputError(f"{argument} has a value, which a --no- takes not; write --{off}={value}")
             yield f"--{off}=false"
         elif types.get(name) is bool and not equals and (rest[:1] not in (["true"], ["false"])):
             yield f"--{name}=true"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.vote import TEMPERATURE, elected
+from eval.vote import TEMPERATURE, elected, softmax
 
 Numbers = NDArray[np.int64]
 
@@ -43,9 +43,7 @@ def doubts(codes: Numbers, similarities: NDArray[np.float32], labels: Numbers) -
         labels: ``[Q, k]``, their labels as such numbers; -1 where there is none.
     """
     winners, shares = elected(similarities, labels)
-    nearest = np.maximum(similarities.max(axis=1, keepdims=True), -1.0)
-    weights = np.exp((similarities.astype(np.float64) - nearest) / TEMPERATURE)
-    own_shares = (weights * (labels == codes[:, None])).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
+    own_shares = (softmax(similarities, TEMPERATURE) * (labels == codes[:, None])).sum(axis=1)
     scores = np.zeros(len(codes))
     lost = np.flatnonzero((winners >= 0) & (winners != codes))
     scores[lost] = (shares - own_shares)[lost] * _more_usual(codes, labels, winners, lost)

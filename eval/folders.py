@@ -74,6 +74,11 @@ def read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     return parse_manifest(path, read_json(path), *kinds)
 
 
+def named_by_contents(manifest: dict[str, Any]) -> bool:
+    """Whether the ids of an embeddings folder are of its photos' contents, as embedder.embed gives them."""
+    return "catalog" in manifest.get("made_from", {})
+
+
 def parse_manifest(path: Path, contents: Any, *kinds: str) -> dict[str, Any]:
     """What a manifest of one of some kinds says; an index's without its checksum, which must be right.
 

@@ -106,6 +106,18 @@ def open_photo(file: Path, box: Box | None = None, enough: int | None = None) ->
     return photo_id(content, box), _decode(content, file, box, enough)[0]
 
 
+def open_named(file: Path, name: str, box: Box | None = None, enough: int | None = None) -> Image.Image:
+    """Open a photo that is still the one of an id; see ``open_image``.
+
+    Raises:
+        BadImage: as for ``open_image``, or it is another photo.
+    """
+    content = read_file(file)
+    if photo_id(content, box) != name:
+        raise BadImage(file, "is another photo by now")
+    return _decode(content, file, box, enough)[0]
+
+
 def in_cut(points: NDArray[np.float64], box: Box | None, scale: int) -> NDArray[np.float64]:
     """Where points of a photo [..., 2] lie in what ``open_scaled`` has made of it or of its box."""
     corner = (0.0, 0.0) if box is None else np.floor(np.maximum(box[:2], 0) / scale)
@@ -163,8 +175,11 @@ def read_id(file: Path, box: Box | None = None) -> str:
 
 
 def photo_id(content: bytes, box: Box | None = None) -> str:
-    """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits."""
-    place = b"" if box is None else struct.pack("<4d", *box)
+    """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits.
+
+    A box counts in single precision, as tables keep it.
+    """
+    place = b"" if box is None else struct.pack("<4d", *np.array(box, np.float32).tolist())
     return hashlib.sha256(content + place).hexdigest()[:32]
 
 

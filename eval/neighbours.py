@@ -6,7 +6,7 @@ vectors rounded to multiples of 2^-26, computed without any rounding before the 
 and machine, and ties can be broken by row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ class Neighbours:
     similarities: NDArray[np.float32]
 
     @classmethod
+    def joined(cls, parts: Sequence["Neighbours"]) -> "Neighbours":
+        """The neighbours of some queries, of those after them, and so on."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "similarities")))
+
+    @classmethod
     def none(cls, queries: int, k: int) -> "Neighbours":
         """Room for the k nearest of some queries, of which none is found yet."""
         return cls(np.full((queries, k), -1), np.full((queries, k), -np.inf, np.float32))
@@ -63,10 +68,7 @@ def nearest(
     Raises:
         InputError: ``k`` is below 1, or the vectors are not of one dimension.
     """
-    parts = list(nearest_in_blocks(queries, references, k, block=block))
-    return Neighbours(
-        np.concatenate([part.rows for part in parts]), np.concatenate([part.similarities for part in parts])
-    )
+    return Neighbours.joined(list(nearest_in_blocks(queries, references, k, block=block)))
 
 
 def nearest_in_blocks(

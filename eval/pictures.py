@@ -17,8 +17,8 @@ from PIL import Image, ImageOps, features
 from eval.cores import available_cores
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from eval.folders import map_table, read_index, read_manifest
-from eval.images import BadImage, open_image, thumbnail
+from eval.folders import map_table, named_by_contents, read_index, read_manifest
+from eval.images import BadImage, open_image, open_named, thumbnail
 from eval.rows import taken
 
 SIDES = (96, 80, 64, 48, 40, 32)
@@ -92,14 +92,15 @@ def _opener(folder: Path, embeddings: EmbeddingSet) -> Opener:
     if manifest["kind"] == "index":
         return read_index(folder, partial(_of_index, folder, embeddings))
     root, paths = manifest.get("images_root"), embeddings.paths
+    ids = embeddings.ids if named_by_contents(manifest) else None
     has_boxes = "box" in embeddings.table.column_names
-    boxes = embeddings.table["box"].to_pylist() if has_boxes else [None] * len(embeddings)
+    boxes: list[Any] = embeddings.table["box"].to_pylist() if has_boxes else [None] * len(embeddings)
 
     def open_file(row: int, enough: int) -> Image.Image:
         if root is None or paths[row] is None:
             raise BadImage(None, "nobody says where it is")
-        box = boxes[row]
-        return open_image(Path(root) / str(paths[row]), None if box is None else tuple(box), enough)
+        file, box = Path(root) / str(paths[row]), boxes[row] and tuple(boxes[row])
+        return open_named(file, ids[row], box, enough) if ids else open_image(file, box, enough)
 
     return open_file
 

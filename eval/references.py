@@ -100,7 +100,7 @@ class References:
             every.append(_first(found, found.rows != own, k))
             voters.append(_first(found, other, k))
             start += len(found.rows)
-        return _joined(every), _joined(voters)
+        return Neighbours.joined(every), Neighbours.joined(voters)
 
     def nearest_of_own(self, queries: Rows) -> Neighbours:
         """Of each of some references the nearest other one of its class and of another group: ``[Q, 1]``, likewise."""
@@ -129,12 +129,6 @@ def _first(found: Neighbours, wanted: Mask, k: int) -> Neighbours:
     order = np.argsort(~wanted, axis=1, kind="stable")[:, :k]
     rows, similarities = np.where(wanted, found.rows, -1), np.where(wanted, found.similarities, np.float32(-np.inf))
     return Neighbours(np.take_along_axis(rows, order, 1), np.take_along_axis(similarities, order, 1))
-
-
-def _joined(parts: list[Neighbours]) -> Neighbours:
-    """The neighbours of some queries and of those after them."""
-    rows, similarities = [part.rows for part in parts], [part.similarities for part in parts]
-    return Neighbours(np.concatenate(rows), np.concatenate(similarities))
 
 
 def _sizes(codes: Rows) -> Rows:

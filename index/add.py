@@ -8,7 +8,7 @@ from embedder.data.splits import Part, Protocol
 from eval.command import run
 from eval.errors import InputError
 from eval.images import OnBadImage
-from index.calibrate import calibrated_if_possible
+from index.calibrate import calibrated_if_possible, say_unmeasured
 from index.changes import added, relabelled, removed
 from index.commit import Writer, staging, writing
 from index.duplicates import Meeting, OnConflict, meet
@@ -94,7 +94,10 @@ def add(
         return meet(index.known(source.ids), source.ids, source.labels, source.paths, on_conflict, relabel)
 
     meeting = met(opened)
-    if dry_run or not (meeting.new or meeting.relabelled):
+    unchanged = not (meeting.new or meeting.relabelled)
+    if dry_run or unchanged:
+        if unchanged and recalibrate:
+            say_unmeasured(opened.folder)
         counted = change.counting(**_counts(source, meeting, meeting.new))
         tell(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
@@ -104,17 +107,14 @@ def add(
     ):
         rows, left_out = _embedded(source, meeting.new, references)
         with writing(opened.folder) as writer:
-            now = opened
             if writer.before != opened.manifest:
-                now = Index.open(opened.folder)
-                _check_still(opened, now)
-                meeting = met(now)
-            generation = now.generation
-            after = _grown(writer, now, references, rows, meeting, new_files)
+                opened = _opened_again(opened)
+                meeting = met(opened)
+            after, generation = _grown(writer, opened, references, rows, meeting, new_files), opened.generation
             if on_conflict == "both" and meeting.conflicts + source.conflicts:
                 after = replace(after, shared_ids=True)
             counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}), unreadable=len(left_out))
-            if after != now.manifest:
+            if after != opened.manifest:
                 if recalibrate:
                     after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
@@ -143,11 +143,13 @@ def _grown(
     return searchable(after, writer.folder, new_files, writer.generation) if rows else after
 
 
-def _check_still(opened: Index, now: Index) -> None:
-    """Refuse an index that was built anew while its photos were embedded."""
+def _opened_again(opened: Index) -> Index:
+    """An index as others have left it while photos were embedded, but not one that was built anew."""
+    now = Index.open(opened.folder)
     before, after = opened.manifest, now.manifest
     if (after.fingerprint, after.images_root) != (before.fingerprint, before.images_root):
         raise InputError(f"{opened.folder} has been built anew meanwhile; run the command again")
+    return now
 
 
 def _twice(now: Index, rows: list[int], meeting: Meeting) -> list[int]:

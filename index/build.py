@@ -156,7 +156,7 @@ def _build(
                 images_root=made_from["images_root"],
                 made_from=made_from,
                 shared_ids=made_from["on_conflict"] == "both",
-                left_out=left_out,
+                left_out=[*source.left_out, *left_out],
             )
             after = searchable(after, out, new_files, writer.generation)
             after = calibrated_if_possible(after, out, new_files, writer.generation, made_from.get("by", "neighbours"))

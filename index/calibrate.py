@@ -8,10 +8,9 @@ from typing import Literal
 from pyarrow import feather
 
 from eval.command import run
-from eval.errors import InputError
 from index.calibration import COVERAGE, SURE, By, Calibration
 from index.commit import staging, writing
-from index.hiding import calibrate
+from index.hiding import NothingToCalibrate, calibrate
 from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
@@ -110,7 +109,7 @@ def calibrated(
         seed: likewise.
 
     Raises:
-        InputError: there is nothing to calibrate with, or it is damaged.
+        InputError: the index is damaged, or (``NothingToCalibrate``) there is nothing to calibrate with.
     """
     check_vectors(index.manifest, index.folder)
     file = f"calibration-{generation:06}.feather"
@@ -134,11 +133,16 @@ def calibrated_if_possible(
     index = Index(Store.of(after, folder, new_files))
     try:
         found = calibrated(index, new_files, generation, *_asked(index, None if index.calibration else by))
-    except InputError as error:
+    except NothingToCalibrate as error:
         print(f"uncalibrated: {error}", file=sys.stderr)
         return replace(after, calibration=None)
     print(describe(Calibration.of(found.calibration or {})), file=sys.stderr)
     return found
+
+
+def say_unmeasured(folder: Path) -> None:
+    """Tell on standard error that where nothing has changed, nothing was measured anew."""
+    print(f"nothing has changed, so nothing is measured anew; python -m index.calibrate {folder} does", file=sys.stderr)
 
 
 def describe(calibration: Calibration) -> str:

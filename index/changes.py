@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from index.calibrate import calibrated_if_possible
+from index.calibrate import calibrated_if_possible, say_unmeasured
 from index.collection import moved
 from index.commit import Writer, staging, writing
 from index.journal import Change, Tell, announce
@@ -109,5 +109,7 @@ def change_index(
                 after = calibrated_if_possible(after, folder, new_files, writer.generation)
             writer.commit(after, change, new_files)
             generation = writer.generation
+        elif recalibrate:
+            say_unmeasured(folder)
     tell(folder, change, generation)
     return change

@@ -33,6 +33,10 @@ MOST_PICTURES = 500
 """References whose sharpness is measured; it takes a second."""
 
 
+class NothingToCalibrate(InputError):  # noqa: N818 (it is what is found of the references)
+    """There are no references by which promises could be measured."""
+
+
 def calibrate(
     index: Index,
     file: str,
@@ -59,13 +63,13 @@ def calibrate(
         The calibration and its scores.
 
     Raises:
-        InputError: a rate or the seed is out of its range, or there is nothing to calibrate with: ``FEWEST_PHOTOS``
-            references that the embedder was not trained on, of several classes and not all copies of each other.
+        InputError: a rate or the seed is out of its range.
+        NothingToCalibrate: too few references were not trained on, or all are of one class or copies of each other.
     """
     _check_asked(false_accepts, coverage, sure, seed)
     names, codes = class_codes(index.labels, index.kept)
     if len(names) == 1:
-        raise InputError(f"all references are of one class, {names[0]}; add others")
+        raise NothingToCalibrate(f"all references are of one class, {names[0]}; add others")
     rows, trained_on = _drawn(index, codes, seed)
     groups = group_codes(index.table, index.manifest.shared_ids)
     joined = joined_groups(index, rows, groups)
@@ -133,10 +137,12 @@ def _drawn(index: Index, codes: Numbers, seed: int) -> tuple[Numbers, bool | Non
     """
     trained_on, class_trained_on = (_column(index, name) for name in (TRAINED_ON, CLASS_TRAINED_ON))
     if (trained_on[index.kept] < 0).all():
-        raise InputError("which photos the embedder was trained on is not known; take a run folder, which lists them")
+        raise NothingToCalibrate(
+            "which photos the embedder was trained on is not known; take a run folder, which lists them"
+        )
     unseen = index.kept & (trained_on == 0)
     if unseen.sum() < FEWEST_PHOTOS:
-        raise InputError(
+        raise NothingToCalibrate(
             f"{unseen.sum()} references are photos that the embedder was not trained on; {FEWEST_PHOTOS} are the least"
         )
     new = unseen & (class_trained_on == 0)
@@ -182,11 +188,11 @@ def _lone(index: Index, rows: Numbers, codes: Numbers, groups: Numbers) -> NDArr
     """Which of some references have no other one of their class that is not of their group.
 
     Raises:
-        InputError: all of them.
+        NothingToCalibrate: all of them.
     """
     lone = np.asarray(independent(codes[index.kept], groups[index.kept])[codes[rows]] == 1)
     if lone.all():
-        raise InputError(
+        raise NothingToCalibrate(
             "no class has two references that are neither of one group nor copies of each other; add more photos"
         )
     return lone

@@ -85,7 +85,7 @@ def main(
     fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
     address = _answering(milvus)
     search = _asked(opened, kind, target_recall, max_memory, dimension, address)
-    plan = _Plan(model, search, images_root or Path(opened.manifest.images_root), address, on_bad_image)
+    plan = _Plan(model, search, _photos_folder(images_root, opened), address, on_bad_image)
     with staging(index) as new_files, SegmentWriter(new_files, fingerprint, dimension) as references:
         early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if model else ([], [])
         with writing(index) as writer:
@@ -103,6 +103,17 @@ def main(
     announce(index, change, now.generation if dry_run else now.generation + 1, dry_run)
     print(found)
     return found
+
+
+def _photos_folder(given: Path | None, index: Index) -> Path:
+    """Where the photos lie, wherever commands are given later.
+
+    Raises:
+        InputError: a folder is given, and there is none.
+    """
+    if given is not None and not given.is_dir():
+        raise InputError(f"--images_root is {given}, which is no folder; give the one that the photos lie in")
+    return (given or Path(index.manifest.images_root)).absolute()
 
 
 def _answering(milvus: str | None) -> str | None:
@@ -295,7 +306,7 @@ def _warn(seen: NDArray[np.int8]) -> None:
 def _on_photos(before: Index, after: Index, model: Embedder, photos: Catalog) -> Comparison:
     """How the answers change to labelled photos, of which those that cannot be read are left out."""
     first, left_out = embed_whole(before.embedder, photos)
-    second, _ = embed_whole(model, photos)
+    second = first if model is before.embedder else embed_whole(model, photos)[0]
     report_left_out(left_out)
     labels = [*map(str, first.labels)]
     return compare_answers((before, first.vectors), (after, second.vectors), labels, first.ids)

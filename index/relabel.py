@@ -45,10 +45,10 @@ def main(
         raise InputError("the new label is empty; give one: --to LABEL")
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
-        rows = select(opened, label=label, id=id, path=path)
-        if any(opened.label(row) != to for row in rows.tolist()):
-            _tell_if_new(opened, to)
-        return renamed(opened, rows, to, asked(label=label, id=id, path=path))
+        rows, name = select(opened, label=label, id=id, path=path), opened.spellings.find(to) or to
+        if any(opened.label(row) != name for row in rows.tolist()):
+            _tell_if_new(opened, name)
+        return renamed(opened, rows, name, asked(label=label, id=id, path=path))
 
     return change_index(index, with_label, dry_run=dry_run, recalibrate=recalibrate)
 

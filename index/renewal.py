@@ -46,13 +46,14 @@ def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_im
     Raises:
         InputError: a photo is not what it was, and ``on_bad_image`` is ``error``.
     """
-    ids = taken(index.table["id"], rows).to_pylist()
+    places = zip(*(taken(index.table[name], rows).to_pylist() for name in _subject(index.table)), strict=True)
     times: Counter[str] = Counter()
-    turn = np.zeros(len(ids), np.int64)
-    for place, name in enumerate(ids):
-        turn[place] = times[name]
-        times[name] += 1
-    for once in range(turn.max(initial=-1) + 1):  # a photo under several labels is there several times: once a catalog
+    turn = np.zeros(len(rows), np.int64)
+    for row, place in enumerate(places):
+        if place[0] is not None:
+            turn[row] = times[str(place)]
+            times[str(place)] += 1
+    for once in range(turn.max(initial=-1) + 1):  # a place that several references name: once a catalog
         some = rows[turn == once]
         table = known(index, some)
         names = table["id"].to_pylist()
@@ -61,6 +62,11 @@ def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_im
         catalog = Catalog(table.filter(there).drop_columns([*RESERVED & {*table.column_names}]), root, "index")
         for batch in embed_catalog(model, catalog, on_bad_image, on_photo=thumbnail):
             yield _unchanged(batch, some[there], [names[place] for place in np.flatnonzero(there)], on_bad_image)
+
+
+def _subject(table: pa.Table) -> list[str]:
+    """The columns that say what a photo is of: its file, and its box where there are boxes."""
+    return [name for name in ("path", "box") if name in table.column_names]
 
 
 def written(batches: Iterator[Embedded], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:

@@ -68,6 +68,8 @@ def main(
             raise InputError(f"hosts has {name!r}; write names alone, such as --hosts '[birds.example.org]'")
     if token_file and not allow_edit:
         raise InputError("--token-file is given without --allow-edit, which is what the token is for; give both")
+    if taught and not allow_edit:
+        raise InputError("--taught is given without --allow-edit, and nothing is taught without it; give both")
     token = read_token(token_file) if allow_edit else None
     serve(Settings(index, host, port, workers, hosts, token, taught, limits))
 

@@ -3,8 +3,9 @@
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,8 @@ from eval.cores import available_cores
 from eval.embeddings import CLASS_TRAINED_ON, PICTURE_HASH, TRAINED_ON, EmbeddingSet
 from eval.errors import InputError
 from eval.files import MANIFEST, at_home, read_json, real_path
-from eval.images import BadImage, Box, OnBadImage, open_image, thumbnail
+from eval.folders import named_by_contents, read_manifest
+from eval.images import BadImage, Box, OnBadImage, open_image, open_named, thumbnail
 from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
 from index.renewal import known
@@ -50,6 +52,7 @@ class Source:
         conflicts: how many came under several labels.
         references: yields the references of some rows, in batches, with their thumbnails as ``extras``.
         unopened: whether their photos are opened only then, so that some may turn out to be unreadable.
+        left_out: photos that could not be read when vectors were made, each as ``{"path": ..., "reason": ...}``.
     """
 
     ids: Column
@@ -59,6 +62,7 @@ class Source:
     conflicts: int
     references: Callable[[Sequence[int]], Iterator[Embedded]]
     unopened: bool = False
+    left_out: Sequence[dict[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -167,33 +171,37 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
     Raises:
         InputError: as for ``photos_source``.
     """
-    embeddings = EmbeddingSet.load(folder)
+    embeddings, manifest = EmbeddingSet.load(folder), read_manifest(folder, "embeddings")
     check_same_embedder(embeddings, place.fingerprint, place.dimension)
-    root = read_json(folder / MANIFEST).get("images_root")
+    root: Any = manifest.get("images_root")
+    by_contents = named_by_contents(manifest)
     there = root is not None and Path(root).is_dir() and "path" in embeddings.table.column_names
     boxes = embeddings.table["box"] if "box" in embeddings.table.column_names else None
 
     def shown(rows: Rows) -> list[bytes]:
         if not there:
             return [b""] * len(rows)
-        paths = taken(embeddings.table["path"], rows).to_pylist()
+        paths, names = (taken(embeddings.table[column], rows).to_pylist() for column in ("path", "id"))
         chosen = [None] * len(rows) if boxes is None else taken(boxes, rows).to_pylist()
-        return [_shown(root, *one) for one in zip(paths, chosen, strict=True)]
+        named = names if by_contents else [None] * len(rows)
+        return [_shown(root, *one) for one in zip(paths, chosen, named, strict=True)]
 
     def vectors(rows: Rows) -> NDArray[np.float32]:
         run = len(rows) == rows[-1] - rows[0] + 1  # a slice is not copied
         return embeddings.vectors[rows[0] : rows[-1] + 1] if run else embeddings.vectors[rows]
 
-    return _of_vectors(place, embeddings.table, vectors, Path(root or "."), on_conflict, shown)
+    source = _of_vectors(place, embeddings.table, vectors, Path(root or "."), on_conflict, shown)
+    moved = _mover(Path(root or "."), place)
+    return replace(source, left_out=[{**one, "path": moved(one["path"])} for one in manifest["left_out"]])
 
 
-def _shown(root: str, path: str | None, box: Box | None) -> bytes:
-    """The thumbnail of a photo; none where it is not in its place any more, or cannot be read."""
+def _shown(root: str, path: str | None, box: Box | None, name: str | None) -> bytes:
+    """The thumbnail of a photo; none where it is not in its place any more, cannot be read, or has another id."""
     file = None if path is None else os.path.join(root, path)  # noqa: PTH118 - a million of these are to be quick
     if file is None or not os.path.isfile(file):  # noqa: PTH113
         return b""
     try:
-        return thumbnail(open_image(file, box, LEAST))
+        return thumbnail(open_named(Path(file), name, box, LEAST) if name else open_image(file, box, LEAST))
     except BadImage:
         return b""
 

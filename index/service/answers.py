@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -17,7 +17,7 @@ from index.explain import Explanation
 from index.explain import explain as explain_photo
 from index.service.batching import Question
 from index.service.current import Snapshot
-from index.service.running import Service, service_of, taken
+from index.service.running import Running, Service, SnapshotTaken
 from index.service.schemas import Answers, problems
 from index.service.uploads import HASH, Prepared, Upload, decoding, kept_id, parse_box, uploads
 
@@ -26,20 +26,18 @@ SAME = 0.99
 
 router = APIRouter(tags=["answers"])
 
-Current = Annotated[Snapshot, Depends(taken)]
-Running = Annotated[Service, Depends(service_of)]
-Box = Annotated[str | None, Form(description="left,top,right,bottom of the subject in pixels of the upright photo")]
+BoxText = Annotated[str | None, Form(description="left,top,right,bottom of the subject in pixels of the upright photo")]
 
 
 @router.post("/search", response_model=Answers, responses=problems(404, 408, 409, 415, 422))
 async def search(
-    snapshot: Current,
+    snapshot: SnapshotTaken,
     service: Running,
     photo: Annotated[list[UploadFile], File(description="one photo or several")],
     k: Annotated[int, Form(ge=1, description="references to show for each photo")] = 10,
     label: Annotated[list[str], Form(description="look among references of these labels alone")] = [],  # noqa: B006
     together: Annotated[bool, Form(description="the photos show one subject: answer them as one")] = False,
-    box: Box = None,
+    box: BoxText = None,
 ) -> JSONResponse:
     """Answer photos with the class of the nearest references, and show these."""
     limits = service.settings.limits
@@ -78,17 +76,18 @@ async def search(
 
 @router.post("/explain", responses=problems(404, 408, 415, 422))
 async def explain(
-    snapshot: Current,
+    snapshot: SnapshotTaken,
     service: Running,
     photo: Annotated[UploadFile, File()],
     reference: Annotated[str, Form(description="the id of the reference that the photo is compared with")],
     label: Annotated[str | None, Form(description="of the reference, where its photo has several")] = None,
     rival: Annotated[str | None, Form(description="the id of another reference that it might be instead")] = None,
-    box: Box = None,
+    rival_label: Annotated[str | None, Form(description="of the rival, where its photo has several")] = None,
+    box: BoxText = None,
 ) -> JSONResponse:
     """Show what of a photo and of a reference makes them similar, and what speaks for a rival."""
     place, limits = parse_box(box), service.settings.limits
-    row, other = row_of(snapshot, reference, label), row_of(snapshot, rival) if rival else None
+    row, other = row_of(snapshot, reference, label), row_of(snapshot, rival, rival_label) if rival else None
     (upload,) = await uploads([photo], limits)
 
     def work() -> Explanation:

@@ -19,15 +19,13 @@ from index.manifest import Manifest
 from index.relabel import renamed
 from index.search import Index
 from index.selection import asked, select
-from index.service.running import BUSY, TOLD, Service, service_of
+from index.service.running import BUSY, TOLD, Running, Service
 from index.service.schemas import Generation, Relabelled, Removed, Taught, problems
 from index.service.teaching import Lesson, Teller, teach
 from index.service.uploads import meant_label, parse_box, uploads
 from index.undo import before_last
 
 router = APIRouter(tags=["changes"], dependencies=[Depends(HTTPBearer(auto_error=False))])
-
-Running = Annotated[Service, Depends(service_of)]
 
 Id = Annotated[str, Path(max_length=1000, description="the id of a reference")]
 Label = Annotated[str | None, Query(max_length=1000, description="of the reference, where its photo has several")]

@@ -1,18 +1,16 @@
 """The route of the map."""
 
 import threading
-from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from eval.rows import taken as rows_of
+from eval.rows import taken
 from index.search import Index
-from index.service.current import Snapshot
-from index.service.running import taken
+from index.service.running import SnapshotTaken
 from index.service.schemas import Map, problems
 
 MAKING = threading.Lock()
@@ -22,7 +20,7 @@ router = APIRouter(tags=["references"])
 
 
 @router.get("/map", response_model=Map, responses=problems(404))
-def references_in_the_plane(snapshot: Annotated[Snapshot, Depends(taken)]) -> JSONResponse:
+def references_in_the_plane(snapshot: SnapshotTaken) -> JSONResponse:
     """Give the map that index.map has made: like references lie close."""
     if snapshot.places is None:
         raise HTTPException(404, "this index has no map; make one: python -m index.map NAME.index")
@@ -39,6 +37,6 @@ def _map(index: Index, places: NDArray[np.float32]) -> JSONResponse:
         "labels": labels,
         "points": [[round(x, 4), round(y, 4)] for x, y in places[rows].tolist()],
         "codes": codes[rows].tolist(),
-        "ids": rows_of(index.table["id"], rows).to_pylist(),
+        "ids": taken(index.table["id"], rows).to_pylist(),
     }
     return JSONResponse({"generation": index.generation, "count": index.count, **told})

@@ -15,19 +15,17 @@ from index.references import reference_photo
 from index.search import Index
 from index.service.answers import row_of
 from index.service.current import Snapshot
-from index.service.running import Service, newest, service_of, taken
+from index.service.running import Running, SnapshotTaken, newest
 from index.service.schemas import Labels, References, problems
 from index.service.settings import Limits
 from index.service.uploads import HASH, checked, encoded
 
 router = APIRouter(tags=["references"])
 
-Current = Annotated[Snapshot, Depends(taken)]
-Running = Annotated[Service, Depends(service_of)]
 Id = Annotated[str, Path(description="the id of a reference", max_length=1000)]
 
 
-async def holding(request: Request, snapshot: Current, service: Running, id: Id) -> Snapshot:
+async def holding(request: Request, snapshot: SnapshotTaken, service: Running, id: Id) -> Snapshot:
     """The generation that has a reference: where this one lacks it, another process may just have added it."""
     return snapshot if snapshot.rows_of(id) else await newest(request)
 
@@ -44,7 +42,7 @@ ASKED_AGAIN = {"cache-control": "private, no-cache"}
 
 @router.get("/labels", response_model=Labels, responses=problems(422))
 def labels(
-    snapshot: Current,
+    snapshot: SnapshotTaken,
     search: Annotated[str, Query(max_length=200, description="what labels must hold, in whatever case")] = "",
     after: Annotated[str, Query(max_length=1000, description="the last label of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
@@ -61,7 +59,7 @@ def labels(
 
 @router.get("/references", response_model=References, responses=problems(404, 422))
 def references(
-    snapshot: Current,
+    snapshot: SnapshotTaken,
     label: Annotated[str | None, Query(max_length=1000, description="of this label alone")] = None,
     after: Annotated[int | None, Query(ge=0, lt=2**63, description="next, of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

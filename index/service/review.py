@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -12,7 +12,7 @@ from eval.findings import find
 from index.references import references_of
 from index.review import counts_of, tables_of
 from index.service.current import Snapshot
-from index.service.running import BUSY, Service, service_of, taken
+from index.service.running import BUSY, Running, Service, SnapshotTaken
 from index.service.schemas import problems
 
 router = APIRouter(tags=["references"])
@@ -22,8 +22,8 @@ Kind = Literal["doubts", "copies", "misleading", "thin"]
 
 @router.get("/review", responses=problems(409, 422))
 async def review(
-    snapshot: Annotated[Snapshot, Depends(taken)],
-    service: Annotated[Service, Depends(service_of)],
+    snapshot: SnapshotTaken,
+    service: Running,
     kind: Annotated[Kind, Query(description="of findings")] = "doubts",
     after: Annotated[int, Query(ge=0, lt=2**63, description="next, of the page before")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,

@@ -4,8 +4,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from fastapi import Depends
 from starlette.requests import Request
 
 from eval.cores import available_cores
@@ -119,6 +120,10 @@ async def taken(request: Request) -> Snapshot:
     if least.isdecimal() and int(least) > snapshot.generation:
         return await newest(request)
     return _answering(request, snapshot)
+
+
+SnapshotTaken = Annotated[Snapshot, Depends(taken)]
+Running = Annotated[Service, Depends(service_of)]
 
 
 async def newest(request: Request) -> Snapshot:

@@ -1,22 +1,18 @@
 """The routes that tell of the service itself: info, health, numbers."""
 
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from eval.errors import InputError
 from index.info import facts
 from index.journal import read_journal
-from index.service.current import Snapshot
-from index.service.running import Service, service_of, taken
+from index.service.running import Running, SnapshotTaken
 from index.service.schemas import Ready
 
 router = APIRouter(tags=["state"])
-
-Current = Annotated[Snapshot, Depends(taken)]
-Running = Annotated[Service, Depends(service_of)]
 
 LAST = 10
 """Entries of the journal that are told of."""
@@ -29,7 +25,7 @@ PUBLIC = ("when", "command", "to", "taken_back", "embedder", "answers")
 
 
 @router.get("/info")
-def info(snapshot: Current, service: Running) -> JSONResponse:
+def info(snapshot: SnapshotTaken, service: Running) -> JSONResponse:
     """What the index holds, where it is from, what has been done to it, and what may be asked of the service."""
     index = snapshot.index
     told = {name: value for name, value in facts(index).items() if name not in PRIVATE}
@@ -56,7 +52,7 @@ async def healthz() -> JSONResponse:
 
 
 @router.get("/readyz", response_model=Ready)
-async def readyz(snapshot: Current, service: Running) -> JSONResponse:
+async def readyz(snapshot: SnapshotTaken, service: Running) -> JSONResponse:
     """Whether photos are answered, by which generation, and what is wrong though they are."""
     problem = service.current.problem and service.settings.without_folder(service.current.problem)
     return JSONResponse({"ready": True, "generation": snapshot.generation, "problem": problem})

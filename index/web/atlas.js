@@ -15,11 +15,17 @@
         "div",
         { class: "view atlas" },
         element("div", { class: "masthead" }, element("h1", { tabindex: "-1" }, "Map"), this.lead),
+        (this.changed = element("div")),
         this.body
       );
     }
 
-    async show() {
+    show() {
+      this.changed.replaceChildren();
+      return this.read();
+    }
+
+    async read() {
       if (Fieldmark.ask.info && Fieldmark.ask.info.map === false) return this.body.replaceChildren(this.none());
       if (!this.drawn) this.body.replaceChildren(Fieldmark.busy("Reading the map …"));
       try {
@@ -73,12 +79,16 @@
 
     /* What can be done with the reference that is pinned. */
     more(id, label) {
+      const onChanged = (notice) => {
+        this.changed.replaceChildren(...[notice].filter(Boolean));
+        this.read();
+      };
       const open = element(
         "button",
         {
           class: "button",
           type: "button",
-          on: { click: () => Fieldmark.openReference({ id, label }) },
+          on: { click: () => Fieldmark.openReference({ id, label }, { onChanged }) },
         },
         "Open reference"
       );

@@ -2,8 +2,10 @@
 /* The labels of the index and their references.
 
    Fieldmark.browse  -> {element, title, show(label)}: all labels, or the references of one.
-   Fieldmark.openReference(reference, {onChanged})  -> opens a dialog with a reference: its photo, its names, and what
-       can be done with it: compare it with the photo that is asked about, or remove it. */
+   Fieldmark.openReference(reference, {onChanged})  -> opens a dialog with a reference {id, label, path}: its photo, its
+       names (path undefined where it is not known, null where there is none), and what can be done with it: compare it
+       with the photo that is asked about, or remove it. onChanged takes the notice that offers to undo that, and null
+       when it is undone. */
 
 (() => {
   const { element, service, plural, short } = Fieldmark;
@@ -39,7 +41,7 @@
       { class: "dialog large", "aria-label": `Reference of ${short(label)}` },
       photo,
       element("h2", { title: label }, Fieldmark.breakable(short(label, 120))),
-      element("p", { class: "small faint breaks" }, path || "Added without a file."),
+      path !== undefined && element("p", { class: "small faint breaks" }, path || "Added without a file."),
       trouble,
       element(
         "div",

@@ -15,7 +15,7 @@
 
 (() => {
   const TRIES = 6;
-  const PATIENCE = 30; // seconds after which nothing is tried again
+  const PATIENCE = 30; // seconds after which nothing is tried again that is not known to take longer
   const LONGEST = 10; // seconds between two tries
 
   Fieldmark.Refused = class extends Error {
@@ -89,7 +89,7 @@
       const { answer, told } = await reached(path, init, options);
       noted(answer);
       if (answer.ok) return told;
-      const spent = performance.now() - begun > 1000 * PATIENCE;
+      const spent = performance.now() - begun > 1000 * Math.max(PATIENCE, options.seconds || 0);
       if (answer.status !== 503 || tries === TRIES || spent)
         throw new Fieldmark.Refused(
           Fieldmark.sentence(told.error || `the service answered ${answer.status}`),

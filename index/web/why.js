@@ -33,7 +33,7 @@
 
   class Why {
     constructor() {
-      Object.assign(this, { title: "Why", photo: 0 });
+      Object.assign(this, { title: "Why", chosen: null });
       this.heading = element("h1", { tabindex: "-1" }, "Why?");
       this.lead = element("div", { class: "stack tight" });
       this.body = element("div", { class: "stack", "aria-live": "off" });
@@ -56,7 +56,7 @@
     async show(id, label) {
       if (this.asking) this.asking.abort();
       const asking = (this.asking = new AbortController());
-      if (this.id !== id) this.photo = 0;
+      if (this.id !== id) this.chosen = null;
       Object.assign(this, { id, label });
       for (const place of [this.lead, this.body, this.rival]) place.replaceChildren();
       this.heading.replaceChildren(...Fieldmark.breakable(label ? `Why ${short(label, 80)}?` : "Why?"));
@@ -74,7 +74,7 @@
       }
       this.body.replaceChildren(Fieldmark.busy("Comparing place by place …"));
       try {
-        const asked = { photo: Fieldmark.ask.photos()[this.photo], box: Fieldmark.ask.box(), signal: asking.signal };
+        const asked = { photo: this.photo(), box: Fieldmark.ask.box(), signal: asking.signal };
         const told = await Fieldmark.explained.ask({ ...asked, id, label });
         this.pictures = [await this.mine(), await image(`/images/${encodeURIComponent(id)}`)];
         if (asking !== this.asking) return;
@@ -98,8 +98,14 @@
       this.body.replaceChildren(Fieldmark.said(told), element("div", { class: "row" }, again));
     }
 
+    /* The photo that was chosen, as long as it is asked about. */
+    photo() {
+      const photos = Fieldmark.ask.photos();
+      return photos.includes(this.chosen) ? this.chosen : photos[0];
+    }
+
     async mine() {
-      const taken = Fieldmark.ask.photos()[this.photo];
+      const taken = this.photo();
       return (await taken.ready) ? taken.picture : null;
     }
 
@@ -202,8 +208,8 @@
         "div",
         { class: "row", role: "group", "aria-label": "Which of your photos" },
         photos.map((one, place) =>
-          press(`Photo ${place + 1}`, place === this.photo, () => {
-            this.photo = place;
+          press(`Photo ${place + 1}`, one === this.photo(), () => {
+            this.chosen = one;
             this.show(this.id, this.label);
           })
         )

@@ -106,6 +106,12 @@ def test_flags_are_plain_and_can_be_switched_off() -> None:
         assert parse(train, ["--shape.filled", off])[1]["shape"] == Shape(filled=False)
 
 
+def test_what_switches_off_takes_no_value() -> None:
+    """As no one can say what it would mean."""
+    with pytest.raises(InputError, match=r"^--no-json=false has a value, which a --no- takes not; write --json=false$"):
+        parse(query, ["a", "b.jpg", "--no-json=false"])
+
+
 def test_hyphens_and_underscores_are_equal_and_optional_positionals_stay_optional() -> None:
     positional, options = parse(recall, ["q", "--on-bad", "error", "--out", "o"])
     assert positional == [Path("q"), None]

@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, features
 
@@ -211,6 +212,14 @@ def test_photo_ids_are_the_digest_of_bytes_and_box() -> None:
     box = (1.0, 2.0, 3.5, 4.0)
     assert photo_id(b"bytes", box) == sha256(b"bytes" + np.array(box, "<f8").tobytes()).hexdigest()[:32]
     assert len({photo_id(b"bytes"), photo_id(b"bytes", box), photo_id(b"bytes2"), photo_id(b"", box)}) == 4
+
+
+def test_a_box_names_a_photo_as_tables_keep_it() -> None:
+    box = (10.3, 20.7, 200.1, 180.9)
+    kept = tuple(pa.array([box], pa.list_(pa.float32(), 4)).to_pylist()[0])
+    assert kept != box
+    assert images.photo_id(b"photo", box) == images.photo_id(b"photo", kept)
+    assert images.photo_id(b"photo", box) != images.photo_id(b"photo", (10.4, *box[1:]))
 
 
 @pytest.mark.parametrize(("size", "expected"), [((500, 250), (256, 128)), ((9, 4000), (1, 256)), ((20, 30), (20, 30))])

@@ -13,7 +13,7 @@ from PIL import Image
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.folders import checksum, flat_header
-from eval.images import thumbnail
+from eval.images import photo_id, thumbnail
 from eval.pictures import COLUMNS, SIDES, Pictures, sheets
 
 COLOURS = ["#c03020", "#20a040", "#3050c0", "#c0b020", "#804090", "#208090"]
@@ -119,6 +119,20 @@ def test_photos_that_have_moved_are_missing(plain) -> None:
     made = sheets(pictures, np.arange(6), 10**6)
     assert made.places.tolist() == [0, 1, 2, -1, 4, 5]
     assert (made.asked, made.missing) == (6, 1)
+
+
+def test_a_photo_that_is_another_one_by_now_is_not_shown_for_it(plain) -> None:
+    """Where the ids are of photos' contents; who else names photos may change them."""
+    folder, one = plain
+    photos = [(folder.parent / "photos" / f"{row}.png").read_bytes() for row in range(6)]
+    boxes = [box and tuple(box) for box in one.table["box"].to_pylist()]
+    ids = [photo_id(*both) for both in zip(photos, boxes, strict=True)]
+    named = EmbeddingSet(one.vectors, one.table.set_column(0, "id", pa.array(ids)), "f")
+    root = folder.parent / "photos"
+    named.save(folder.parent / "named", made_from={"catalog": "c"}, images_root=root, left_out=[])
+    (folder.parent / "photos" / "3.png").write_bytes(photos[0])
+    assert sorted(Pictures.of([folder.parent / "named"], [named]).jpegs(range(6), 32)) == [0, 1, 2, 4, 5]
+    assert sorted(Pictures.of([folder], [one]).jpegs(range(6), 32)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_nobody_says_where_the_photos_are(tmp_path: Path, random_vectors) -> None:

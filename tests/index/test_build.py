@@ -121,6 +121,24 @@ def test_unreadable_photos_are_left_out_and_listed(tiny_embedder, own_photos, tm
         main(tiny_embedder, str(moved), out=out)
 
 
+def test_what_could_not_be_read_when_vectors_were_made_is_listed(tiny_embedder, own_photos, tmp_path):
+    (own_photos / "class-0" / "broken.jpg").write_text("no photo")
+    vectors = embed(tiny_embedder, str(own_photos), out=tmp_path / "vectors")
+    (left_out,) = Index.open(main(tiny_embedder, str(vectors), out=tmp_path / "a.index")).manifest.left_out
+    assert left_out["path"] == "class-0/broken.jpg"
+
+
+def test_files_that_have_changed_places_since_vectors_were_made_are_not_shown(tiny_embedder, own_photos, tmp_path):
+    vectors = embed(tiny_embedder, str(own_photos), out=tmp_path / "vectors")
+    one, other, third = sorted(own_photos.rglob("*.png"))[:3]
+    one.rename(tmp_path / "other.png")
+    other.rename(one)
+    (tmp_path / "other.png").rename(other)
+    index = Index.open(main(tiny_embedder, str(vectors), out=tmp_path / "a.index"))
+    paths = [own_photos / path for path in index.table["path"].to_pylist()]
+    assert [bool(index.thumbnail(paths.index(file))) for file in (one, other, third)] == [False, False, True]
+
+
 def test_photos_without_labels(tiny_embedder, photos, tmp_path):
     with pytest.raises(InputError, match=r"needs a label for every photo, and 5 of 5 .* folder named after it"):
         main(tiny_embedder, str(photos / "class-0"), out=tmp_path / "a.index")

@@ -13,6 +13,7 @@ from eval.contact_sheet import contact_sheet
 from eval.errors import InputError
 from eval.images import open_image, thumbnail
 from index import Index, query
+from index.build import main as build
 from index.explained import draw
 from index.query import main
 
@@ -311,6 +312,16 @@ def test_a_box_says_where_the_subject_is(built, photos, tmp_path, capsys):
     assert first.neighbours[0].similarity == pytest.approx(1, abs=1e-4)
     drawn = np.asarray(Image.open(tmp_path / "evidence.png").convert("RGB")).reshape(-1, 3)
     assert not (drawn == (255, 0, 255)).all(axis=1).any()
+
+
+def test_a_reference_with_a_box_knows_itself(tiny_embedder, photos, tmp_path):
+    """By the numbers that its table was written with, of which an index keeps fewer digits."""
+    photo, others = photos / "class-1" / "05.png", [photos / "class-0" / f"0{number}.png" for number in (0, 4)]
+    rows = [f"{photo},a,1.3 2.7 20.1 18.9", *(f"{other},b," for other in others)]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label,box", *rows]))
+    index = Index.open(build(tiny_embedder, str(tmp_path / "photos.csv"), out=tmp_path / "a.index"))
+    first = index.query(photo, box=(1.3, 2.7, 20.1, 18.9)).neighbours[0]
+    assert (first.label, first.same_photo) == ("a", True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 from embedder.data.catalog import read_catalog
 from eval.errors import InputError
 from eval.folders import File
+from eval.images import photo_id
 from index import Index, rebuild
 from index.add import main as add
 from index.build import main as build
@@ -222,10 +224,26 @@ def test_photos_that_an_embedder_was_trained_on_are_not_answered(folder, tiny_em
     assert f"warning: {of}{rest}" in capsys.readouterr().err.splitlines()
 
 
-def test_photos_in_another_place(folder, tmp_path):
+def test_photos_in_another_place(folder, tmp_path, monkeypatch):
+    """Wherever they are named from."""
     (tmp_path / "photos").rename(tmp_path / "moved")
-    main(folder, images_root=tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="--images_root is photos, which is no folder"):
+        main(folder, images_root=Path("photos"))
+    main(folder, images_root=Path("moved"))
+    assert Index.open(folder).manifest.images_root == str(tmp_path / "moved")
     check(folder, deep=True)
+
+
+def test_a_photo_that_was_exported_anew_and_added_beside_what_it_was(folder, other_embedder, tmp_path):
+    """Both references name one file, which is the later one's by now."""
+    write_photo(tmp_path / "photos" / "class-1" / "01.png", 1, 77)
+    add(folder, str(tmp_path / "photos"))
+    assert Index.open(folder).count == 21
+    main(folder, embedder=other_embedder, on_bad_image="skip")
+    after = Index.open(folder)
+    assert after.count == 20
+    assert photo_id((tmp_path / "photos" / "class-1" / "01.png").read_bytes()) in after.table["id"].to_pylist()
 
 
 def test_what_cannot_be_asked_for(folder, tmp_path):

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from eval.embeddings import EmbeddingSet
+from eval.errors import InputError
 from index import Index
 from index.add import main as add
 from index.calibrate import main
@@ -58,6 +59,24 @@ def test_a_change_and_its_calibration_are_one_step(folder, tmp_path, how, capsys
     assert "calibrated on" in capsys.readouterr().err
     undo(folder)
     assert Index.open(folder).calibration.changed(Index.open(folder).manifest) == 0
+
+
+def test_a_calibration_is_not_lost_to_damage(folder, monkeypatch):
+    main(folder)
+
+    def damaged(*_: object) -> None:
+        raise InputError("its vectors are damaged")
+
+    monkeypatch.setattr("index.calibrate.check_vectors", damaged)
+    with pytest.raises(InputError, match="its vectors are damaged"):
+        remove(folder, label="class-05", recalibrate=True)
+    assert "class-05" in Index.open(folder).labels
+    assert Index.open(folder).calibration is not None
+
+
+def test_where_nothing_changes_it_is_told_how_to_calibrate(folder, capsys):
+    relabel(folder, label="class-05", to="class-05", recalibrate=True)
+    assert f"so nothing is measured anew; python -m index.calibrate {folder} does" in capsys.readouterr().err
 
 
 def test_labels_that_change_again_count_again(folder):

@@ -148,8 +148,9 @@ def test_an_explanation_is_that_of_its_room(client, built, photos):
     made = explain(index, photo.read_bytes(), 3, rival=7, box=(1.0, 2.0, 30.0, 20.0)).to_json()
     assert given == json.loads(json.dumps(made))
     assert client.post("/explain", files=files(photo), data={"reference": "0"}).status_code == 404
-    wrong = {"reference": ids[3], "label": "another"}
-    assert "under this label" in client.post("/explain", files=files(photo), data=wrong).json()["error"]
+    for wrong in ({"label": "another"}, {"rival": ids[7], "rival_label": "another"}):
+        refused = client.post("/explain", files=files(photo), data={"reference": ids[3], **wrong})
+        assert "under this label" in refused.json()["error"]
     bad = client.post("/explain", files=[("photo", ("a.svg", b"<svg/>"))], data={"reference": ids[3]})
     assert (bad.status_code, bad.json()["error"]) == (415, "a.svg is an SVG drawing; export it as PNG")
 

@@ -162,6 +162,8 @@ def test_mistakes_are_told_in_a_sentence(built, tmp_path, monkeypatch):
         main(built, allow_edit=True)
     with pytest.raises(InputError, match=r"without --allow-edit"):
         main(built, token_file=tmp_path / "token")
+    with pytest.raises(InputError, match=r"--taught is given without --allow-edit"):
+        main(built, taught=tmp_path / "taught")
     with pytest.raises(InputError, match=r"port is 70000"):
         main(built, port=70_000)
     with pytest.raises(InputError, match=r"workers is 0"):

@@ -220,6 +220,23 @@ def test_a_service_that_is_slow_to_refuse_is_not_asked_over_and_over(site, birds
     assert len(tries) == 1
 
 
+def test_what_may_take_minutes_is_asked_for_again_after_half_a_minute(site, window):
+    page, tries = window(site, refused=True), []
+
+    def slow(route):
+        tries.append(route)
+        if len(tries) > 1:
+            return route.continue_()
+        return route.fulfill(status=503, headers={"retry-after": "1"}, json={"error": "this took longer"})
+
+    page.route("**/review?**", slow)
+    page.evaluate("() => { let now = 0; performance.now = () => (now += 31000); }")
+    page.goto(f"{site}/#/review")
+    page.locator(".review [aria-busy=false]").wait_for()
+    assert len(tries) == 2
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_markup_in_names_is_text(tiny_embedder, tmp_path, window):
     for number in range(6):
         write_photo(tmp_path / "photos" / HOSTILE / f"<i>{number}.png", 0, number)

@@ -92,6 +92,12 @@ def test_a_point_of_the_map_is_opened_from_its_tip_and_what_is_not_on_it_is_said
     assert violations(page) == []
     page.locator(".tip").get_by_role("button", name="Open reference").click()
     page.get_by_role("heading", name="b", exact=True).wait_for()
+    assert page.get_by_text("Added without a file.").count() == 0  # of which the map does not know
+    page.evaluate("() => { Fieldmark.withToken = (then) => then('token'); }")
+    page.route("**/references/**", lambda route: route.fulfill(json={"generation": 5}))
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.get_by_text("A reference of b is gone.").wait_for()
+    assert page.get_by_role("button", name="Undo").count() == 1
 
 
 def test_another_embedders_index_of_the_same_generation_is_noticed(site, window):

@@ -118,6 +118,21 @@ def test_a_place_that_is_held_in_one_photo_gives_way_to_one_in_the_other(site, b
         assert held == [[3, True], [-1, False]][:: 1 if side == 0 else -1]
 
 
+def test_a_photo_that_was_compared_and_is_left_out_gives_way_to_the_other(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, KNOWN[0]), file(birds, KNOWN[0], 1))
+    why(page)
+    address = page.url
+    page.get_by_role("button", name="Photo 2").click()
+    expect(page.get_by_role("button", name="Photo 2")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("link", name="Back to the answer").click()
+    page.get_by_role("button", name="Leave out").nth(1).click()
+    settled(page)
+    page.goto(address)
+    page.wait_for_selector("#rival canvas")
+    assert page.get_by_role("alert").count() == 0
+
+
 def test_the_other_neighbours_have_names_and_similarities(site, birds, window):
     page = window(site)
     drop(page, file(birds, KNOWN[0]))
