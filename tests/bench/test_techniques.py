@@ -1,5 +1,6 @@
 """What bench/techniques.py takes to be the same training, and what it refuses."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench import techniques
+from embedder.data.catalog import read_catalog
 from eval.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,42 @@ def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, mo
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     told = {one["technique"]: one.get("training of") for one in rows}
     assert told == {"base": None, "larger photos": "base", "mirror view": "base", "smaller view": "base"}
+
+
+def test_dearer_steps_make_fewer_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that every technique has the work of the base recipe."""
+    trained: list[Any] = []
+    monkeypatch.setattr(techniques, "run_module", lambda _, arguments: trained.append(arguments))
+    monkeypatch.setattr(techniques, "step_work", lambda *_: 1.5)
+    cost = techniques.trained("cars98", "mixup", 0, KIND, tmp_path, tmp_path / "results.jsonl")
+    ((*_, option, epochs, _, _),) = trained
+    assert (option, epochs) == ("--train.epochs", 4)
+    assert (cost["epochs"], cost["work"]) == (4, 1.5)
+
+
+def test_what_is_measured_by_is_not_trained_on_and_test_classes_wait_for_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        (tmp_path / "photos" / f"kind-{number:02}").mkdir(parents=True)
+        (tmp_path / "photos" / f"kind-{number:02}" / "one.jpg").touch()
+    catalog = read_catalog(tmp_path / "photos")
+    monkeypatch.setattr("embedder.data.catalog.read_catalog", lambda _: catalog)
+
+    def classes(test: bool) -> list[set[str]]:
+        """Those that are trained on and those that are measured by."""
+        out = tmp_path / str(test)
+        techniques.write_tables("cars98", "anywhere", out, test)
+        tables = [(out / "cars98" / f"{name}.csv").read_text() for name in ("training", "held-out")]
+        return [{row["label"] for row in csv.DictReader(table.splitlines())} for table in tables]
+
+    chosen_on, chosen_by = classes(test=False)
+    trained_on, tested = classes(test=True)
+    assert tested == {f"kind-{number:02}" for number in range(10, 20)}
+    assert trained_on == chosen_on | chosen_by == {f"kind-{number:02}" for number in range(10)}
+    assert chosen_on and chosen_by and not chosen_on & chosen_by
+    with pytest.raises(ValueError, match=r"training\.csv names other photos; give .* another --results"):
+        techniques.write_tables("cars98", "anywhere", tmp_path / "True", test=False)
 
 
 @pytest.mark.parametrize(
