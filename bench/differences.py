@@ -32,12 +32,24 @@ def read_results(file: Path) -> list[Result]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
+def read_of_kind(file: Path, kind: Result) -> list[Result]:
+    """The lines there are, all by the same options.
+
+    Raises:
+        ValueError: some are by others.
+    """
+    results = read_results(file)
+    if any({name: one.get(name) for name in kind} != kind for one in results):
+        raise ValueError(f"{file} holds results of another kind; give another --results")
+    return results
+
+
 def add_result(file: Path, result: Result) -> None:
     """Add a line, and say what was found."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(result) + "\n")
-    print({key: value for key, value in result.items() if key != "classes"}, flush=True)
+    print({key: value for key, value in result.items() if key not in ("classes", "scores")}, flush=True)
 
 
 def scores(vectors: EmbeddingSet, references: EmbeddingSet | None = None) -> Result:

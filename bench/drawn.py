@@ -12,7 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.differences import METRICS, Result, Results, add_result, differences, few_classes, mean, read_results
+from bench.differences import (
+    METRICS,
+    Result,
+    Results,
+    add_result,
+    differences,
+    few_classes,
+    mean,
+    read_of_kind,
+    read_results,
+)
 from bench.techniques import check_names
 from embedder.config import Config
 from embedder.data.catalog import TYPES
@@ -134,10 +144,7 @@ def compare(
     kind = {name: value for name, value in vars(options).items() if name not in ("folder", "seeds", "ways", "results")}
     for seed in range(options.seeds):
         for way in options.ways:
-            before = read_results(options.results)
-            if any({name: one[name] for name in kind} != kind for one in before):
-                raise ValueError(f"{options.results} holds results of another kind; give another --results")
-            if any((one["way"], one["seed"]) == (way, seed) for one in before):
+            if any((one["way"], one["seed"]) == (way, seed) for one in read_of_kind(options.results, kind)):
                 continue
             found = [measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places]
             for test in found[0]:

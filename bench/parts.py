@@ -1,24 +1,27 @@
 """Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
 
-    python bench/parts.py FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16] [--part-stride 16]
-        [--photos 32] [--birds 8] [--held-out]
+    PYTHONPATH=. python bench/parts.py FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16]
+        [--part-stride 16] [--photos 32] [--birds 8] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings, one a seed; a photo counts by its mean over them. Trained on are 24 species,
 12 pairs; the same individuals are drawn of each, so that pose and surroundings say nothing about the species. On photos
 of new individuals it is asked where the strongest part map points: at the middle of the place where it is greatest. The
 strongest map is, of a pair, the one whose part features tell the two species apart best in the training photos: the
-squared distance of their means over the spread within the species. "highest" takes instead, photo by photo, the map
-with the greatest value, and "speaking" the one whose part says most about which of the two it is.
+squared distance of their means over the spread within the species. As that takes what tells two species, which differ
+at the mark alone, "untrained" is the control: chosen in the same way, from as many maps that have not been trained, of
+the pretrained backbone's features. "highest" takes instead, photo by photo, the map with the greatest value, and
+"speaking" the one whose part says most about which of the two it is.
 
 The mark is where the photos of both members of a pair, drawn as the same individual, differ; where leaves hide it, both
 are left out. A point is at the mark if it is no farther from it than half a place of the map, whoever points: the maps,
 a random point on the bird (the mean over all of them), and the middle of the bird's box. As finer maps leave less room,
 for random points too, the three are also given with half a place of 7 x 7. --held-out looks at other individuals, for
-choices.
+choices. Each training's results are lines of bench/measured/parts.jsonl, or of --results; what has them is not trained
+again.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,13 +30,14 @@ import torch
 from PIL import Image, ImageChops
 from scipy.ndimage import distance_transform_edt
 
+from bench.differences import Result, add_result, read_of_kind, read_results
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.drawing.bird import DrawnBird, draw_bird
 from embedder.data.drawing.species import Species
 from embedder.export import trained_network
 from embedder.memory import keep_freed_memory
 from embedder.model.attended import activation_map
-from embedder.model.network import Network, Output
+from embedder.model.network import Network, Output, build_network
 from embedder.preprocess import Preprocessing
 from embedder.runtime import BATCH, Embedder
 from embedder.train import fit
@@ -68,7 +72,9 @@ PAIRS: dict[str, Pair] = {
 ROOMY = 7
 """Places a side of a coarse map, of which half a one is room for any network."""
 
-COLUMNS = ("strongest", "random point", "middle of box", "highest", "speaking", "activation map", "told apart")
+COLUMNS = (
+    "strongest", "random point", "middle of box", "untrained", "highest", "speaking", "activation map", "told apart"
+)  # fmt: skip
 Scores = dict[str, np.ndarray]
 
 
@@ -104,27 +110,38 @@ def main() -> None:
     parser.add_argument("--added-rate", type=float, default=15.0)
     parser.add_argument("--run", default="run", help="name of the trainings in FOLDER, before -SEED")
     parser.add_argument("--held-out", action="store_true")
-    options = parser.parse_args()
-    draw_training(options.folder / "train", options.photos)
-    runs = [fit(settings(options, seed), options.folder / f"{options.run}-{seed}") for seed in range(options.seeds)]
-    keep_freed_memory()
-    first, photos = FIRST_HELD_OUT if options.held_out else FIRST, {}
-    for mark, pair in PAIRS.items():
-        photos[mark] = new_photos(pair, range(first, first + options.birds))
-        first += options.birds
-    by_seed = [scored(run, options, photos) for run in runs]
-    show({mark: mean_scores([scores[mark] for scores in by_seed]) for mark in PAIRS})
-    for seed, scores in enumerate(by_seed):
-        print(f"seed {seed}: {compared(scores, *COLUMNS[:3])}")
+    parser.add_argument("--results", type=Path, default=Path("bench/measured/parts.jsonl"))
+    measure(parser.parse_args())
 
 
-def scored(run: Path, options: argparse.Namespace, photos: dict[str, list[Photo]]) -> dict[str, Scores]:
-    """What one training does, by pair."""
+def measure(options: argparse.Namespace) -> None:
+    """Train with each seed, but for what is among the results, and print the table."""
+    of_this = ("folder", "seeds", "run", "results")
+    kind = {name: value for name, value in vars(options).items() if name not in of_this}
+    done = {one["seed"] for one in read_of_kind(options.results, kind)}
+    for seed in {*range(options.seeds)} - done:
+        draw_training(options.folder / "train", options.photos)
+        run = fit(settings(options, seed), options.folder / f"{options.run}-{seed}")
+        keep_freed_memory()
+        found = scored(run, seed, options)
+        add_result(options.results, {"seed": seed, **kind, "scores": found})
+    show(read_results(options.results))
+
+
+def scored(run: Path, seed: int, options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
+    """What one training does, by mark: of each way to point, whether it is at the mark in each photo."""
     network, preprocessing = trained_network(run), replace(Embedder.open(run).preprocessing, size=options.test_size)
-    scores = {}
+    torch.manual_seed(seed)
+    untrained = build_network(settings(options, seed).model).eval()
+    first, scores = FIRST_HELD_OUT if options.held_out else FIRST, {}
     for mark, pair in PAIRS.items():
-        known = [look(network, preprocessing, training_photos(options.folder / "train", one)) for one in pair]
-        scores[mark] = pointed(network, preprocessing, known, photos[mark])
+        photos = new_photos(pair, range(first, first + options.birds))
+        first += options.birds
+        images = [training_photos(options.folder / "train", one) for one in pair]
+        known, before = ([look(one, preprocessing, some) for some in images] for one in (network, untrained))
+        by_chance = look(untrained, preprocessing, [photo.image for photo in photos]).parts[:, telling_part(before)]
+        found = pointed(network, preprocessing, known, photos, {"untrained": strongest_places(by_chance)})
+        scores[mark] = {name: values.round(4).tolist() for name, values in found.items()}
     return scores
 
 
@@ -193,7 +210,13 @@ def look(network: Network, preprocessing: Preprocessing, images: Sequence[Image.
 
 
 @torch.inference_mode()
-def pointed(network: Network, preprocessing: Preprocessing, known: list[Output], photos: list[Photo]) -> Scores:
+def pointed(
+    network: Network,
+    preprocessing: Preprocessing,
+    known: list[Output],
+    photos: list[Photo],
+    more: Mapping[str, np.ndarray],
+) -> Scores:
     """Whether each new photo of a pair is pointed at where its mark is, and whether it is told from the other member.
 
     Args:
@@ -201,6 +224,7 @@ def pointed(network: Network, preprocessing: Preprocessing, known: list[Output],
         preprocessing: how it sees photos.
         known: what it gives for the photos trained on of either species.
         photos: as many of each; those of the first come first.
+        more: where others point: x and y [B, 2] as shares of the side.
     """
     new = look(network, preprocessing, [photo.image for photo in photos])
     every = torch.arange(len(photos))
@@ -210,6 +234,7 @@ def pointed(network: Network, preprocessing: Preprocessing, known: list[Output],
         "speaking": strongest_places(new.parts[every, what_parts_say(network, known, new).abs().argmax(1)]),
         "activation map": strongest_places(activation_map(new.features)),
         "middle of box": np.stack([photo.middle / photo.image.width for photo in photos]),
+        **more,
     }
     scores = {}
     for room, reach in ((", more room", 0.5 / ROOMY), ("", 0.5 / new.parts.shape[3])):
@@ -222,9 +247,13 @@ def pointed(network: Network, preprocessing: Preprocessing, known: list[Output],
     return scores
 
 
-def mean_scores(by_seed: list[Scores]) -> Scores:
-    """Of each photo the mean over all trainings."""
-    return {name: np.mean([scores[name] for scores in by_seed], axis=0) for name in by_seed[0]}
+def mean_scores(results: list[Result]) -> dict[str, Scores]:
+    """By mark, of each photo the mean over some trainings."""
+    by_seed = [one["scores"] for one in results]
+    return {
+        mark: {name: np.mean([scores[mark][name] for scores in by_seed], axis=0) for name in found}
+        for mark, found in by_seed[0].items()
+    }
 
 
 def telling_part(known: list[Output]) -> int:
@@ -260,8 +289,9 @@ def on_average_at_mark(photo: Photo, reach: float) -> float:
     return float((photo.distance[photo.bird] <= reach * photo.image.width).mean())
 
 
-def show(scores: dict[str, Scores]) -> None:
-    """The table by pair and in all, and how far it is from the aims."""
+def show(results: list[Result]) -> None:
+    """The table by pair and in all, how far it is from the aims, and what each training comes to."""
+    scores = mean_scores(results)
     print("| mark | photos |", " | ".join(COLUMNS), "|")
     print("|" + "---|" * (2 + len(COLUMNS)))
     for mark, found in scores.items():
@@ -281,6 +311,8 @@ def show(scores: dict[str, Scores]) -> None:
     for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
         print(f"strongest less {name}: {words(one)}{', rough: few pairs' if one.is_rough else ''}")
     print(f"with more room: {compared(scores, *(f'{name}, more room' for name in COLUMNS[:3]))}")
+    for one in results:
+        print(f"seed {one['seed']}: {compared(mean_scores([one]), *COLUMNS[:3])}")
 
 
 def compared(scores: dict[str, Scores], *names: str) -> str:
