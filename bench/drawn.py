@@ -45,19 +45,16 @@ Draw = Callable[[Path, Sequence[str], Sequence[str]], None]
 """Draw what is missing in a folder: photos of species to train on, and of species to test."""
 
 
-def read_options(description: str | None, ways: Sequence[str], **numbers: int) -> argparse.Namespace:
+def read_options(description: str | None, ways: Sequence[str]) -> argparse.Namespace:
     """The options of a script that compares ways, the first of which is the base and so never left out.
 
     Args:
         description: of the script.
         ways: their names.
-        numbers: further options, with what they are by default.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    for name, default in numbers.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", default=",".join(ways))
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS / f"{Path(sys.argv[0]).stem}.jsonl")

@@ -1,19 +1,18 @@
 """Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
 
-    PYTHONPATH=. python bench/small_subjects.py FOLDER [--seeds 3] [--epochs 12] [--size 160]
-        [--ways whole,look,...] [--held-out] [--results FILE]
+    PYTHONPATH=. python bench/small_subjects.py FOLDER [--seeds 3] [--ways whole,look,...] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
-"whole" sees the whole photos, "larger" with about twice the pixels, at twice the cost, and "largest" with four times.
-"look" sees the square that the network attends to, cut out of photos twice as large, and "side" a square of half the
-photo's side around the middle of that, in training and afterwards; both at the cost of "larger". "box" sees the birds
-cut out by their boxes, which nothing can do better. Tested are species never trained on, each photo among the others.
+All train by configs/lanes/cpu.yaml. "whole" sees the whole photos, "larger" with about twice the pixels, at twice the
+cost, and "largest" with four times. "look" sees the square that the network attends to, cut out of photos twice as
+large, and "side" a square of half the photo's side around the middle of that, in training and afterwards; both at the
+cost of "larger". "box" sees the birds cut out by their boxes, which nothing can do better. Tested are species never
+trained on, each photo among the others.
 For choices, --held-out leaves the test species out: each quarter of the others is the test of a training on the rest.
 Each training's results are lines of bench/measured/small_subjects.jsonl, or of --results; what has them is not trained
 again.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,26 +21,35 @@ import pyarrow.parquet as pq
 
 from bench.differences import Result, scores
 from bench.drawn import compare, folders, read_options, save, square
+from bench.recipes import recipe
 from embedder import Embedder
 from embedder.batches import embed_whole
-from embedder.config import Config, DataSettings, ModelSettings, TrainSettings
+from embedder.config import Config
 from embedder.data.catalog import read_catalog
 from embedder.data.drawing.bird import DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.pose import random_pose
 from embedder.data.drawn_birds import individual
 
-SIDE, PLACE = 448, 32
-LOOKS = {"look": 0.0, "side": 0.5}
-LARGER = {"larger": 2**0.5, "largest": 2.0}
-WAYS = ("whole", *LARGER, *LOOKS, "box")
+SIDE = 448
+LANE = "configs/lanes/cpu.yaml"
+LOOK = ("--model.look", "first", "--model.look_detail", "2")
+WAYS: dict[str, tuple[str, ...]] = {
+    "whole": (),
+    "larger": ("--data.size", "208", "--data.test_size", "320"),
+    "largest": ("--data.size", "288", "--data.test_size", "448"),
+    "look": LOOK,
+    "side": (*LOOK, "--model.look_side", "0.5"),
+    "box": (),
+}
+"""What is other than in the lane."""
+
 TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
 
 
 def main() -> None:
-    options = read_options(__doc__, [*WAYS], epochs=12, size=160)
-    places = folders(options.folder, draw, options.held_out)
-    compare(options, places, lambda *one: settings(options, *one), measured)
+    options = read_options(__doc__, [*WAYS])
+    compare(options, folders(options.folder, draw, options.held_out), settings, measured)
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
@@ -61,21 +69,11 @@ def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str,
             yield label, draw_bird(SPECIES[label], bird, SIDE, pose=pose)
 
 
-def settings(options: argparse.Namespace, folder: Path, way: str, seed: int) -> Config:
+def settings(folder: Path, way: str, seed: int) -> Config:
     """One training's."""
-    look = {"look": "first", "look_detail": 2, "look_side": LOOKS[way]} if way in LOOKS else {}
-    return Config(
-        data=DataSettings(
-            root=str(folder / f"train-{TABLES[way]}.parquet"),
-            protocol="closed-set",
-            validation="none",
-            size=PLACE * round(options.size * LARGER.get(way, 1) / PLACE),
-            fit="squash",
-        ),
-        model=ModelSettings(head="none", frozen_stages=4, **look),
-        train=TrainSettings(epochs=options.epochs, accelerator="cpu"),
-        seed=seed,
-    )
+    photos = ("--data.root", str(folder / f"train-{TABLES[way]}.parquet"), "--data.protocol", "closed-set")
+    fixed = ("--data.validation", "none", "--train.accelerator", "cpu")
+    return recipe("--config", LANE, *photos, *fixed, *WAYS[way], "--seed", str(seed))
 
 
 def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:
