@@ -32,8 +32,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bench.ablations import SIZES
 from bench.differences import METRICS, Result, add_result, mean, read_results, scores, unpaired_differences
-from bench.techniques import SIZES, run_module, write_tables
+from bench.techniques import run_module, write_tables
 from eval.embeddings import EmbeddingSet
 
 SIDES = ("fieldmark", "pml", "pml-pooled", "oml", "pretrained")
