@@ -1,9 +1,11 @@
 """Drawn birds that are drawn for a question: which of several ways to train answers it best, on species never seen."""
 
 import argparse
+import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import dist
 from pathlib import Path
 from typing import get_args
@@ -138,16 +140,26 @@ def compare(
     Raises:
         ValueError: the results are by other options.
     """
-    kind = {name: value for name, value in vars(options).items() if name not in ("folder", "seeds", "ways", "results")}
+    kind = {"held_out": options.held_out}
     for seed in range(options.seeds):
         for way in options.ways:
-            if any((one["way"], one["seed"]) == (way, seed) for one in read_of_kind(options.results, kind)):
+            of_way = {"way": way, "settings": digest(settings(places[0], way, seed))}
+            before = [one for one in read_of_kind(options.results, kind) if one["way"] == way]
+            if any(one["settings"] != of_way["settings"] for one in before):
+                raise ValueError(f"{options.results} holds {way!r} by other settings; give another --results")
+            if any(one["seed"] == seed for one in before):
                 continue
             found = [measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places]
             for test in found[0]:
                 result = together([one[test] for one in found])
-                add_result(options.results, {"way": way, "seed": seed, "test": test, **kind, **result})
+                add_result(options.results, {**of_way, "seed": seed, "test": test, **kind, **result})
     show(read_results(options.results), options.ways)
+
+
+def digest(config: Config) -> str:
+    """What names the settings of a way, whatever its seed and where its photos lie."""
+    plain = asdict(replace(config, seed=0, data=replace(config.data, root="")))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def show(results: list[Result], ways: Sequence[str]) -> None:

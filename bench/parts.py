@@ -307,6 +307,7 @@ def show(results: list[Result]) -> None:
     print("| all |", len(pairs), "|", " | ".join(words(told[name]) for name in COLUMNS), "|")
     strongest, random, middle = (every[name] for name in COLUMNS[:3])
     more = {"twice the random point": strongest - 2 * random, "the middle of the box": strongest - middle}
+    more |= {"an untrained map": strongest - every["untrained"]}
     print(f"\n{compared(scores, *COLUMNS[:3])}")
     for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
         print(f"strongest less {name}: {words(one)}{', rough: few pairs' if one.is_rough else ''}")

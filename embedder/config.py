@@ -33,7 +33,7 @@ class DataSettings:
         fit: crop cuts the centre square after the shorter side is resized; squash resizes the whole photo to a square.
         crop_share: share of the resized shorter side that the centre crop keeps.
         on_bad_image: leave unreadable photos out with a count, or stop.
-        workers: threads that load photos; 0 for one a core. Any number gives the same weights.
+        workers: threads that make views of photos to train on; 0 for one a core. Any number gives the same weights.
         feature_views: with a frozen backbone, how many random views of each photo to put through it, once, so that what
             is behind it trains in seconds; 0 to see new views in every epoch.
         cache: a folder to keep the training photos in, decoded, at the size of training (of a first look, times

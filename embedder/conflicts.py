@@ -72,10 +72,11 @@ def _check_look(config: Config) -> None:
 
 def _check_pairs(config: Config) -> None:
     """Losses that compare photos of a class, where no two of them meet."""
-    alone = config.train.photos_per_class == 1 and not config.loss.memory
-    for name in [name for name in split_names(config.loss.name) if alone and LOSSES[name].pairs]:
+    train, names = config.train, split_names(config.loss.name)
+    alone = train.photos_per_class == 1 and not config.loss.memory
+    if train.epochs and alone and all(LOSSES[name].pairs for name in names):
         raise InputError(
-            f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {name} "
+            f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {names[0]} "
             "compares; raise it, or set loss.memory"
         )
 

@@ -94,7 +94,7 @@ def _name(network: Network, data: TrainingData, config: Config, preprocessing: P
         preprocessing.to_json(),
         config.train.precision,
     ]
-    known = [FORMAT, of_views, data.photos_digest, of_network, network.mean.device.type]
+    known = [FORMAT, of_views, data.digests, of_network, network.mean.device.type]
     digest = hashlib.sha256(json.dumps(known).encode())
     for values in network.backbone.state_dict().values():
         digest.update(values.cpu().contiguous().numpy())

@@ -289,7 +289,7 @@ class Trainer:
     def _save(self) -> None:
         """Write everything that is needed to go on exactly here."""
         state = {
-            "photos": self.data.photos_digest,
+            **self.data.digests,
             "step": self.step,
             "network": self.network.state_dict(),
             "loss": self.loss.state_dict(),
@@ -330,10 +330,10 @@ class Trainer:
         if not (self.folder / LAST).exists():
             return None
         state = checkpoint.load(self.folder / LAST)
-        if state["photos"] != self.data.photos_digest:
+        if any(state.get(name, digest) != digest for name, digest in self.data.digests.items()):
             raise InputError(
-                f"the photos have changed since {self.folder} was started; put them back, give another --run, or "
-                "--overwrite to start anew"
+                f"the photos have changed since {self.folder} was started, or keypoints by which they are posed; put "
+                "them back, give another --run, or --overwrite to start anew"
             )
         return state
 

@@ -33,7 +33,8 @@ class TrainingData:
         validation: held out; may be empty.
         protocol: zero-shot or closed-set.
         catalog_digest: of all that was named, with each file's size and time of change.
-        photos_digest: of what is trained on and held out, by contents and labels, and keypoints where they pose views.
+        digests: of the photos that are trained on and held out, by contents and labels, and of the keypoints by which
+            views are posed; what a run is resumed with.
     """
 
     photos: Catalog
@@ -42,7 +43,7 @@ class TrainingData:
     validation: Catalog
     protocol: str
     catalog_digest: str
-    photos_digest: str
+    digests: dict[str, str]
 
 
 def read_split(config: Config, ranks: Ranks) -> tuple[Catalog, Split]:
@@ -81,11 +82,15 @@ def load_training_data(config: Config, ranks: Ranks, catalog: Catalog, parts: Sp
         _say_what_is_scarce(config, photos, validation)
         _say_what_is_cut_twice(config.model, photos)
     protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
-    seen: list[Any] = [ids, photos.labels, held_out_ids, validation.labels]
+    digests = {"photos": _digest([ids, photos.labels, held_out_ids, validation.labels])}
     if any(posed_by):
-        seen += [photos.keypoint_names, posed_by]
-    digest = hashlib.sha256(json.dumps(seen).encode()).hexdigest()
-    return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digest)
+        digests["keypoints"] = _digest([photos.keypoint_names, posed_by])
+    return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digests)
+
+
+def _digest(values: list[Any]) -> str:
+    """What names some JSON values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _keypoints(config: Config, photos: Catalog) -> list[Any]:
@@ -105,7 +110,7 @@ def check_same_on_all(ranks: Ranks, photos: Sequence[tuple[Any, ...]]) -> None:
     Raises:
         InputError: names the first rank that differs from rank 0, and a photo in which it does.
     """
-    digests = ranks.exchange(hashlib.sha256(json.dumps(photos).encode()).hexdigest())
+    digests = ranks.exchange(_digest([*photos]))
     if len(set(digests)) == 1:
         return
     first = ranks.from_first(lambda: photos)

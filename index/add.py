@@ -16,7 +16,7 @@ from index.journal import Change, Tell, announce
 from index.manifest import Manifest
 from index.renewal import written
 from index.search import Index
-from index.segment import SegmentWriter
+from index.segment import SegmentWriter, check_vectors
 from index.source import Source, photos_source
 from index.structure import searchable
 
@@ -101,6 +101,8 @@ def add(
         counted = change.counting(**_counts(source, meeting, meeting.new))
         tell(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
+    if recalibrate:
+        check_vectors(opened.manifest, opened.folder)  # which had better fail before photos are embedded than after
     with (
         staging(opened.folder) as new_files,
         SegmentWriter(new_files, opened.fingerprint, opened.manifest.dimension) as references,
@@ -110,17 +112,15 @@ def add(
             if writer.before != opened.manifest:
                 opened = _opened_again(opened)
                 meeting = met(opened)
-            after, generation = _grown(writer, opened, references, rows, meeting, new_files), opened.generation
-            if on_conflict == "both" and meeting.conflicts + source.conflicts:
-                after = replace(after, shared_ids=True)
+            shared = on_conflict == "both" and meeting.conflicts + source.conflicts > 0
+            after = _grown(writer, opened, references, rows, meeting, shared, new_files)
             counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}), unreadable=len(left_out))
             if after != opened.manifest:
                 if recalibrate:
                     after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
-                generation = writer.generation
     report_left_out(left_out)
-    tell(opened.folder, counted, generation)
+    tell(opened.folder, counted, opened.generation if after == opened.manifest else writer.generation)
     return counted
 
 
@@ -130,10 +130,11 @@ def _grown(
     references: SegmentWriter,
     rows: list[int],
     meeting: Meeting,
+    shared: bool,
     new_files: Path,
 ) -> Manifest:
-    """The generation with new references, and with what becomes of those that they meet."""
-    after = now.manifest
+    """The generation with new references, and with what becomes of those that they meet, or share an id with."""
+    after = replace(now.manifest, shared_ids=now.manifest.shared_ids or shared)
     if rows:
         after = added(writer, after, references, new_files)
         after = removed(after, _twice(now, rows, meeting))

@@ -117,7 +117,7 @@ def _opened(
             "photos": manifest.get("count"),
             "images_root": str(place.images_root),
         }
-        return model, made_from, lambda: embeddings_source(place, folder, on_conflict)
+        return model, made_from, lambda: embeddings_source(place, folder, on_conflict, on_bad_image)
     model, catalog, made_from = open_inputs(embedder, images, split, protocol)
     catalog.check_labelled("an index")
     place = Place(model.fingerprint, model.dimension, catalog.root)

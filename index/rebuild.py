@@ -106,14 +106,16 @@ def main(
 
 
 def _photos_folder(given: Path | None, index: Index) -> Path:
-    """Where the photos lie, wherever commands are given later.
+    """Where the photos lie: what is given, wherever commands are given later, or as it was.
 
     Raises:
         InputError: a folder is given, and there is none.
     """
-    if given is not None and not given.is_dir():
+    if given is None:
+        return Path(index.manifest.images_root)
+    if not given.is_dir():
         raise InputError(f"--images_root is {given}, which is no folder; give the one that the photos lie in")
-    return (given or Path(index.manifest.images_root)).absolute()
+    return given.absolute()
 
 
 def _answering(milvus: str | None) -> str | None:

@@ -13,6 +13,7 @@ from index.journal import Change
 from index.manifest import Manifest
 from index.search import Index
 from index.selection import asked, select
+from index.spellings import Spellings
 
 
 def main(
@@ -45,7 +46,8 @@ def main(
         raise InputError("the new label is empty; give one: --to LABEL")
 
     def with_label(opened: Index) -> tuple[Manifest, Change]:
-        rows, name = select(opened, label=label, id=id, path=path), opened.spellings.find(to) or to
+        rows = select(opened, label=label, id=id, path=path)
+        name = Spellings({*opened.labels[np.setdiff1d(np.flatnonzero(opened.kept), rows)]}).find(to) or to
         if any(opened.label(row) != name for row in rows.tolist()):
             _tell_if_new(opened, name)
         return renamed(opened, rows, name, asked(label=label, id=id, path=path))

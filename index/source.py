@@ -100,7 +100,7 @@ def photos_source(
     if kind == "embeddings":
         if split != "all":
             raise InputError(f"{images} is an embeddings folder, which has no parts; leave --split away")
-        return embeddings_source(Place.of(index), at_home(images), on_conflict)
+        return embeddings_source(Place.of(index), at_home(images), on_conflict, on_bad_image)
     catalog = part(read_catalog(images), split, protocol)
     return catalog_source(Place.of(index), lambda: index.embedder, catalog, on_conflict, on_bad_image)
 
@@ -165,13 +165,16 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     )
 
 
-def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> Source:
+def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict, on_bad_image: OnBadImage) -> Source:
     """The rows of an embeddings folder, with thumbnails of the photos that are still in their place.
 
     Raises:
-        InputError: as for ``photos_source``.
+        InputError: as for ``photos_source``, or it lacks unreadable photos, and ``on_bad_image`` is ``error``.
     """
     embeddings, manifest = EmbeddingSet.load(folder), read_manifest(folder, "embeddings")
+    left_out = manifest.get("left_out", [])
+    if left_out and on_bad_image == "error":
+        raise InputError(f"{folder} lacks {len(left_out)} photos that could not be read, such as {left_out[0]['path']}")
     check_same_embedder(embeddings, place.fingerprint, place.dimension)
     root: Any = manifest.get("images_root")
     by_contents = named_by_contents(manifest)
@@ -192,7 +195,7 @@ def embeddings_source(place: Place, folder: Path, on_conflict: OnConflict) -> So
 
     source = _of_vectors(place, embeddings.table, vectors, Path(root or "."), on_conflict, shown)
     moved = _mover(Path(root or "."), place)
-    return replace(source, left_out=[{**one, "path": moved(one["path"])} for one in manifest["left_out"]])
+    return replace(source, left_out=[{**one, "path": moved(one["path"])} for one in left_out])
 
 
 def _shown(root: str, path: str | None, box: Box | None, name: str | None) -> bytes:

@@ -1,7 +1,7 @@
 """Labels by any of their spellings in Unicode: one keyboard makes "ä" one character, another "a" and its dots."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection
 from functools import cached_property
 
 
@@ -12,7 +12,7 @@ class Spellings:
         labels: each once. None is changed: an index keeps what its references came with.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Collection[str]) -> None:
         self._labels = frozenset(labels)
 
     def find(self, text: str) -> str | None:

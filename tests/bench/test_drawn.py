@@ -3,13 +3,12 @@
 import sys
 from argparse import Namespace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from bench import drawn, pose
 from bench.differences import Result, read_results
-from embedder.config import Config
+from embedder.config import Config, DataSettings
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.species import differences
 
@@ -21,7 +20,7 @@ def measured(run: Path, _folder: Path, way: str) -> dict[str, Result]:
 
 
 def options(tmp_path: Path, **changes: object) -> Namespace:
-    wanted = {"folder": tmp_path, "seeds": 2, "ways": ["base", "other"], "held_out": False, "epochs": 3}
+    wanted = {"folder": tmp_path, "seeds": 2, "ways": ["base", "other"], "held_out": False}
     return Namespace(**wanted | {"results": tmp_path / "results.jsonl"} | changes)
 
 
@@ -37,10 +36,13 @@ def test_what_is_measured_is_not_trained_again(
     monkeypatch.setattr(drawn, "fit", fit)
     monkeypatch.setattr(drawn, "few_classes", lambda _: "few")
 
-    def compare(**changes: object) -> str:
+    def compare(size: int = 64, **changes: object) -> str:
+        def settings(folder: Path, _: str, seed: int) -> Config:
+            return Config(DataSettings(root=str(folder), size=size), seed=seed)
+
         capsys.readouterr()
         trained.clear()
-        drawn.compare(options(tmp_path, **changes), [tmp_path], lambda *_: SimpleNamespace(), measured)
+        drawn.compare(options(tmp_path, **changes), [tmp_path], settings, measured)
         return capsys.readouterr().out
 
     table = compare()
@@ -52,7 +54,9 @@ def test_what_is_measured_is_not_trained_again(
     assert trained == ["base-2", "other-2"]
     assert "| other | 3 |" in again
     with pytest.raises(ValueError, match="holds results of another kind; give another --results"):
-        compare(epochs=4)
+        compare(held_out=True)
+    with pytest.raises(ValueError, match="holds 'base' by other settings; give another --results"):
+        compare(size=96)
     assert len(read_results(tmp_path / "results.jsonl")) == 6
 
 

@@ -126,6 +126,9 @@ def test_what_could_not_be_read_when_vectors_were_made_is_listed(tiny_embedder, 
     vectors = embed(tiny_embedder, str(own_photos), out=tmp_path / "vectors")
     (left_out,) = Index.open(main(tiny_embedder, str(vectors), out=tmp_path / "a.index")).manifest.left_out
     assert left_out["path"] == "class-0/broken.jpg"
+    for out in ("a.index", "b.index"):
+        with pytest.raises(InputError, match=r"lacks 1 photos that could not be read, such as .*broken.jpg"):
+            main(tiny_embedder, str(vectors), out=tmp_path / out, on_bad_image="error")
 
 
 def test_files_that_have_changed_places_since_vectors_were_made_are_not_shown(tiny_embedder, own_photos, tmp_path):

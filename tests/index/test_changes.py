@@ -64,6 +64,8 @@ def test_a_label_that_is_there_is_given_however_it_is_spelt(empty):
     put(empty, [0, 1], ["cafe\u0301", "b"])
     relabel(empty, label="b", to="caf\u00e9")
     assert Index.open(empty).classes[0] == ["cafe\u0301"]
+    relabel(empty, label="cafe\u0301", to="caf\u00e9")
+    assert Index.open(empty).classes[0] == ["caf\u00e9"]
 
 
 def test_what_fits_one_by_one_and_not_together_is_said(empty):
