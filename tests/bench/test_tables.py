@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("name", "document"),
-    [("long", "techniques"), ("long-parts", "techniques"), ("screen", "techniques"), ("test", "results")],
+    [
+        ("long", "techniques"),
+        ("long-parts", "techniques"),
+        ("screen", "techniques"),
+        ("pairs", "techniques"),
+        ("test", "results"),
+    ],
 )
 def test_the_table_of_techniques_is_what_was_measured(
     name: str, document: str, capsys: pytest.CaptureFixture[str]
