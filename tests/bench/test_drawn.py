@@ -4,9 +4,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench import drawn, pose
+from bench import drawn, pose, small_subjects
 from bench.differences import Result, read_results
 from embedder.config import Config, DataSettings
 from embedder.data.drawing.field_guide import SPECIES
@@ -103,3 +104,14 @@ def test_birds_to_be_tested_in_rare_poses_are_all_turned_and_of_those_trained_on
     assert turned("rare") == [True] * 96
     assert turned("train") == [number % 12 == 0 for number in range(32)] * 3
     assert turned("references") == turned("common") == [False] * 96
+
+
+def test_small_birds_take_a_fifth_to_a_third_of_their_photos_anywhere() -> None:
+    birds = [bird for _, bird in small_subjects.birds([*SPECIES][::6], 6, 100)]
+    boxes = np.array([bird.box for bird in birds]) / small_subjects.SIDE
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    assert len(birds) >= 36
+    assert 0.18 < sides.min() < np.median(sides) < sides.max() < 0.36
+    assert 0.2 < np.median(sides) < 0.33
+    middles = (boxes[:, 2:] + boxes[:, :2]) / 2
+    assert (middles.std(axis=0) > 0.15).all()
