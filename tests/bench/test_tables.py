@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import peers, techniques
+from bench import parts, peers, techniques
 from bench.differences import read_results
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +42,9 @@ def test_the_table_of_their_options_is_what_they_set(capsys: pytest.CaptureFixtu
     techniques.show_options()
     made = capsys.readouterr().out.strip()
     assert made in (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_parts_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    parts.show(read_results(ROOT / "bench" / "measured" / "parts.jsonl"))
+    table, _ = capsys.readouterr().out.split("\n\n", maxsplit=1)
+    assert table in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
