@@ -1,6 +1,5 @@
 """One query from photo to answer."""
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -30,7 +29,7 @@ from index.remarks import remarks
 from index.searcher import Searcher
 from index.segment import check_dimension, check_same_embedder
 from index.spellings import Spellings
-from index.store import Store
+from index.store import Store, open_embedder
 from index.taxonomy import Taxonomy, taxonomy
 from index.vectors import directions
 
@@ -124,18 +123,7 @@ class Index:
         Raises:
             InputError: its file is gone, damaged, or of another network.
         """
-        path = self.folder / self.manifest.embedder
-        try:
-            self.manifest.files[path.name].check(path, limit=math.inf)
-        except FileNotFoundError:
-            raise InputError(f"{path} is gone; if the index has been given another embedder, open it again") from None
-        embedder = Embedder.open(path)
-        if embedder.fingerprint != self.fingerprint:
-            raise InputError(
-                f"{path} is the embedder {embedder.fingerprint}, but the references were made by {self.fingerprint}; "
-                "build the index again"
-            )
-        return embedder
+        return open_embedder(self.folder, self.manifest)
 
     def query(self, photo: Photo, k: int = 10, box: Box | None = None) -> Answer:
         """Answer one photo by the similarity-weighted vote of its nearest references.

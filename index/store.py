@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from embedder.runtime import Embedder
 from eval.errors import InputError
 from eval.files import MANIFEST, read_json
 from eval.folders import map_table, parse_manifest, read_index
@@ -86,6 +87,31 @@ class Store:
         for segment in self.manifest.segments:
             for name in segment.files:
                 self.manifest.files[name].check(self.folder / name, limit=math.inf)
+
+
+def open_embedder(folder: Path, manifest: Manifest, cores: int | None = None) -> Embedder:
+    """The network that made the vectors of a generation.
+
+    Args:
+        folder: the index folder.
+        manifest: of the generation.
+        cores: as for ``Embedder.open``.
+
+    Raises:
+        InputError: its file is gone, damaged, or of another network.
+    """
+    path = folder / manifest.embedder
+    try:
+        manifest.files[path.name].check(path, limit=math.inf)
+    except FileNotFoundError:
+        raise InputError(f"{path} is gone; if the index has been given another embedder, open it again") from None
+    embedder = Embedder.open(path, cores)
+    if embedder.fingerprint != manifest.fingerprint:
+        raise InputError(
+            f"{path} is the embedder {embedder.fingerprint}, but the references were made by {manifest.fingerprint}; "
+            "build the index again"
+        )
+    return embedder
 
 
 def _place(folders: Sequence[Path], name: str) -> Path:

@@ -27,6 +27,7 @@ from index.info import references_of_each
 from index.manifest import Manifest
 from index.map import read_map
 from index.search import Index
+from index.store import open_embedder
 
 LOG = logging.getLogger("fieldmark.service")
 
@@ -191,11 +192,7 @@ class Current:
         name = index.manifest.embedder
         if before and before.index.manifest.files.get(name) == index.manifest.files[name]:
             return before.index.embedder
-        path = index.folder / name
-        index.manifest.files[name].check(path, limit=math.inf)
-        embedder = Embedder.open(path, self._cores)
-        if embedder.fingerprint != index.fingerprint:
-            raise InputError(f"{path} is the embedder {embedder.fingerprint}, not {index.fingerprint}; build it again")
+        embedder = open_embedder(index.folder, index.manifest, self._cores)
         size = embedder.preprocessing.size
         embedder.vectors(np.zeros((1, size, size, 3), np.uint8))  # the first photo takes longer than the others
         PlaceShares.open(embedder)  # an explanation may be asked for when this file is no longer there
