@@ -20,16 +20,17 @@ AT_ONCE = 1 << 16
 
 
 def rows_with(index: Index, labels: Collection[str]) -> NDArray[np.int64]:
-    """The references that have one of some labels, ascending.
+    """The references that have one of some labels, however these are spelt in Unicode; ascending.
 
     Raises:
         InputError: no reference has one of them.
     """
     known, codes = index.classes
-    places = [bisect_left(known, label) for label in labels]
-    for label, place in zip(labels, places, strict=True):
-        if known[place : place + 1] != [label]:
+    found = {label: index.spellings.find(label) for label in labels}
+    for label, name in found.items():
+        if name is None:
             raise unknown("label", label, known)
+    places = [bisect_left(known, name) for name in found.values() if name is not None]
     return np.flatnonzero(np.isin(codes, places))
 
 

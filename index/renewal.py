@@ -28,7 +28,7 @@ def copied(index: Index, rows: Rows) -> Iterator[Embedded]:
     """References as they are, with the labels that they have by now."""
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        table = known(index, some)
+        table = table_of(index, some)
         embeddings = EmbeddingSet(index.vectors(some), table, index.fingerprint)
         yield Embedded(embeddings, [index.thumbnail(int(row)) for row in some], [], some.tolist())
 
@@ -55,7 +55,7 @@ def embedded(index: Index, rows: Rows, *, model: Embedder, root: Path, on_bad_im
             times[str(place)] += 1
     for once in range(turn.max(initial=-1) + 1):  # a place that several references name: once a catalog
         some = rows[turn == once]
-        table = known(index, some)
+        table = table_of(index, some)
         names = table["id"].to_pylist()
         _check_paths(table, on_bad_image)
         there = table["path"].is_valid().to_numpy()
@@ -80,7 +80,7 @@ def written(batches: Iterator[Embedded], references: SegmentWriter) -> tuple[lis
     return rows, left_out
 
 
-def known(index: Index, rows: Rows) -> pa.Table:
+def table_of(index: Index, rows: Rows) -> pa.Table:
     """What is known of some rows, with the labels that they have by now, but for where their thumbnails lie."""
     table = taken(index.table, rows).drop_columns(["thumbnail_offset", "thumbnail_size"])
     labels = label_column(index.labels[rows].tolist())

@@ -26,7 +26,7 @@ from eval.folders import named_by_contents, read_manifest
 from eval.images import BadImage, Box, OnBadImage, open_image, open_named, thumbnail
 from eval.rows import taken
 from index.duplicates import Column, OnConflict, distinct, distinct_rows
-from index.renewal import known
+from index.renewal import table_of
 from index.search import Index
 from index.segment import check_same_embedder
 
@@ -152,7 +152,7 @@ def index_source(index: Index, other: Index, on_conflict: OnConflict) -> Source:
     """
     other.verify()
     rows = np.flatnonzero(other.kept)
-    table, root = known(other, rows), Path(other.manifest.images_root)
+    table, root = table_of(other, rows), Path(other.manifest.images_root)
     one = EmbeddingSet(other.vectors(rows[:1]), table[:1], other.fingerprint)
     check_same_embedder(one, index.fingerprint, index.manifest.dimension)
     return _of_vectors(

@@ -6,6 +6,7 @@ import pytest
 from eval.errors import InputError
 from index import Index, among
 from index.among import judge_among, rows_with
+from index.relabel import main as relabel
 from tests.conftest import unit
 from tests.index.conftest import made, under_another_label
 
@@ -58,6 +59,13 @@ def test_deleted_rows_and_new_labels_count(tmp_path):
     remove(folder, id=names[12])
     relabel(folder, id=names[30], to="class-01")
     assert rows_with(Index.open(folder), ["class-01"]).tolist() == [*range(13, 24), 30]
+
+
+def test_a_label_is_named_however_it_is_spelt(tmp_path):
+    folder = made(tmp_path / "a.index")
+    relabel(folder, label="class-03", to="cafe\u0301")
+    index = Index.open(folder)
+    assert rows_with(index, ["caf\u00e9"]).tolist() == np.flatnonzero(index.labels == "cafe\u0301").tolist() != []
 
 
 def test_what_cannot_be_asked_is_told(tmp_path):
