@@ -51,7 +51,6 @@ def test_of_a_mean_similarities_are_means(tmp_path):
 
 
 def test_deleted_rows_and_new_labels_count(tmp_path):
-    from index.relabel import main as relabel
     from index.remove import main as remove
 
     folder = made(tmp_path / "a.index")
