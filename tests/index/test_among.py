@@ -7,6 +7,7 @@ from eval.errors import InputError
 from index import Index, among
 from index.among import judge_among, rows_with
 from index.relabel import main as relabel
+from index.remove import main as remove
 from tests.conftest import unit
 from tests.index.conftest import made, under_another_label
 
@@ -51,8 +52,6 @@ def test_of_a_mean_similarities_are_means(tmp_path):
 
 
 def test_deleted_rows_and_new_labels_count(tmp_path):
-    from index.remove import main as remove
-
     folder = made(tmp_path / "a.index")
     names = Index.open(folder).table["id"].to_pylist()
     remove(folder, id=names[12])
