@@ -1,7 +1,7 @@
 """Results of several trainings, a line each, and how much better some are than others: over classes, and over seeds."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import hypot, isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,14 +32,14 @@ def read_results(file: Path) -> list[Result]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
-def read_of_kind(file: Path, kind: Result) -> list[Result]:
-    """The lines there are, all by the same options.
+def read_of_kind(file: Path, kind: Callable[[Result], Result]) -> list[Result]:
+    """The lines there are, each of which says what is wanted of it.
 
     Raises:
-        ValueError: some are by others.
+        ValueError: some are by other options.
     """
     results = read_results(file)
-    if any({name: one.get(name) for name in kind} != kind for one in results):
+    if any(one.get(name) != value for one in results for name, value in kind(one).items()):
         raise ValueError(f"{file} holds results of another kind; give another --results")
     return results
 

@@ -1,8 +1,6 @@
 """Drawn birds that are drawn for a question: which of several ways to train answers it best, on species never seen."""
 
 import argparse
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -32,6 +30,7 @@ from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
 from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.train import fit
+from eval.folders import checksum
 
 RESULTS = Path("bench/measured")
 
@@ -144,7 +143,7 @@ def compare(
     for seed in range(options.seeds):
         for way in options.ways:
             of_way = {"way": way, "settings": digest(settings(places[0], way, seed))}
-            before = [one for one in read_of_kind(options.results, kind) if one["way"] == way]
+            before = [one for one in read_of_kind(options.results, lambda _: kind) if one["way"] == way]
             if any(one["settings"] != of_way["settings"] for one in before):
                 raise ValueError(f"{options.results} holds {way!r} by other settings; give another --results")
             if any(one["seed"] == seed for one in before):
@@ -158,8 +157,7 @@ def compare(
 
 def digest(config: Config) -> str:
     """What names the settings of a way, whatever its seed and where its photos lie."""
-    plain = asdict(replace(config, seed=0, data=replace(config.data, root="")))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    return checksum(asdict(replace(config, seed=0, data=replace(config.data, root=""))))[:16]
 
 
 def show(results: list[Result], ways: Sequence[str]) -> None:

@@ -118,7 +118,7 @@ def measure(options: argparse.Namespace) -> None:
     """Train with each seed, but for what is among the results, and print the table."""
     of_this = ("folder", "seeds", "run", "results")
     kind = {name: value for name, value in vars(options).items() if name not in of_this}
-    done = {one["seed"] for one in read_of_kind(options.results, kind)}
+    done = {one["seed"] for one in read_of_kind(options.results, lambda _: kind)}
     for seed in {*range(options.seeds)} - done:
         draw_training(options.folder / "train", options.photos)
         run = fit(settings(options, seed), options.folder / f"{options.run}-{seed}")

@@ -38,6 +38,7 @@ from bench.differences import (
     differences,
     few_classes,
     mean,
+    read_of_kind,
     read_results,
     scores,
 )
@@ -79,9 +80,7 @@ def measure_all(options: argparse.Namespace) -> None:
     sets = [name for name in SETS if name in options.sets.split(",")]
     by = {"measured by": "test" if options.test else "held out", "options": options.options}
     kinds = {name: {**by, "of base": epochs[name]} for name in SETS}
-    for one in read_results(options.results):
-        if {key: one.get(key) for key in kinds[one["photos"]]} != kinds[one["photos"]]:
-            raise ValueError(f"{options.results} holds results of another kind; give another --results")
+    read_of_kind(options.results, lambda one: kinds[one["photos"]])
     for name in sets:
         write_tables(name, getattr(options, name), work, options.test)
     for seed in map(int, options.seeds.split(",")):

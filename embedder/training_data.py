@@ -1,7 +1,5 @@
 """The photos of a run: read, parted, each decoded once, and the same on all ranks."""
 
-import hashlib
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from embedder.data.photos import TrainingPhotos, check_photos, load_training_pho
 from embedder.data.splits import Split, is_zero_shot, split
 from embedder.ranks import Ranks
 from eval.errors import InputError, first_few
+from eval.folders import checksum
 
 FEW = 0.5
 """Of the photos: it is told where an option finds its keypoints in fewer."""
@@ -82,15 +81,10 @@ def load_training_data(config: Config, ranks: Ranks, catalog: Catalog, parts: Sp
         _say_what_is_scarce(config, photos, validation)
         _say_what_is_cut_twice(config.model, photos)
     protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
-    digests = {"photos": _digest([ids, photos.labels, held_out_ids, validation.labels])}
+    digests = {"photos": checksum([ids, photos.labels, held_out_ids, validation.labels])}
     if any(posed_by):
-        digests["keypoints"] = _digest([photos.keypoint_names, posed_by])
+        digests["keypoints"] = checksum([photos.keypoint_names, posed_by])
     return TrainingData(photos, ids, views, validation, protocol, catalog.digest(), digests)
-
-
-def _digest(values: list[Any]) -> str:
-    """What names some JSON values."""
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _keypoints(config: Config, photos: Catalog) -> list[Any]:
@@ -110,7 +104,7 @@ def check_same_on_all(ranks: Ranks, photos: Sequence[tuple[Any, ...]]) -> None:
     Raises:
         InputError: names the first rank that differs from rank 0, and a photo in which it does.
     """
-    digests = ranks.exchange(_digest([*photos]))
+    digests = ranks.exchange(checksum(photos))
     if len(set(digests)) == 1:
         return
     first = ranks.from_first(lambda: photos)

@@ -174,12 +174,19 @@ def read_id(file: Path, box: Box | None = None) -> str:
     return photo_id(read_file(file), box)
 
 
+def kept_box(box: Box) -> Box:
+    """A box as tables keep it, in single precision; what is too large for that is infinite."""
+    with np.errstate(over="ignore"):
+        left, top, right, bottom = np.array(box, np.float32).tolist()
+    return left, top, right, bottom
+
+
 def photo_id(content: bytes, box: Box | None = None) -> str:
     """The name of a photo: 128 bits of SHA-256 over its file's bytes and its box, as 32 hexadecimal digits.
 
-    A box counts in single precision, as tables keep it.
+    A box counts as tables keep it.
     """
-    place = b"" if box is None else struct.pack("<4d", *np.array(box, np.float32).tolist())
+    place = b"" if box is None else struct.pack("<4d", *kept_box(box))
     return hashlib.sha256(content + place).hexdigest()[:32]
 
 

@@ -25,12 +25,12 @@ def rows_with(index: Index, labels: Collection[str]) -> NDArray[np.int64]:
     Raises:
         InputError: no reference has one of them.
     """
-    known, codes = index.classes
-    found = {label: index.spellings.find(label) for label in labels}
-    for label, name in found.items():
+    (known, codes), places = index.classes, []
+    for label in labels:
+        name = index.spellings.find(label)
         if name is None:
             raise unknown("label", label, known)
-    places = [bisect_left(known, name) for name in found.values() if name is not None]
+        places.append(bisect_left(known, name))
     return np.flatnonzero(np.isin(codes, places))
 
 

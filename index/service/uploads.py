@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from embedder.data.catalog import has_area
 from embedder.memory import give_back_freed_memory
-from eval.images import BadImage, Box, Header, open_image, photo_id, read_header
+from eval.images import BadImage, Box, Header, kept_box, open_image, photo_id, read_header
 from index.remarks import remarks
 from index.search import Index
 from index.service.current import Snapshot
@@ -92,11 +92,10 @@ def parse_box(text: str | None) -> Box | None:
         left, top, right, bottom = map(float, text.strip("[]() ").split(","))
     except ValueError:
         raise HTTPException(422, f"box is {text[:100]!r}; it must be four numbers: left,top,right,bottom") from None
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        left, top, right, bottom = np.array([left, top, right, bottom], np.float32).tolist()  # as an index keeps it
-    if not has_area((left, top, right, bottom)):
+    box = kept_box((left, top, right, bottom))
+    if not has_area(box):
         raise HTTPException(422, f"box is {text[:100]!r}; it must have left < right and top < bottom, in pixels")
-    return left, top, right, bottom
+    return box
 
 
 def meant_label(index: Index, text: str, limits: Limits) -> str:
