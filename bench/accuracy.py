@@ -1,6 +1,6 @@
 """Recall of trained embedders on classes that were never trained on, beside the frozen network's.
 
-    python bench/accuracy.py cars98 CARS98 [--losses proxy-anchor,arcface,triplet] [--seeds 0,1,2]
+    python -m bench.accuracy cars98 CARS98 [--losses proxy-anchor,arcface,triplet] [--seeds 0,1,2]
                              [--frozen-sizes 128,192,224] [--choose] [--out bench/runs] [--options "--train.epochs 20"]
 
 Trains by configs/NAME.yaml on all training classes, exports the last epoch and looks at the test classes. With --choose

@@ -1,6 +1,6 @@
 """Do the fast path's vectors agree with the training network's?
 
-    python bench/agreement.py RUN [RUN ...] [--photos PHOTOS]
+    python -m bench.agreement RUN [RUN ...] [--photos PHOTOS]
 
 Of each run, all photos of its data (or of PHOTOS) become vectors in both ways: by ``python -m embedder.embed``, and by
 the network in torch, photos being decoded at their full size. The least cosine and the recall@1 of both are printed;

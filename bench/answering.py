@@ -1,6 +1,6 @@
 """How long people wait for the answer to one photo: from a cold start, and in a process that has the index open.
 
-    python bench/answering.py RUN EMBEDDINGS PHOTOS [--references 10000] [--rounds 5]
+    python -m bench.answering RUN EMBEDDINGS PHOTOS [--references 10000] [--rounds 5]
 
 RUN is an embedder; EMBEDDINGS an embeddings folder that it has made, of which the index is built (again and again with
 a little noise, until there are enough references); PHOTOS a folder of photos, of which JPEGs of 500 x 375 pixels are
@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from embedding import SMALL, piece_together
 
+from bench.embedding import SMALL, piece_together
 from embedder import Embedder
 from eval.embeddings import EmbeddingSet
 from eval.images import open_image

@@ -1,6 +1,6 @@
 """By neighbours, by prototypes or by both: which answers best, and is a genus right as often as it is said to be?
 
-    python bench/answers.py EMBEDDER birds100:ROOT [--split all] [--taxa bench/birds100_taxa.csv] [--choices]
+    python -m bench.answers EMBEDDER birds100:ROOT [--split all] [--taxa bench/birds100_taxa.csv] [--choices]
 
 In each draw half of the classes are left out of the index, and a fifth of the photos of the others; what is left is
 calibrated for 10 % false accepts and label sets of 90 %. Then some photos are asked of each kind that was left out.

@@ -1,6 +1,6 @@
 """Gradient caching: what a step with a batch of 1,024 takes in chunks of 64, beside one of 64 and one of 1,024 at once.
 
-    PYTHONPATH=. python bench/caching.py [--size 64]
+    python -m bench.caching [--size 64]
 
 Each in a process of its own. Memory is what the steps add to the process at its peak, beside the photos themselves;
 time is the median of the steps.
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from process_memory import process_memory
+from bench.process_memory import process_memory
 
 WAYS = {"64": (64, 0), "1,024 in chunks of 64": (1024, 64), "1,024 at once": (1024, 0)}
 CLASSES, PER_CLASS = 256, 4
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = ["--size", str(options.size), "--steps", str(options.steps), "--backbone", options.backbone]
     found = {}
     for way in WAYS:
-        command = [sys.executable, __file__, *arguments, "--way", way]
+        command = [sys.executable, "-m", "bench.caching", *arguments, "--way", way]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         added, seconds, photos = map(float, printed.split())
         found[way] = added, seconds

@@ -1,6 +1,6 @@
 """CIFAR-10 from scratch on two cores: how long the training takes, and how often the nearest training photos are right.
 
-    python bench/cifar.py ROOT [--out bench/runs] [--options "--train.epochs 14"]
+    python -m bench.cifar ROOT [--out bench/runs] [--options "--train.epochs 14"]
 
 Trains by configs/cifar10.yaml with the lane for a machine without a GPU, and searches for all 10,000 test photos among
 the 50,000 that were trained on. knn@10 is the share of test photos of which the vote of the ten nearest is right.

@@ -1,6 +1,6 @@
 """Photos a second from a folder of JPEGs to vectors: Fieldmark, the plain PyTorch way, and the network alone.
 
-    python bench/embedding.py PHOTOS [--backbones efficientnet-lite0,timm:resnet50,...] [--rounds 3] [--large]
+    python -m bench.embedding PHOTOS [--backbones efficientnet-lite0,timm:resnet50,...] [--rounds 3] [--large]
 
 PHOTOS is a folder of photos, such as birds100/images, of which JPEGs of 500 x 375 pixels are pieced together, so that
 they have as much detail as a camera's (with --large of 4000 x 3000). The ways take turns, each in a process of its own,
@@ -66,7 +66,7 @@ def main() -> None:
 
 def in_a_process(backbone: str, way: str, count: int) -> float:
     """Photos a second, measured in a new process."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--way", way, backbone, str(count)]
+    command = [sys.executable, "-m", "bench.embedding", *sys.argv[1:], "--way", way, backbone, str(count)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 

@@ -1,6 +1,6 @@
 """recall@{1,2,4,8}, R-precision and MAP@R of a set the size of Stanford Online Products, beside the bare product.
 
-    python bench/evaluation.py [--rows 60000] [--dimension 512] [--classes 11000] [--rounds 5]
+    python -m bench.evaluation [--rows 60000] [--dimension 512] [--classes 11000] [--rounds 5]
                                [--oml-python PYTHON_OF_AN_ENVIRONMENT_WITH_IT]
 
 The ways take turns, each in a process of its own: the full matrix product X @ X.T and nothing else, in blocks of two
@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from process_memory import process_memory
+
+from bench.process_memory import process_memory
 
 PRODUCTS = [f"{library} product, {block} rows at once" for library in ("NumPy", "torch") for block in (1024, 4096)]
 OURS, PML, OML = "Fieldmark", "pytorch-metric-learning", "open-metric-learning"
@@ -42,7 +43,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for way in ways:
             python = options.oml_python if way == OML else sys.executable
-            command = [str(python), __file__, *sys.argv[1:], "--way", way]
+            command = [str(python), "-m", "bench.evaluation", *sys.argv[1:], "--way", way]
             found[way].append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
             print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
     report(found)

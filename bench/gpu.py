@@ -1,6 +1,6 @@
 """Training, bf16, resumption and embedding on a GPU, in one call of at most ten minutes.
 
-    python bench/gpu.py [--device cuda] [--epochs 3] [--out bench/runs/gpu] [--backbone efficientnet-lite0]
+    python -m bench.gpu [--device cuda] [--epochs 3] [--out bench/runs/gpu] [--backbone efficientnet-lite0]
 
 Draws birds, trains in 32 bits and in bf16, stops one training in its middle and goes on with it, and embeds with torch
 in bf16 and with ONNX Runtime, from pixels and from files. Prints images/s, recall@1 on unseen species, the least cosine

@@ -1,6 +1,6 @@
 """How far does the picture hash of a photo move when the photo is stored smaller and worse?
 
-    python bench/hashes.py birds100:ROOT [--photos 150]
+    python -m bench.hashes birds100:ROOT [--photos 150]
 
 Photos are drawn at random and stored at 35, 50 and 70 % of their size as JPEGs of quality 50, 60 and 75.
 """

@@ -1,6 +1,6 @@
 """In how many photos of CUB-200-2011 can be seen what training by pose needs, and how do the birds stand?
 
-    python bench/keypoints.py FOLDER
+    python -m bench.keypoints FOLDER
 
 FOLDER holds the published ``parts/parts.txt`` and ``parts/part_locs.txt``; the photos are not needed.
 """

@@ -1,6 +1,6 @@
 """Is an index whole whatever happens? Writers are killed at random moments while readers ask all the while.
 
-    python bench/kills.py [--kills 300] [--readers 1]
+    python -m bench.kills [--kills 300] [--readers 1]
 
 A process adds, removes, relabels and merges references, rebuilds the index as another kind and undoes, one command
 after the other, each by a rule that depends on the generation alone; so it is known what every generation holds. It is

@@ -1,6 +1,6 @@
 """Does the memory of embedding a folder grow with the folder?
 
-    python bench/memory.py EMBEDDER PHOTOS [--count 100000]
+    python -m bench.memory EMBEDDER PHOTOS [--count 100000]
 
 PHOTOS is a folder of photos, of which JPEGs of 500 x 375 pixels are pieced together as in bench/embedding.py; hard
 links make as many of them as are wanted. ``python -m embedder.embed`` takes them all; its resident memory is looked at
@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from embedding import SMALL, piece_together
-from process_memory import process_memory
+from bench.embedding import SMALL, piece_together
+from bench.process_memory import process_memory
 
 DIFFERENT = 3000
 

@@ -1,6 +1,6 @@
 """Many vectors from some real ones: what searches are measured on.
 
-    python bench/million.py EMBEDDINGS... --out FOLDER [--count 1000000] [--dimension 512] [--queries 1000] [--seed 0]
+    python -m bench.million EMBEDDINGS... --out FOLDER [--count 1000000] [--dimension 512] [--queries 1000] [--seed 0]
 
 Random vectors are of no use to a measurement of search: they are all equally far apart. Here every made vector is a
 real one, moved within the cloud of its own neighbours: x + s * sum_j w_j (x_j - x) over its ``NEIGHBOURS`` nearest x_j,

@@ -1,6 +1,6 @@
 """Do the parts that a network finds by itself lie on field marks? Pairs of drawn birds that differ in exactly one mark.
 
-    PYTHONPATH=. python bench/parts.py FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16]
+    python -m bench.parts FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16]
         [--part-stride 16] [--photos 32] [--birds 8] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings, one a seed; a photo counts by its mean over them. Trained on are 24 species,

@@ -2,10 +2,10 @@
 
     python -m venv VENV
     VENV/bin/pip install 'open-metric-learning[pipelines]' pytorch-metric-learning timm 'setuptools<81'
-    PYTHONPATH=. python bench/peers.py run CARS98 --environment VENV --minutes 15 [--seeds 0,1,2]
+    python -m bench.peers run CARS98 --environment VENV --minutes 15 [--seeds 0,1,2]
         [--only fieldmark pml oml]
-    PYTHONPATH=. python bench/peers.py run CARS98 --environment VENV --photos 13500
-    PYTHONPATH=. python bench/peers.py table
+    python -m bench.peers run CARS98 --environment VENV --photos 13500
+    python -m bench.peers table
 
 Trained on classes 1-66 of cars98 and measured by 67-98, all by this project's evaluation. Fieldmark takes its recipe
 for these photos, the others what their authors show (bench/peer_side.py); "pretrained" is the backbone that all begin

@@ -1,6 +1,6 @@
 """Does embedder.data.check find what is wrong? Faults are planted in a copy of birds100, and looked for.
 
-    python bench/planted.py BIRDS100 EMBEDDER FOLDER [--seed 0]
+    python -m bench.planted BIRDS100 EMBEDDER FOLDER [--seed 0]
 
 FOLDER must be new. It gets the copy, parted by the zero-shot protocol (train/SPECIES, test/SPECIES), of links to the
 photos; its vectors by EMBEDDER, a run folder or an embedder.onnx; and the report. Planted are 10 exact duplicates and

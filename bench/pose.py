@@ -1,6 +1,6 @@
 """Does pose help where test birds stand in poses that are rare in training? Drawn birds, ways against each other.
 
-    PYTHONPATH=. python bench/pose.py FOLDER [--seeds 3] [--ways base,axis,...] [--held-out] [--results FILE]
+    python -m bench.pose FOLDER [--seeds 3] [--ways base,axis,...] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings. Birds are trained on in common poses, the drawn birds' own, level to upright;
 but 3 of a kind's 32 photos show rare ones, turned by 50 to 130 degrees either way: climbing, or head down. Tested are

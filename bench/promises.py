@@ -1,6 +1,6 @@
 """Do intervals, thresholds and label sets hold what they promise? 2,000 draws of each setting, whose truth is known.
 
-    python bench/promises.py [--draws 2000] [--only intervals|thresholds|sets]
+    python -m bench.promises [--draws 2000] [--only intervals|thresholds|sets]
 
 Intervals: classes are drawn from a population, each with its own rate of success and number of queries. The truth is
 the population's mean over queries, E[number * rate] / E[number]: what the mean of per-query scores would be over all

@@ -1,6 +1,6 @@
 """How long a report takes and how large its file is, and whether its map stays smooth.
 
-    python bench/report.py PHOTOS [--count 6000] [--dimension 512] [--kinds 100] [--out FOLDER]
+    python -m bench.report PHOTOS [--count 6000] [--dimension 512] [--kinds 100] [--out FOLDER]
 
 PHOTOS is a folder of photos, of which the first are taken; their vectors are drawn, in classes that overlap a little.
 Or PHOTOS is an embeddings or an index folder, which is taken as it is. The report is made by its command in a process

@@ -1,6 +1,6 @@
 """What re-ranking and the mirrored view are worth, and what they cost.
 
-    python bench/reranking.py NAME.index [--mirrored NAME-mirrored.index] [--choose] [--timed 200]
+    python -m bench.reranking NAME.index [--mirrored NAME-mirrored.index] [--choose] [--timed 200]
 
 NAME.index holds the photos that are measured, each of which searches among the others; NAME-mirrored.index holds the
 same ones by the same network, exported with --views whole,mirror. One row for each way: the means, and how far MAP@R is

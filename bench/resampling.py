@@ -1,6 +1,6 @@
 """How good are turned views? Ways of resampling against the same view made 8 times as large and then reduced.
 
-    python bench/resampling.py PHOTOS [--size 128] [--count 60]
+    python -m bench.resampling PHOTOS [--size 128] [--count 60]
 
 A part of each photo, turned by any angle. The ways differ in how many pixels are left for each of the view's, across,
 before they are turned (``FINER`` of embedder/augment/geometry.py). Printed are the mean error of a pixel in grey

@@ -1,6 +1,6 @@
 """Does index.review find wrong labels? Some are planted, and looked for among the first that it lists.
 
-    python bench/review.py FOLDER [--wrong 20] [--draws 10] [--seed 0]
+    python -m bench.review FOLDER [--wrong 20] [--draws 10] [--seed 0]
 
 FOLDER holds vectors (an embeddings or an index folder) and stays as it is: labels are changed in memory. In each draw
 some photos are given another label, that of any other class or that of the class most like theirs, by the mean vectors.

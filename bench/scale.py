@@ -1,7 +1,7 @@
 """How an index of a million references searches, opens, grows and is built, against plain FAISS, hnswlib and usearch.
 
-    python bench/million.py EMBEDDINGS... --out made
-    python bench/scale.py made [--kind auto] [--peers hnswlib,usearch] [--work FOLDER] [--index FOLDER]
+    python -m bench.million EMBEDDINGS... --out made
+    python -m bench.scale made [--kind auto] [--peers hnswlib,usearch] [--work FOLDER] [--index FOLDER]
 
 Everything is on one machine and one after the other; every search is of one query at a time on one thread. The peers
 are not among the dependencies: ``pip install hnswlib usearch``, or give ``--peers ''``. They are built with 16 links a
@@ -23,8 +23,8 @@ import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from process_memory import process_memory
 
+from bench.process_memory import process_memory
 from eval.embeddings import EmbeddingSet
 from eval.files import sync
 from index import Index
@@ -75,7 +75,7 @@ def build(embeddings: Path, folder: Path, kind: str, count: int | None = None, t
 def measured_build(embeddings: Path, folder: Path, kind: str, count: int | None = None) -> tuple[float, int]:
     """Build in a process of its own: the seconds and the most bytes of memory that it took."""
     start = time.perf_counter()
-    command = [sys.executable, __file__, str(embeddings), "--build", str(folder), "--kind", kind]
+    command = [sys.executable, "-m", "bench.scale", str(embeddings), "--build", str(folder), "--kind", kind]
     process = subprocess.Popen([*command, "--count", str(count or 0)])
     peak = 0
     while process.poll() is None:

@@ -1,6 +1,6 @@
 """What HTTP adds to the answer to a photo, and how long people wait when many ask.
 
-    python bench/service.py INDEX PHOTOS [--seconds 20] [--clients 8]
+    python -m bench.service INDEX PHOTOS [--seconds 20] [--clients 8]
 
 INDEX is an index folder, of which a copy is served; PHOTOS a folder of photos, of which the first 200 are asked about.
 
@@ -20,8 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving import Client, form, serving, together
-
+from bench.serving import Client, form, serving, together
 from index import Index
 
 PHOTOS, CALLS = 200, 200

@@ -1,6 +1,6 @@
 """Does the service stay well whatever it is sent?
 
-    python bench/service_fuzz.py INDEX PHOTO [--requests 20000] [--examples 100]
+    python -m bench.service_fuzz INDEX PHOTO [--requests 20000] [--examples 100]
 
 A copy of INDEX is served with changes allowed, to those who show a token that the requests do not have. First
 ``schemathesis`` asks by the OpenAPI description, so many examples a route; then come requests of ``bench/hostile.py``
@@ -24,8 +24,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from hostile import Hostile
-from serving import Client, memory, serving, together
+from bench.hostile import Hostile
+from bench.serving import Client, memory, serving, together
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 GROWTH, PATIENCE = 1.25, 40

@@ -1,6 +1,6 @@
 """Is each answer right for the generation that it names, while the index changes under it and many ask too fast?
 
-    python bench/service_load.py EMBEDDER PHOTOS [--minutes 10] [--clients 32] [--workers 1]
+    python -m bench.service_load EMBEDDER PHOTOS [--minutes 10] [--clients 32] [--workers 1]
 
 EMBEDDER embeds PHOTOS, one folder a kind: of each kind the first ten are references of an index, the others are asked
 about. Clients ask as fast as they are answered, which is more than the service can do, and are told 503 where it says
@@ -26,8 +26,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from serving import SECRET, Client, form, memory, serving, together
-
+from bench.serving import SECRET, Client, form, memory, serving, together
 from index import Index
 from index.build import main as build
 

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from process_memory import process_memory
-
+from bench.process_memory import process_memory
 from index.service.settings import TOKEN
 
 SECRET = "a token for a measurement"

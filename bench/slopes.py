@@ -1,7 +1,7 @@
 """What each kind of search costs as an index grows: the figures that docs/scale.md goes on from.
 
-    python bench/million.py EMBEDDINGS... --out made
-    python bench/slopes.py made [--counts 125000,250000,500000] [--kinds hnsw,ivf,ivfpq] [--work FOLDER]
+    python -m bench.million EMBEDDINGS... --out made
+    python -m bench.slopes made [--counts 125000,250000,500000] [--kinds hnsw,ivf,ivfpq] [--work FOLDER]
 
 Each index is built in a process of its own from the first rows of ``made``; its queries are real vectors that nothing
 was made from, asked one at a time on one thread.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from scale import measured_build, recall, sizes, timed
 
+from bench.scale import measured_build, recall, sizes, timed
 from index import Index
 
 EXACT_QUERIES = 30

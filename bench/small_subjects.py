@@ -1,6 +1,6 @@
 """Does a first look at what is attended to help where subjects are small in their photos? Drawn birds.
 
-    PYTHONPATH=. python bench/small_subjects.py FOLDER [--seeds 3] [--ways whole,look,...] [--held-out] [--results FILE]
+    python -m bench.small_subjects FOLDER [--seeds 3] [--ways whole,look,...] [--held-out] [--results FILE]
 
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
 All train by configs/lanes/cpu.yaml. "whole" sees the whole photos, "larger" with 1.6 times the pixels, "largest" with

@@ -1,9 +1,9 @@
 """Which techniques of fine-grained recognition help: each by itself against the same recipe, at equal work.
 
-    PYTHONPATH=. python bench/techniques.py run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
+    python -m bench.techniques run CARS98 BIRDS100 [--seeds 0,1] [--only mixup parts-centres]
         [--sets cars98] [--epochs 6,3] [--options="--train.warmup 0.1"] [--test]
-    PYTHONPATH=. python bench/techniques.py table [--results bench/measured/screen.jsonl]
-    PYTHONPATH=. python bench/techniques.py options
+    python -m bench.techniques table [--results bench/measured/screen.jsonl]
+    python -m bench.techniques options
 
 Chosen on held-out training classes: trained on classes 1-44 of cars98 and 1-35 of birds100, and measured by classes
 45-66 and 36-50, after the last epoch. A technique that makes a step dearer has the fewer epochs: first the work of its

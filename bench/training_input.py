@@ -1,6 +1,6 @@
 """Training steps from JPEGs, from a cache of decoded photos and from random tensors: is the loader the bottleneck?
 
-    python bench/training_input.py PHOTOS [--size 224] [--batch 32] [--steps 20] [--rounds 3] [--frozen-stages 0]
+    python -m bench.training_input PHOTOS [--size 224] [--batch 32] [--steps 20] [--rounds 3] [--frozen-stages 0]
 
 PHOTOS is a folder of photos, of which JPEGs of 500 x 375 pixels are pieced together as in bench/embedding.py. The step
 is the trainer's own, the loader too; random tensors are made once and used again and again. Each way
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from embedding import SMALL, piece_together
+from bench.embedding import SMALL, piece_together
 
 WAYS = ("random tensors", "JPEGs", "cached")
 WARM_UP = 6
@@ -43,7 +43,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(options.rounds):
         for way in WAYS:
-            command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
+            command = [sys.executable, "-m", "bench.training_input", *sys.argv[1:], "--way", way]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             rates[way].append(json.loads(done.stdout.splitlines()[-1]))
         print(f"round {turn + 1}: " + ", ".join(f"{way} {values[-1]:.1f}" for way, values in rates.items()), flush=True)

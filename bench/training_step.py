@@ -1,6 +1,6 @@
 """Training steps a second: Fieldmark's loop against the plain PyTorch loop, in one run on one machine.
 
-    python bench/training_step.py [--size 224] [--batch 32] [--steps 12] [--rounds 3]
+    python -m bench.training_step [--size 224] [--batch 32] [--steps 12] [--rounds 3]
 
 Each way runs in a process of its own (the allocator setting is a process's), the ways take turns, and the first three
 steps of each are not counted. Same backbone, same loss, same optimiser, photos already in memory; Fieldmark's step
@@ -39,7 +39,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(options.rounds):
         for way in WAYS:
-            command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
+            command = [sys.executable, "-m", "bench.training_step", *sys.argv[1:], "--way", way]
             rates[way].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
         print(f"round {turn + 1}: " + ", ".join(f"{way} {values[-1]:.1f}" for way, values in rates.items()), flush=True)
     plain = statistics.median(rates["plain"])

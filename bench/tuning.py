@@ -1,6 +1,6 @@
 """Is what an index says it finds what new photos find? Real photos are kept apart and searched for.
 
-    python bench/tuning.py EMBEDDINGS... [--queries 1000] [--kinds hnsw,ivf,ivfpq] [--targets 0.9,0.95,0.99]
+    python -m bench.tuning EMBEDDINGS... [--queries 1000] [--kinds hnsw,ivf,ivfpq] [--targets 0.9,0.95,0.99]
 
 The index keeps back some of its own references to measure itself with, as they are and moved away from the others; it
 never sees the photos that are kept apart here.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scale import build, recall, timed
 
+from bench.scale import build, recall, timed
 from eval.embeddings import EmbeddingSet
 from index import Index
 

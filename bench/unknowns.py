@@ -1,6 +1,6 @@
 """Is what an index says of unknown photos true? Classes that it has never seen, and photos that it does not hold.
 
-    python bench/unknowns.py EMBEDDER birds100:ROOT [--draws 20]
+    python -m bench.unknowns EMBEDDER birds100:ROOT [--draws 20]
 
 The test classes of a data set, which the embedder was not trained on, are indexed. In each draw half of the classes are
 left out, and half of the photos of the others; what is left is calibrated. Then all that was left out is asked. Photos

@@ -1,6 +1,6 @@
 """How many random views of photos one core makes a second: what a GPU can be fed with.
 
-    taskset -c 0 python bench/views.py FOLDER [--size 224] [--views 2000]
+    taskset -c 0 python -m bench.views FOLDER [--size 224] [--views 2000]
 
 From the files, and from the cache of decoded squares (data.cache).
 """
