@@ -97,26 +97,32 @@ def one_draw(everything: Path, seed: int, by: By, asked: int) -> tuple[float, ..
     unknown = np.isin(labels, classes[: len(classes) // 2])
     new = ~unknown & (draw.random(whole.count) < FIFTH)
     index = calibrated(everything, unknown | new, by, 0.1)
-    new, unknown = (np.sort(draw.permutation(np.flatnonzero(side))[:asked]) for side in (new, unknown))
-    answers = [index.judge(vector) for vector in whole.vectors(new)]
+    new_rows, unknown_rows = (np.sort(draw.permutation(np.flatnonzero(side))[:asked]) for side in (new, unknown))
+    answers = [index.judge(vector) for vector in whole.vectors(new_rows)]
     shares = [{one.label: one.share for one in answer.candidates} for answer in answers]
-    right = np.array([max(one, key=one.get) == label for one, label in zip(shares, labels[new], strict=True)])
+    right = np.array(
+        [max(one, key=one.__getitem__) == label for one, label in zip(shares, labels[new_rows], strict=True)]
+    )
     stated = np.array([answer.probability for answer in answers])
-    losses = [-np.log(max(one.get(label, 0), 1e-6)) for one, label in zip(shares, labels[new], strict=True)]
-    held = [label in answer.label_set for answer, label in zip(answers, labels[new], strict=True)]
-    accepted = np.array([index.judge(vector).known for vector in whole.vectors(unknown)])
-    return (
+    losses = [-np.log(max(one.get(label, 0), 1e-6)) for one, label in zip(shares, labels[new_rows], strict=True)]
+    sets = [answer.label_set or [] for answer in answers]
+    held = [label in one for one, label in zip(sets, labels[new_rows], strict=True)]
+    accepted = np.array([index.judge(vector).known for vector in whole.vectors(unknown_rows)])
+    of_class = [accepted[labels[unknown_rows] == one].mean() for one in np.unique(labels[unknown_rows])]
+    assert index.calibration is not None
+    cells = (
         right.mean(),
         np.mean(losses),
         stated.mean(),
         expected_calibration_error(stated, right),
         unknown_auroc(index, by),
-        np.mean([accepted[labels[unknown] == one].mean() for one in np.unique(labels[unknown])]),
+        np.mean(of_class),
         index.calibration.known_accepted,
         np.mean([answer.known for answer in answers]),
         np.mean(held),
-        np.mean([len(answer.label_set) for answer in answers]),
+        np.mean([len(one) for one in sets]),
     )
+    return tuple(map(float, cells))
 
 
 def unknown_auroc(index: Index, by: By) -> float:
@@ -162,7 +168,7 @@ def levels(everything: Path, from_where: list[float]) -> Iterator[str]:
         answers = [index.judge(vector) for vector in whole.vectors(np.flatnonzero(asked))]
         taxa = index.taxa
         for level in (LABEL, *taxa):
-            best = [likeliest(answer.candidates, level, taxa) for answer in answers]
+            best = [one for answer in answers if (one := likeliest(answer.candidates, level, taxa))]
             stated = np.array([one.probability for one in best])
             right = np.array(
                 [one.name == name_at(label, level, taxa) for one, label in zip(best, whole.labels[asked], strict=True)]
@@ -171,8 +177,8 @@ def levels(everything: Path, from_where: list[float]) -> Iterator[str]:
             yield f"| {by} | {level} | {stated.mean():.1%} | {right.mean():.1%} | {error:.3f} |"
         known = [place for place, answer in enumerate(answers) if answer.known]
         for sure in from_where:
-            best = [(deepest(answers[place].candidates, taxa, sure), whole.labels[asked][place]) for place in known]
-            named += [f"| {by} | {sure} | {row}" for row in rows_of_levels(best, taxa)]
+            deep = [(deepest(answers[place].candidates, taxa, sure), whole.labels[asked][place]) for place in known]
+            named += [f"| {by} | {sure} | {row}" for row in rows_of_levels(deep, taxa)]
     yield "\n| by | sure from | level | named | stated | right |\n|---|---|---|---|---|---|"
     yield from named
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import dist
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +79,8 @@ def folders(folder: Path, draw: Draw, held_out: bool, tested: Sequence[str] = TE
 
 def made_species(genera: int) -> dict[str, Species]:
     """Species that are in no guide, by their names: genera of four, whose members differ in one to three marks."""
-    random, made = np.random.default_rng(0), {}
+    random = np.random.default_rng(0)
+    made: dict[str, Species] = {}
     for genus in range(genera):
         body = dict(zip(BODY, random.choice([*PALETTE], len(BODY)).tolist(), strict=True))
         typical = Species(f"Plain Made-{genus}", **body, bill=random.choice(get_args(Bill)))
@@ -103,7 +104,7 @@ def save(
 ) -> None:
     """Photos of birds with their labels, and the table of them, last."""
     (folder / name).mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, (label, drawn) in enumerate(birds):
         rows.append({"path": f"{name}/{label.replace(' ', '_')}-{number:04}.jpg", "label": label, "box": box(drawn)})
         rows[-1]["keypoints"] = drawn.keypoints.tolist()

@@ -20,6 +20,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -98,7 +99,7 @@ def export_network(backbone: str, work: Path) -> None:
     from embedder.preprocess import Preprocessing
 
     weights = "pretrained" if backbone == "efficientnet-lite0" else "random"
-    pooling = "token" if "vit" in backbone else "avg"
+    pooling: Literal["token", "avg"] = "token" if "vit" in backbone else "avg"
     settings = ModelSettings(backbone=backbone, weights=weights, pooling=pooling, head="none", norm="none")
     export(build_network(settings), Preprocessing(SIZE), onnx_file(work, backbone), {})
 

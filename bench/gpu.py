@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from embedder import Embedder, checkpoint, gpu
 from embedder.batches import embed_whole
-from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+from embedder.config import Config, DataSettings, ModelSettings, TrainSettings
 from embedder.data.catalog import read_catalog
 from embedder.data.splits import part
 from embedder.train import fit
@@ -43,11 +44,9 @@ def main() -> None:
     if options.device == "cuda":
         print(torch.cuda.get_device_name(), torch.__version__)
     config = Config(
-        DataSettings(name="drawn_birds", size=options.size, validation="none", workers=options.workers),
-        AugmentSettings(),
-        ModelSettings(backbone=options.backbone, weights=options.weights),
-        LossSettings(),
-        TrainSettings(epochs=options.epochs, accelerator=options.device, precision="32", deterministic=True),
+        data=DataSettings(name="drawn_birds", size=options.size, validation="none", workers=options.workers),
+        model=ModelSettings(backbone=options.backbone, weights=options.weights),
+        train=TrainSettings(epochs=options.epochs, accelerator=options.device, precision="32", deterministic=True),
     )
     train(config, options.out / "float32")
     train(with_train(config, precision="bf16", deterministic=False), options.out / "bf16")
@@ -55,7 +54,7 @@ def main() -> None:
     embed(config, options.out / "float32", options.device)
 
 
-def with_train(config: Config, **changes: object) -> Config:
+def with_train(config: Config, **changes: Any) -> Config:
     """The settings with other values for the loop."""
     return replace(config, train=replace(config.train, **changes))
 
@@ -82,10 +81,10 @@ def resume(config: Config, out: Path) -> None:
     stop_at = Trainer(config, out / "looked-at").steps // 2
     step = Trainer._step
 
-    def dying(self: Trainer, *batch: torch.Tensor) -> None:
+    def dying(self: Trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
         if self.step == stop_at:
             raise InterruptedError
-        step(self, *batch)
+        step(self, images, labels)
 
     Trainer._step = dying  # type: ignore[method-assign]
     try:

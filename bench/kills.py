@@ -16,9 +16,11 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -69,7 +71,8 @@ class Script:
         while True:
             kind = dice.choice(["add", "add", "add", "remove", "drop", "relabel", "merge", "undo", "rebuild"])
             photo, label = dice.randrange(PHOTOS), f"label-{dice.randrange(LABELS)}"
-            after, arguments = dict(now), (photo, label)
+            after = dict(now)
+            arguments: tuple[Any, str] = (photo, label)
             if kind == "add":
                 photos = dice.sample(range(PHOTOS), dice.randint(1, 30))
                 arguments = (photos, label)
@@ -138,7 +141,7 @@ def write(folder: Path, other: Path) -> None:
             )
             opened = Index.open(folder)
             source = photos_source(opened, str(folder.parent / "vectors"), "all", "auto", "first", "skip")
-            add(opened, source, Change("add"), "first", relabel=False, dry_run=False)
+            add(opened, source, Change("add"), on_conflict="first", relabel=False, dry_run=False)
         elif kind == "remove":
             remove(folder, label=label)
         elif kind == "drop":
@@ -190,7 +193,7 @@ def read(folder: Path, report: Path) -> None:
             report.with_suffix(".failed").write_text(repr(error))
 
 
-def forked(work, *arguments) -> int:  # noqa: ANN001, ANN002
+def forked(work: Callable[..., None], *arguments: Any) -> int:
     """Do some work in a process of its own, silently; the process's number."""
     child = os.fork()
     if child == 0:

@@ -24,6 +24,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from embedder.data.drawing.species import Species
 from embedder.export import trained_network
 from embedder.memory import keep_freed_memory
 from embedder.model.attended import activation_map
-from embedder.model.network import Network, Output, build_network
+from embedder.model.network import Network, build_network
 from embedder.preprocess import Preprocessing
 from embedder.runtime import BATCH, Embedder
 from embedder.train import fit
@@ -53,7 +54,7 @@ DIFFERENT, SEEN = 24, 12
 
 Pair = tuple[Species, Species]
 PAIRS: dict[str, Pair] = {
-    mark: (plumage, replace(plumage, name=f"{plumage.name} with another {mark}", **{mark: colour}))
+    mark: (plumage, replace(plumage, name=f"{plumage.name} with another {mark}", **dict[str, Any]({mark: colour})))
     for plumage, mark, colour in (
         (Species("Finch", "umber", "cream", "umber", "cocoa", bill="conical", legs="flesh"), "brow", "white"),
         (Species("Warbler", "olive", "lemon", "olive", "olive", bill_length="short"), "eye_ring", "white"),
@@ -76,6 +77,15 @@ COLUMNS = (
     "strongest", "random point", "middle of box", "untrained", "highest", "speaking", "activation map", "told apart"
 )  # fmt: skip
 Scores = dict[str, np.ndarray]
+
+
+class Seen(NamedTuple):
+    """What a network with parts gives for photos, as ``embedder.model.network.Output`` has it."""
+
+    vector: torch.Tensor
+    features: torch.Tensor
+    parts: torch.Tensor
+    part_features: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -200,20 +210,19 @@ def new_photos(pair: Pair, individuals: Sequence[int]) -> list[Photo]:
 
 
 @torch.inference_mode()
-def look(network: Network, preprocessing: Preprocessing, images: Sequence[Image.Image]) -> Output:
+def look(network: Network, preprocessing: Preprocessing, images: Sequence[Image.Image]) -> Seen:
     """What the network gives for photos."""
     starts = range(0, len(images), BATCH)
     batches = [torch.from_numpy(preprocessing.stack(images[start : start + BATCH])) for start in starts]
     outputs = [network.seen(batch) for batch in batches]
-    fields = ("vector", "features", "parts", "part_features")
-    return Output(**{field: torch.cat([getattr(output, field) for output in outputs]) for field in fields})
+    return Seen(*(torch.cat([getattr(output, field) for output in outputs]) for field in Seen._fields))
 
 
 @torch.inference_mode()
 def pointed(
     network: Network,
     preprocessing: Preprocessing,
-    known: list[Output],
+    known: list[Seen],
     photos: list[Photo],
     more: Mapping[str, np.ndarray],
 ) -> Scores:
@@ -256,16 +265,17 @@ def mean_scores(results: list[Result]) -> dict[str, Scores]:
     }
 
 
-def telling_part(known: list[Output]) -> int:
+def telling_part(known: list[Seen]) -> int:
     """The part whose features tell two species apart best, given photos of each."""
     means = [one.part_features.mean(0) for one in known]
-    spread = sum((one.part_features - mean).square().sum(2).mean(0) for one, mean in zip(known, means, strict=True))
-    return int(((means[0] - means[1]).square().sum(1) / spread).argmax())
+    spreads = [(one.part_features - mean).square().sum(2).mean(0) for one, mean in zip(known, means, strict=True)]
+    return int(((means[0] - means[1]).square().sum(1) / (spreads[0] + spreads[1])).argmax())
 
 
-def what_parts_say(network: Network, known: list[Output], new: Output) -> torch.Tensor:
+def what_parts_say(network: Network, known: list[Seen], new: Seen) -> torch.Tensor:
     """How far each part moves the vectors of photos from one species' towards the other's: [B, M]."""
     vectors, seen = (torch.stack([getattr(one, name).mean(0) for one in known]) for name in ("vector", "part_features"))
+    assert network.parts is not None
     weights = ((vectors[1] - vectors[0]) @ network.parts.project.weight).view_as(seen[0])
     return ((new.part_features - seen.mean(0)) * weights).sum(2)
 
@@ -296,9 +306,10 @@ def show(results: list[Result]) -> None:
     print("|" + "---|" * (2 + len(COLUMNS)))
     for mark, found in scores.items():
         print_row(mark, found)
-    every, first, second = (
-        {name: np.concatenate([part(found[name]) for found in scores.values()]) for name in COLUMNS}
-        for part in (np.asarray, lambda values: np.split(values, 2)[0], lambda values: np.split(values, 2)[1])
+    every = {name: np.concatenate([found[name] for found in scores.values()]) for name in COLUMNS}
+    first, second = (
+        {name: np.concatenate([np.split(found[name], 2)[half] for found in scores.values()]) for name in COLUMNS}
+        for half in (0, 1)
     )
     pairs = np.repeat(np.arange(len(scores)), [len(found["told apart"]) for found in scores.values()])
     print_row("all, first of the pair", first)
@@ -309,8 +320,8 @@ def show(results: list[Result]) -> None:
     more = {"twice the random point": strongest - 2 * random, "the middle of the box": strongest - middle}
     more |= {"an untrained map": strongest - every["untrained"]}
     print(f"\n{compared(scores, *COLUMNS[:3])}")
-    for name, one in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
-        print(f"strongest less {name}: {words(one)}{', rough: few pairs' if one.is_rough else ''}")
+    for name, less in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
+        print(f"strongest less {name}: {words(less)}{', rough: few pairs' if less.is_rough else ''}")
     print(f"with more room: {compared(scores, *(f'{name}, more room' for name in COLUMNS[:3]))}")
     for one in results:
         print(f"seed {one['seed']}: {compared(mean_scores([one]), *COLUMNS[:3])}")

@@ -20,6 +20,7 @@ import csv
 import json
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,13 @@ def main() -> None:
     side, asked = sys.argv[1], json.loads(sys.argv[2])
     torch.manual_seed(asked["seed"])
     np.random.seed(asked["seed"])  # the global generator, which both libraries draw from
-    ways = {"pml": train_pml, "pml-pooled": partial(train_pml, layer=False), "oml": train_oml, "pretrained": pretrained}
-    train = ways[side]
-    network, seen, seconds = train(asked)
+    ways: dict[str, Callable[[dict[str, Any]], tuple[Any, int, float]]] = {
+        "pml": train_pml,
+        "pml-pooled": partial(train_pml, layer=False),
+        "oml": train_oml,
+        "pretrained": pretrained,
+    }
+    network, seen, seconds = ways[side](asked)
     np.save(Path(asked["out"]) / "vectors.npy", embed(network.eval(), read(asked, "held-out")))
     told = {"seconds": round(seconds), "photos": seen, "steps": seen // BATCH.get(side, 1)}
     (Path(asked["out"]) / "told.json").write_text(json.dumps(told))
@@ -69,7 +74,7 @@ def backbone(asked: dict[str, Any]) -> Any:
     return body
 
 
-def embed(network: nn.Module, rows: list[dict[str, str]]) -> np.ndarray:
+def embed(network: Any, rows: list[dict[str, str]]) -> np.ndarray:
     """The vectors [N, D] of photos, each seen as the side itself evaluates."""
     found = []
     with torch.inference_mode():
@@ -226,7 +231,7 @@ def write_frame(asked: dict[str, Any]) -> None:
     head = ("label", "path", "split", "is_query", "is_gallery")
     training = read(asked, "training")
     names = sorted({row["label"] for row in training})
-    rows = [(names.index(row["label"]), row["path"], "train", "", "") for row in training]
+    rows: list[tuple[Any, ...]] = [(names.index(row["label"]), row["path"], "train", "", "") for row in training]
     rows += [(names.index(row["label"]), row["path"], "validation", True, True) for row in training[:20]]
     with (Path(asked["out"]) / "frame.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([head, *rows])

@@ -24,7 +24,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -141,7 +140,7 @@ def fieldmark(
 
 def other(side: str, folder: Path, python: Path, seed: int, minutes: float | None, photos: int | None) -> Result:
     """Train as its authors show, in its own environment, and embed the test photos."""
-    asked = {"seed": seed, "seconds": minutes and 60 * minutes, "photos": photos}
+    asked: dict[str, Any] = {"seed": seed, "seconds": minutes and 60 * minutes, "photos": photos}
     asked |= {"tables": str(folder.parent.resolve()), "out": str(folder.resolve())}
     script = Path(__file__).with_name("peer_side.py").resolve()
     with (folder / "said.txt").open("w") as said:
@@ -179,4 +178,4 @@ def show(results: list[Result]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -67,6 +67,7 @@ def plant(birds100: Path, photos: Path, draw: np.random.Generator) -> dict[str, 
         What was planted: the paths of photos, or the name of a class, by kind.
     """
     catalog = read(birds100)
+    assert catalog.class_split is not None
     classes = [f"{'test' if name in catalog.class_split.test else 'train'}/{name}" for name in catalog.classes]
     paths = [f"{classes[code]}/{Path(path).name}" for code, path in zip(catalog.codes, catalog.paths, strict=True)]
     order = draw.permutation(len(paths)).tolist()

@@ -50,8 +50,10 @@ def intervals(draws: int) -> Iterator[str]:
     for classes, sizes, shape in settings:
         truth = shape[0] / sum(shape)
 
-        def scores(draw: Generator, codes: np.ndarray, shape=shape, classes=classes) -> np.ndarray:  # noqa: ANN001
-            return draw.random(len(codes)) < draw.beta(*shape, classes)[codes]
+        def scores(
+            draw: Generator, codes: np.ndarray, classes: int = classes, easy: float = shape[0], hard: float = shape[1]
+        ) -> np.ndarray:
+            return draw.random(len(codes)) < draw.beta(easy, hard, classes)[codes]
 
         held = _held(draws, classes, sizes, truth, (0.0, 1.0), scores)
         yield f"| {classes} | {sizes} | beta{shape} | {truth:.3f} | {held} |"
@@ -62,8 +64,8 @@ def intervals(draws: int) -> Iterator[str]:
     def of_pair(draw: Generator, codes: np.ndarray) -> np.ndarray:
         return draw.random(len(codes)) < draw.beta(3.5, 1.5, 30)[codes // 2]
 
-    sizes = np.random.default_rng(98).geometric(0.1, 10_000_000)
-    truth = float((sizes * (0.5 + 0.4 * np.exp(-sizes / 10))).sum() / sizes.sum())
+    many = np.random.default_rng(98).geometric(0.1, 10_000_000)
+    truth = float((many * (0.5 + 0.4 * np.exp(-many / 10))).sum() / many.sum())
     held = _held(draws, 50, tail, truth, (0.0, 1.0), of_size)
     yield f"| 50 | {tail} | falling with the number | {truth:.3f} | {held} |"
     yield from hard_and_uneven(draws, few)
@@ -73,7 +75,7 @@ def intervals(draws: int) -> Iterator[str]:
         yield f"| {resampled} | {few} | beta(3.5, 1.5) a pair | 0.700 | {held} |"
     for classes in (32, 100):  # a paired comparison: the second is right a little more often
 
-        def differences(draw: Generator, codes: np.ndarray, classes=classes) -> np.ndarray:  # noqa: ANN001
+        def differences(draw: Generator, codes: np.ndarray, classes: int = classes) -> np.ndarray:
             luck = draw.random(len(codes))  # what makes a photo hard for both
             rates = draw.beta(3.5, 1.5, classes)
             second = np.clip(rates + draw.normal(0.03, 0.05, classes), 0, 1)
@@ -89,7 +91,7 @@ def hard_and_uneven(draws: int, few: str) -> Iterator[str]:
     """The same where few classes stand apart, by scores that no two classes share, and where few hold most queries."""
     for classes, hard in ((60, 0.05), (100, 0.05), (32, 0.05)):  # few are hard, by a metric that no two classes share
 
-        def few_hard(draw: Generator, codes: np.ndarray, classes=classes, hard=hard) -> np.ndarray:  # noqa: ANN001
+        def few_hard(draw: Generator, codes: np.ndarray, classes: int = classes, hard: float = hard) -> np.ndarray:
             means = np.where(
                 draw.random(classes) < hard, draw.normal(0.2, 0.03, classes), draw.normal(0.9, 0.02, classes)
             )

@@ -60,10 +60,7 @@ def main() -> None:
         for way in ("by similarity", "k-reciprocal"):
             row(f"mirrored view, {way}", mirrored, WAYS[way], plain, options.mirrored, options.timed)
     for folder in filter(None, (options.index, options.mirrored)):
-        embedder = Index.open(folder).embedder
-        pixels = np.zeros((1, embedder.preprocessing.size, embedder.preprocessing.size, 3), np.uint8)
-        milliseconds = median(lambda _, embedder=embedder, pixels=pixels: embedder.vectors(pixels), 50)
-        print(f"\n{' and '.join(embedder.views)}: {milliseconds:.1f} ms a photo", flush=True)
+        print(f"\n{time_of_network(folder)}", flush=True)
 
 
 def row(way: str, photos: EmbeddingSet, by: Rerank | None, plain: Evaluation, folder: Path, timed: int) -> None:
@@ -100,6 +97,13 @@ def time_a_query(folder: Path, photos: EmbeddingSet, by: Rerank | None, timed: i
     index = RerankedIndex.open(folder, by) if by else Index.open(folder)
     rows, ids = np.random.default_rng(0).permutation(len(photos))[:timed], photos.ids
     return median(lambda place: index.judge(photos.vectors[rows[place]], own_ids={ids[rows[place]]}), len(rows))
+
+
+def time_of_network(folder: Path) -> str:
+    """What an index's embedder sees, and the milliseconds that its network takes."""
+    embedder = Index.open(folder).embedder
+    pixels = np.zeros((1, embedder.preprocessing.size, embedder.preprocessing.size, 3), np.uint8)
+    return f"{' and '.join(embedder.views)}: {median(lambda _: embedder.vectors(pixels), 50):.1f} ms a photo"
 
 
 def median(call: Callable[[int], object], times: int) -> float:

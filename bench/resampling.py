@@ -37,7 +37,7 @@ def main() -> None:
         share, turn = generator.uniform(0.6, 1.0), generator.uniform(5, 85)
         sides = share * np.array(image.size)
         left, top = generator.random(2) * (np.array(image.size) - sides)
-        frame = Frame(left, top, *sides, turn=turn)
+        frame = Frame(left, top, sides[0], sides[1], turn=turn)
         large = seen(image, frame, LARGER * options.size)
         cases.append((image, frame, grey(large.resize((options.size, options.size), Image.Resampling.BICUBIC))))
     width = np.mean([image.width for image, _, _ in cases])

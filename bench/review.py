@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     photos = EmbeddingSet.load(options.folder).labelled()
-    right = References.made(np.arange(len(photos)), photos.vectors, photos.labels, photos.table)
+    labels = [label for label in photos.labels if label is not None]
+    right = References.made(np.arange(len(photos)), photos.vectors, labels, photos.table)
     print("| wrong label | order | " + " | ".join(f"among the first {first}" for first in FIRST) + " |")
     print("|" + "---|" * (len(FIRST) + 2))
     for kind, others in (("of any other class", None), ("of the class most alike", most_alike(right))):

@@ -29,7 +29,7 @@ from eval.embeddings import EmbeddingSet
 from eval.files import sync
 from index import Index
 from index.add import add
-from index.candidates import set_parameters
+from index.candidates import SearchFile, set_parameters
 from index.commit import staging, writing
 from index.journal import Change
 from index.kinds import wanted_search
@@ -48,7 +48,9 @@ Vectors = NDArray[np.float32]
 def build(embeddings: Path, folder: Path, kind: str, count: int | None = None, target: float = TARGET) -> None:
     """Build an index from an embeddings folder, or its first rows, without a network, and without a calibration."""
     manifest = json.loads((embeddings / "manifest.json").read_text())
-    source = embeddings_source(Place(manifest["fingerprint"], manifest["dimension"], Path()), embeddings, "error")
+    source = embeddings_source(
+        Place(manifest["fingerprint"], manifest["dimension"], Path()), embeddings, "error", "skip"
+    )
     search = wanted_search(kind, target, None, manifest["dimension"])
     with (
         staging(folder) as new_files,
@@ -147,11 +149,16 @@ def usearch_peer(vectors: Vectors) -> tuple[Callable[[int], None], Callable[[Vec
     return set_effort, lambda query: peer.search(query[0], 10, threads=1).keys
 
 
+def asking(index: Index, exact: bool = False) -> Callable[[Vectors], NDArray[np.int64]]:
+    """An index's search for the ten nearest."""
+    return lambda query: index.search(query, 10, exact=exact).rows
+
+
 def search(index: Index, queries: Vectors, peers: list[str], vectors: Vectors) -> None:
     """Queries a second and recall of the index, of exact search and of the peers."""
     truth = index.search(queries, 10, exact=True).rows
-    flat, _ = timed(lambda query: index.search(query, 10, exact=True).rows, queries[:50])
-    ours, found = timed(lambda query: index.search(query, 10).rows, queries)
+    flat, _ = timed(asking(index, exact=True), queries[:50])
+    ours, found = timed(asking(index), queries)
     kind = index.manifest.search.factory or "flat"
     print(f"exact: {flat:.2f} ms a query")
     print(f"{kind}: recall@10 {recall(found, truth):.4f}, {ours:.3f} ms a query, {flat / ours:.0f} times as fast")
@@ -178,10 +185,12 @@ def with_least_effort(
 ) -> tuple[float, list[NDArray[np.int64]]]:
     """An approximate index at the least effort that finds what the peers are asked to find; its own it set unseen."""
     (own,) = index.manifest.search.parameters.items()
-    structure = index._searcher._proposals._structure
+    proposals = index._searcher._proposals
+    assert isinstance(proposals, SearchFile)
+    structure = proposals._structure
     for effort in range(8, 1025, 8):
         set_parameters(structure, {own[0]: effort})
-        milliseconds, found = timed(lambda query: index.search(query, 10).rows, queries)
+        milliseconds, found = timed(asking(index), queries)
         if recall(found, truth) >= TARGET:
             break
     set_parameters(structure, dict([own]))
@@ -244,9 +253,9 @@ def additions(folder: Path, vectors: Vectors, work: Path) -> None:
             opened,
             photos_source(opened, str(new), "all", "auto", "error", "skip"),
             Change("add"),
-            "error",
-            False,
-            False,
+            on_conflict="error",
+            relabel=False,
+            dry_run=False,
         )
         seconds = time.perf_counter() - start
         written = sum(p.stat().st_size for p in folder.iterdir() if before.get(p.name) != p.stat().st_ino)

@@ -46,7 +46,7 @@ def main() -> None:
 def one_at_a_time(folder: Path, photos: Sequence[bytes], host: str, port: int) -> None:
     """Compare an answer in process with one over HTTP."""
     index, client = Index.open(folder), Client(host, port)
-    ways = {"in process": [], "over HTTP": []}
+    ways: dict[str, list[float]] = {"in process": [], "over HTTP": []}
     for number in range(CALLS + 20):
         photo = photos[number % len(photos)]
         body, head = form([photo])
@@ -68,7 +68,8 @@ def one_at_a_time(folder: Path, photos: Sequence[bytes], host: str, port: int) -
 
 def highest(photos: Sequence[bytes], host: str, port: int, clients: int, seconds: float) -> float:
     """The rate at which clients are answered that ask again at once."""
-    times, stop = [], time.perf_counter() + seconds
+    times: list[float] = []
+    stop = time.perf_counter() + seconds
 
     def ask(number: int) -> None:
         client, place = Client(host, port), number
@@ -92,23 +93,26 @@ def highest(photos: Sequence[bytes], host: str, port: int, clients: int, seconds
 
 def at_random(photos: Sequence[bytes], host: str, port: int, rate: float, seconds: float) -> None:
     """How long answers take to requests that come at random, so many a second in the mean."""
-    draw, due, now = random.Random(0), [], 0.0
+    draw, now = random.Random(0), 0.0
+    due: list[float] = []
     while now < seconds:
         now += draw.expovariate(rate)
         due.append(now)
-    lock, times, failed, start = threading.Lock(), [], [], time.perf_counter() + 0.5
-    left = iter(enumerate(due))
+    times: list[float] = []
+    failed: list[float] = []
+    left, lock, start = iter(enumerate(due)), threading.Lock(), time.perf_counter() + 0.5
 
-    def ask(_: int) -> None:
+    def ask(_number: int) -> None:
         client = Client(host, port)
         while True:
             with lock:
-                number, moment = next(left, (0, None))
-            if moment is None:
+                request = next(left, None)
+            if request is None:
                 break
+            number, moment = request
             body, head = form([photos[number % len(photos)]])
             time.sleep(max(0.0, start + moment - time.perf_counter()))
-            status, _, _ = client.ask("POST", "/search", body, **head)
+            status = client.ask("POST", "/search", body, **head)[0]
             (times if status == 200 else failed).append(time.perf_counter() - start - moment)
         client.close()
 

@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from bench.hostile import Hostile
 from bench.serving import Client, memory, serving, together
@@ -45,7 +46,7 @@ def main() -> None:
         folder = Path(shutil.copytree(options.index, Path(place) / "a.index"))
         before, log = state(Path(place)), Path(place).with_suffix(".log")
         with serving(folder, "--limits.body_seconds", "3", "--limits.seconds", "20", log=log) as (process, host, port):
-            wrong = {"description": bool(options.examples) and not described(host, port, options.examples)}
+            wrong: dict[str, Any] = {"description": options.examples and not described(host, port, options.examples)}
             told, megabytes, wrong["answers"] = fuzzed(process, host, port, options)
             wrong["slow"] = not slow(host, port)
             status, ready = Client(host, port).json("GET", "/readyz")
@@ -71,7 +72,7 @@ def state(place: Path) -> set[tuple[str, int, int]]:
 def described(host: str, port: int, examples: int) -> bool:
     """Ask by the description, as schemathesis does: whether all was answered by it."""
     words = [
-        Path(sys.executable).parent / "schemathesis",
+        str(Path(sys.executable).parent / "schemathesis"),
         "run",
         f"http://{host}:{port}/openapi.json",
         "--checks",
@@ -90,12 +91,12 @@ def fuzzed(
     _, there = Client(host, port).json("GET", "/references?limit=100")
     references = [one["id"] for one in there["references"]]
     hostile, lock = Hostile(options.photo.read_bytes(), references, options.seed), threading.Lock()
-    told: Counter = Counter()
+    told: Counter[int | str] = Counter()
     megabytes: list[float] = []
     problems: list[str] = []
     left = iter(range(options.requests))
 
-    def ask(_: int) -> None:
+    def ask(_number: int) -> None:
         client = Client(host, port)
         while True:
             with lock:
@@ -105,6 +106,7 @@ def fuzzed(
                 method, path, head, body = hostile.next()
                 if number and number % max(1, options.requests // 10) == 0:
                     megabytes.append(memory(process))
+            status: int | str
             try:
                 status, _, content = client.ask(method, path, body, **head)
             except (OSError, http.client.HTTPException, UnicodeEncodeError, ValueError) as error:

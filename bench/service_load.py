@@ -115,7 +115,7 @@ class Load:
             number += 1
             if number % 8 == 0:
                 words = [sys.executable, "-m", "index.rebuild", str(self.folder)]
-                done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ})
+                done = subprocess.run(words, capture_output=True, text=True, check=False)
                 self.statuses[f"rebuild: {done.returncode}"] += 1
             else:
                 self.teach(client, draw)
@@ -141,12 +141,14 @@ class Load:
             body, head = form([], generation=str(told["generation"]))
             self.changed(what, client, "POST", "/undo", body, **head)
 
-    def changed(self, what: str, client: Client, *request: Any, **head: str) -> tuple[int, Any]:
+    def changed(
+        self, what: str, client: Client, method: str, path: str, body: bytes = b"", **head: str
+    ) -> tuple[int, Any]:
         """Ask for a change."""
         status, told = 503, None
         while status == 503 and not self.stop.is_set():
             try:
-                status, told = client.json(*request, **head, **SHOWN)
+                status, told = client.json(method, path, body, **{**head, **SHOWN})
             except Exception as error:
                 status, told = 0, str(error)
             self.statuses[f"{what}: {status}"] += 1
@@ -190,7 +192,7 @@ class Load:
     def judge(self) -> tuple[int, int]:
         """Compare every answer with that of the generation that it names: how many are right, and wrong."""
         wrong = unknown = 0
-        indexes: dict[int, Index] = {}
+        indexes: dict[int, Index | None] = {}
         vectors: dict[int, Any] = {}
         generations = Counter(told["generation"] for _, told in self.answers)
         for place, told in sorted(self.answers, key=lambda one: one[1]["generation"]):

@@ -29,6 +29,7 @@ def serving(folder: Path, *options: str, log: Path | None = None) -> Iterator[tu
             words, stdout=subprocess.PIPE, stderr=file, text=True, env=environment, start_new_session=True
         )
     try:
+        assert process.stdout is not None
         found = re.search(r"at http://([\d.]+):(\d+) ", process.stdout.readline())
         assert found, "the service has not started"
         yield process, found[1], int(found[2])

@@ -14,7 +14,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from bench.scale import measured_build, recall, sizes, timed
+from bench.scale import asking, measured_build, recall, sizes, timed
 from index import Index
 
 EXACT_QUERIES = 30
@@ -39,8 +39,8 @@ def main() -> None:
                 index = Index.open(folder)
                 truth = index.search(queries, 10, exact=True).rows
                 few = queries[:EXACT_QUERIES]
-                exact, _ = timed(lambda query, of=index: of.search(query, 10, exact=True).rows, few)
-                ours, found = timed(lambda query, of=index: of.search(query, 10).rows, queries)
+                exact, _ = timed(asking(index, exact=True), few)
+                ours, found = timed(asking(index), queries)
                 search = index.manifest.search
                 structure = f"{search.factory}, {search.parameters}, {search.candidates}"
                 print(

@@ -223,8 +223,8 @@ def show(results: list[Result]) -> None:
             epochs, *works = (np.mean([one[key] for one in rows]) for key in ("epochs", "work", "query work"))
             cells = [name, technique, len(rows), f"{epochs:g}", *(f"{one:.2f}" for one in works)]
             cells += [mean(rows, metric) for metric in METRICS]
-            less = ["", ""] if technique == "base" else against_base(results, name, technique).values()
-            print("|", " | ".join(map(str, [*cells, *less])), "|")
+            more = ["", ""] if technique == "base" else against_base(results, name, technique).values()
+            print("|", " | ".join(map(str, [*cells, *more])), "|")
     for name in SETS:
         base = runs(results, name, "base")
         for technique in TECHNIQUES:

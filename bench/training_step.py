@@ -16,9 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawn_birds import draw_photos
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WAYS = ("plain", "fieldmark, batch norm trained", "fieldmark")
 WARM_UP = 3
@@ -64,7 +68,7 @@ def images_per_second(way: str, size: int, batch: int, steps: int) -> float:
     return batch * steps / (time.perf_counter() - started)
 
 
-def plain_step(images, labels) -> Callable[[], None]:  # noqa: ANN001 - torch is imported late
+def plain_step(images: "Tensor", labels: "Tensor") -> Callable[[], None]:
     """The loop as the examples of metric-learning libraries write it."""
     import timm
     import torch
@@ -83,9 +87,9 @@ def plain_step(images, labels) -> Callable[[], None]:  # noqa: ANN001 - torch is
     return step
 
 
-def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None]:  # noqa: ANN001
+def fieldmark_step(images: "Tensor", labels: "Tensor", freeze_batch_norm: bool) -> Callable[[], None]:
     """The trainer's own step, with everything that it does in one."""
-    from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
+    from embedder.config import Config, DataSettings, ModelSettings, TrainSettings
     from embedder.log import RunLog
     from embedder.trainer import Trainer
 
@@ -93,11 +97,9 @@ def fieldmark_step(images, labels, freeze_batch_norm: bool) -> Callable[[], None
     folder = Path(place.name)
     draw_photos(folder / "photos", list(SPECIES)[:CLASSES], 1, 32)
     config = Config(
-        DataSettings(root=str(folder / "photos"), size=images.shape[1], validation="none"),
-        AugmentSettings(),
-        ModelSettings(freeze_batch_norm=freeze_batch_norm),
-        LossSettings(),
-        TrainSettings(batch_size=len(labels), photos_per_class=PHOTOS_PER_CLASS),
+        data=DataSettings(root=str(folder / "photos"), size=images.shape[1], validation="none"),
+        model=ModelSettings(freeze_batch_norm=freeze_batch_norm),
+        train=TrainSettings(batch_size=len(labels), photos_per_class=PHOTOS_PER_CLASS),
     )
     trainer = Trainer(config, folder)
     trainer.log = RunLog(folder, [], 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bench.scale import build, recall, timed
+from bench.scale import asking, build, recall, timed
 from eval.embeddings import EmbeddingSet
 from index import Index
 
@@ -40,7 +40,7 @@ def main() -> None:
                 build(Path(work) / "rest", Path(work) / "a.index", kind, target=target)
                 index = Index.open(Path(work) / "a.index")
                 truth = index.search(queries, 10, exact=True).rows
-                _, found = timed(lambda query, of=index: of.search(query, 10).rows, queries)
+                _, found = timed(asking(index), queries)
                 search = index.manifest.search
                 print(
                     f"| {kind} | {target} | {search.parameters}, {search.candidates} | {search.recall:.4f} | "

@@ -1,6 +1,5 @@
 """How much dearer a step of training or a query is than another one, in seconds of the processor, turn by turn."""
 
-import argparse
 import time
 from pathlib import Path
 
@@ -19,12 +18,13 @@ def compare_steps(*sides: list[str]) -> float:
     from bench.recipes import recipe
     from embedder.data.loading import make_loader
     from embedder.data.photos import EpochBatches
+    from embedder.log import SilentLog
     from embedder.trainer import Trainer
 
     runs = []
     for arguments in sides:
         run = Trainer(recipe(*arguments), Path("nowhere"))
-        run.log = argparse.Namespace(step=lambda *_: None)
+        run.log = SilentLog([])
         runs.append((run, iter(make_loader(run.data.views, EpochBatches(run.sampler, 0, WARM + STEPS)))))
     work = np.zeros((WARM + STEPS, len(runs)))
     for number in range(WARM + STEPS):
