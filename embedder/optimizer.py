@@ -21,7 +21,10 @@ def check_trainable(network: Network, train: TrainSettings) -> None:
         InputError: names the setting.
     """
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise InputError("nothing can be trained: the backbone is frozen, and the head has no weights")
+        raise InputError(
+            "nothing can be trained: the backbone is frozen, and the head has no weights; lower model.frozen_stages, "
+            "or set model.head linear"
+        )
     count = len(network.backbone.trained_stages)
     what = "one stage of the backbone is trained" if count else "the backbone is frozen"
     for setting, value, off in (("layer_decay", train.layer_decay, 1), ("unfreeze", train.unfreeze, 0)):

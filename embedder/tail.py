@@ -108,8 +108,11 @@ def _pooling(graph: _Graph) -> tuple[str, Pooling]:
     score = graph.constant("network.pooling.score")
     if score is not None:
         return "attention", lambda places, _: _softmax(places @ score.ravel())[:, None] * places
-    if "Clip" in taking and (power := graph.taking(taking["Clip"].output[0]).get("Pow")):
-        smallest, p = graph.constant(taking["Clip"].input[1]), graph.constant(power.input[1])
+    if "Clip" in taking:
+        clipped = graph.taking(taking["Clip"].output[0])
+        shares = graph.taking(clipped["Div"].output[0]) if "Div" in clipped else clipped
+        smallest = graph.constant(taking["Clip"].input[1])
+        p = graph.constant(shares["Pow"].input[1]) if "Pow" in shares else None
         if smallest is not None and p is not None:
             return "gem", lambda places, _: _generalised(places.clip(float(smallest.item())), float(p.item()))
     known = {"avg": {"ReduceMean"}, "max": {"ReduceMax"}, "avg+max": {"ReduceMean", "ReduceMax"}}
@@ -141,8 +144,9 @@ def _greatest(places: Array) -> Array:
 
 def _generalised(places: Array, p: float) -> Array:
     """The p-mean, divided by what each place has of the sum of powers."""
-    powers = places**p
-    return powers / powers.sum(0) * powers.mean(0) ** (1 / p)
+    greatest = places.max(0)
+    powers = (places / greatest) ** p
+    return powers / powers.sum(0) * greatest * powers.mean(0) ** (1 / p)
 
 
 def _softmax(scores: Array) -> Array:

@@ -62,7 +62,9 @@ class Backbone(nn.Module):
             InputError: there are fewer stages than that.
         """
         if stages != "all" and not 0 <= stages <= len(self.stages):
-            raise InputError(f"frozen_stages is {stages}, but {self.name} has {len(self.stages)} stages; or say all")
+            raise InputError(
+                f"model.frozen_stages is {stages}, but {self.name} has {len(self.stages)} stages; or say all"
+            )
         frozen = list(self.children()) if stages == "all" else self.stages[:stages]
         for module in frozen:
             module.requires_grad_(False)

@@ -49,7 +49,10 @@ class GeneralizedMeanPooling(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """Pool [B, C, h, w] to [B, C] float32; in half precision a third power would overflow from 41 on."""
         p = 1.0 + (at_least_float32(self.p) - 1.0).abs()  # where a clamp would hold p at 1 for good, it comes back
-        return at_least_float32(features.map).clamp(min=self.smallest).pow(p).mean((2, 3)).pow(1.0 / p)
+        places = at_least_float32(features.map).clamp(min=self.smallest)
+        greatest = places.detach().amax((2, 3), keepdim=True)
+        # As shares of the greatest: a channel that is nowhere active would be 0 from a p of 7.5 on, and p's slope NaN.
+        return greatest.flatten(1) * (places / greatest).pow(p).mean((2, 3)).pow(1.0 / p)
 
 
 class AttentionPooling(nn.Module):

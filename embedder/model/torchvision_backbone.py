@@ -34,7 +34,10 @@ def build_torchvision(name: str, weights: str) -> TorchvisionBackbone:
     """Build ``torchvision:NAME``; see ``embedder.model.backbone.build_backbone``."""
     model = name.removeprefix("torchvision:")
     if not model.startswith(_FAMILIES):
-        raise InputError(f"{name} has no feature map to take; choose one of {', '.join(_FAMILIES)}, or timm:NAME")
+        known = ", ".join(_FAMILIES)
+        raise InputError(
+            f"model.backbone is {name}, whose feature map is not known; choose one of {known}, or timm:NAME"
+        )
     if weights == "pretrained":
         best = get_model_weights(model).DEFAULT
         with fetching(name, best.url):

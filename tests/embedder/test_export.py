@@ -239,7 +239,11 @@ def test_a_smaller_embedder_and_what_it_costs(whole, tmp_path, capsys, options, 
 @pytest.mark.parametrize(
     ("model", "options", "least"),
     [
-        ({"parts": 3, "look": "second"}, {"precision": "int8", "max_loss": 1}, 0.85),  # 8 bits may move what is cut out
+        (
+            {"parts": 3, "look": "second"},
+            {"precision": "int8", "max_loss": 1},
+            0.85,
+        ),  # maps of 8 bits may move what is cut out
         ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "whole,closer"}, 0.9999),
         (
             {"backbone": "timm:test_vit", "pooling": "rollout"},

@@ -3,9 +3,14 @@ import logging
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from embedder import Embedder
+from embedder.config import ModelSettings
 from embedder.data.catalog import read_catalog
+from embedder.export import export
+from embedder.model.network import build_network
+from embedder.preprocess import Preprocessing
 from embedder.reduced import halved, principal_directions, projected, quantised, reduce
 from embedder.runtime import open_session
 from eval.errors import InputError
@@ -83,6 +88,24 @@ def test_a_quantised_network_computes_in_8_bits_and_nearly_the_same(model, run_f
     assert (cosines < 0.999999).any()
     logging.getLogger().warning("others may still warn")
     assert caplog.records
+
+
+@pytest.mark.parametrize("settings", [{"look_side": 0.25}, {"parts": 3, "look": "second"}], ids=str)
+def test_a_quantised_network_looks_closer_where_its_maps_say_and_at_every_pixel(settings, tmp_path):
+    settings = ModelSettings(
+        **{"backbone": "wide-resnet-10-1", "weights": "random", "head": "none", "look": "first", **settings}
+    )
+    size = 112
+    export(build_network(settings).eval(), Preprocessing(size), tmp_path / "whole.onnx", {})
+    made = quantised(onnx.load(tmp_path / "whole.onnx"), [images(8, size, seed=seed) for seed in range(2)])
+    (looked_at,) = (node.input[1] for node in made.graph.node if node.op_type == "GridSample")
+    made.graph.output.append(helper.make_empty_tensor_value_info(looked_at))
+    onnx.save(made, tmp_path / "made.onnx")
+    (places,) = open_session(tmp_path / "made.onnx").run([looked_at], {"images": images(4, size, seed=9)})
+    across = places[:, 0, :, 0]
+    steps = np.diff(across, axis=1)
+    np.testing.assert_allclose(steps, np.broadcast_to(steps.mean(1, keepdims=True), steps.shape), rtol=1e-3)
+    assert (steps > 0).all()
 
 
 def test_photos_of_which_none_can_be_read_are_named(run_folder, tmp_path):

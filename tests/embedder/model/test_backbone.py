@@ -209,7 +209,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_trains_its_weights() -> None
         ("torchvision:resnet17", "did you mean 'torchvision:resnet18'"),
         ("resnet18", "did you mean 'timm:resnet18'"),
         ("efficientnet-light0", "did you mean 'efficientnet-lite0'"),
-        ("torchvision:vgg11", "torchvision:vgg11 has no feature map to take; choose one of resnet"),
+        ("torchvision:vgg11", "model.backbone is torchvision:vgg11, whose feature map is not known; choose one of"),
     ],
 )
 def test_wrong_names_are_told_with_what_to_write_instead(name: str, advice: str) -> None:
@@ -218,7 +218,7 @@ def test_wrong_names_are_told_with_what_to_write_instead(name: str, advice: str)
 
 
 def test_more_frozen_stages_than_there_are_is_an_error() -> None:
-    with pytest.raises(InputError, match="frozen_stages is 9, but timm:test_resnet has 5 stages"):
+    with pytest.raises(InputError, match=r"model\.frozen_stages is 9, but timm:test_resnet has 5 stages"):
         build_backbone("timm:test_resnet", "random").freeze(9, batch_norm=False)
 
 

@@ -55,6 +55,20 @@ def test_the_p_of_the_p_mean_is_learned_and_never_below_the_mean(features: Featu
     assert gradients[0] == -gradients[1] < 0
 
 
+@pytest.mark.parametrize("p", [3.0, 8.0, 50.0])
+def test_the_p_mean_of_a_channel_that_is_nowhere_active_is_the_least_that_it_takes(p: float) -> None:
+    seen = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.5, 1.0, 2.0]]]], requires_grad=True)
+    pooling = GeneralizedMeanPooling(p)
+    pooled = pooling(Features(seen, None))
+    pooled.sum().backward()
+    assert pooled[0, 0].item() == pytest.approx(1e-6)
+    assert pooled[0, 1].item() == pytest.approx(((0.5**p + 1 + 2.0**p) / 3) ** (1 / p), rel=1e-5)
+    raised = [(((0.5**q + 1 + 2.0**q) / 3) ** (1 / q)) for q in (p - 1e-4, p + 1e-4)]
+    assert pooling.p.grad.item() == pytest.approx((raised[1] - raised[0]) / 2e-4, rel=1e-3)
+    slopes = [one ** (p - 1) * pooled[0, 1].item() ** (1 - p) / 3 for one in (0.5, 1.0, 2.0)]
+    assert seen.grad[0, 1, 0].tolist() == pytest.approx(slopes, rel=1e-4)
+
+
 def test_the_p_mean_of_half_precision_maps_does_not_overflow() -> None:
     large = Features(torch.full((1, 2, 3, 3), 1000.0, dtype=torch.float16), None)
     pooled = GeneralizedMeanPooling()(large)
