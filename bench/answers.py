@@ -18,6 +18,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from os.path import relpath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from eval.reliability import expected_calibration_error
 from index import Index, hidden
 from index.build import main as build
 from index.calibrate import main as calibrate
-from index.calibration import PROTOTYPES, By, class_codes
+from index.calibration import PROTOTYPES, By
 from index.changes import change_index, removed
 from index.journal import Change
 from index.taxonomy import LABEL, LEVELS, Taxonomy, deepest, likeliest, name_at
@@ -78,14 +79,14 @@ def with_taxa(images: str, taxa: Path, folder: Path) -> str:
     return str(folder / "photos.csv")
 
 
-def calibrated(everything: Path, left_out: np.ndarray, by: By, rate: float | None = None) -> Index:
-    """The index without some rows, calibrated."""
+def calibrated(everything: Path, left_out: np.ndarray, **asked: Any) -> Index:
+    """The index without some rows, calibrated as ``index.calibrate`` is asked to."""
     folder = everything.with_name("draw.index")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(everything, folder)
     with redirect_stdout(StringIO()):
         change_index(folder, lambda opened: (removed(opened.manifest, np.flatnonzero(left_out)), Change("remove")))
-        calibrate(folder, by=by, false_accepts=rate, coverage=0.9)
+        calibrate(folder, **asked)
     return Index.open(folder)
 
 
@@ -96,7 +97,7 @@ def one_draw(everything: Path, seed: int, by: By, asked: int) -> tuple[float, ..
     classes = draw.permutation(np.unique(labels))
     unknown = np.isin(labels, classes[: len(classes) // 2])
     new = ~unknown & (draw.random(whole.count) < FIFTH)
-    index = calibrated(everything, unknown | new, by, 0.1)
+    index = calibrated(everything, unknown | new, by=by, false_accepts=0.1, coverage=0.9)
     new_rows, unknown_rows = (np.sort(draw.permutation(np.flatnonzero(side))[:asked]) for side in (new, unknown))
     answers = [index.judge(vector) for vector in whole.vectors(new_rows)]
     shares = [{one.label: one.share for one in answer.candidates} for answer in answers]
@@ -133,7 +134,7 @@ def unknown_auroc(index: Index, by: By) -> float:
 
 def every_one_hidden(index: Index, by: By) -> hidden.Measured:
     """The votes on every reference."""
-    codes, groups = class_codes(index.labels, index.kept)[1], group_codes(index.table)
+    codes, groups = index.classes[1], group_codes(index.table)
     rows = np.flatnonzero(index.kept)
     return hidden.measured(index, by, rows, codes, groups, np.zeros(len(rows), bool))
 
@@ -164,7 +165,7 @@ def levels(everything: Path, from_where: list[float]) -> Iterator[str]:
     named = []
     yield "\n| by | level | stated | right | ECE |\n|---|---|---|---|---|"
     for by in WAYS:
-        index = calibrated(everything, asked, by)
+        index = calibrated(everything, asked, by=by, coverage=0.9)
         answers = [index.judge(vector) for vector in whole.vectors(np.flatnonzero(asked))]
         taxa = index.taxa
         for level in (LABEL, *taxa):

@@ -9,7 +9,6 @@ label sets of the other ones should hold the right label as often as promised.
 """
 
 import argparse
-import shutil
 import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
@@ -17,11 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.answers import calibrated
 from index import Index
 from index.build import main as build
-from index.calibrate import main as calibrate
-from index.changes import change_index, removed
-from index.journal import Change
 
 
 def main() -> None:
@@ -49,18 +46,13 @@ def main() -> None:
 
 def one_draw(everything: Path, seed: int, rate: float | None, coverage: float) -> tuple[float, ...]:
     """False accepts, stated and seen; known photos accepted, stated and seen; coverage of label sets and their size."""
-    folder = everything.with_name("draw.index")
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(everything, folder)
     whole = Index.open(everything)
     draw = np.random.default_rng(seed)
     classes = np.unique(whole.labels.astype(str))
     unknown = np.isin(whole.labels.astype(str), draw.permutation(classes)[: len(classes) // 2])
     asked = unknown | (draw.random(whole.count) < 0.5)
-    with redirect_stdout(StringIO()):
-        change_index(folder, lambda opened: (removed(opened.manifest, np.flatnonzero(asked)), Change("remove")))
-        calibration = calibrate(folder, false_accepts=rate, coverage=coverage, seed=seed)
-    index = Index.open(folder)
+    index = calibrated(everything, asked, false_accepts=rate, coverage=coverage, seed=seed)
+    assert index.calibration is not None
     rows = np.flatnonzero(asked)
     answers = [index.judge(vector) for vector in whole.vectors(rows)]
     known = np.array([answer.known for answer in answers])
@@ -71,7 +63,8 @@ def one_draw(everything: Path, seed: int, rate: float | None, coverage: float) -
     ]
     held, sizes = np.array(sets)[~unknown[rows]].mean(axis=0)
     accepted = float(known[~unknown[rows]].mean())
-    return calibration.false_accepts, np.mean(false_accepts), calibration.known_accepted, accepted, held, sizes
+    stated, known_stated = index.calibration.false_accepts, index.calibration.known_accepted
+    return stated, float(np.mean(false_accepts)), known_stated, accepted, held, sizes
 
 
 if __name__ == "__main__":

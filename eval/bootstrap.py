@@ -23,7 +23,8 @@ FEW_DIFFERING = 10
 """Below this many classes that differ from all others, resampling alone says too little."""
 
 MOST_CREDITED = 0.5
-"""The greatest such share: where many classes make up the variance, resamples tell their error themselves."""
+"""The greatest share of the sample's error that a resample is credited with at least (``_least_error``): where many
+classes make up the variance, resamples tell their error themselves."""
 
 RESAMPLES = 2000
 _DRAWS_AT_ONCE = 1 << 22

@@ -28,7 +28,7 @@ from index.milvus_client import connect, milvus_errors
 from index.search import Index
 from index.segment import MappedSegment
 from index.store import Store, kept_name
-from index.vectors import SPARE, Rows
+from index.vectors import SPARE, Rows, moved_away
 
 INDEXES = {"flat": "FLAT", "hnsw": "HNSW", "ivf": "IVF_SQ8"}
 """What Milvus calls the kinds of search that it is used with."""
@@ -189,8 +189,7 @@ def _tuned(after: Manifest, factory: str, folder: Path, new_files: Path) -> Mani
     rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(exact.kept))[:QUERIES])
     queries = exact.vectors(rows)
     near = exact.search(queries, NEIGHBOURS + 1, exact=True)  # themselves, as a rule, and the ten nearest others
-    moved_away = 2 * queries - exact.vectors(near.rows[:, 1])
-    far = moved_away / np.linalg.norm(moved_away, axis=1, keepdims=True)
+    far = moved_away(queries, exact.vectors(near.rows[:, 1]))
     enough = exact.search(far, NEIGHBOURS, exact=True).similarities[:, -1:]
     name, effort = EFFORTS[factory]
     search = replace(search, candidates=NEIGHBOURS + SPARE, queries=len(rows), begun=after.rows)

@@ -13,7 +13,7 @@ from eval.embeddings import CLASS_TRAINED_ON, TRAINED_ON
 from eval.errors import InputError
 from eval.groups import group_codes, independent
 from eval.quality import sharpness
-from index.calibration import COVERAGE, SURE, By, Calibration, class_codes, scores_table, with_joined
+from index.calibration import COVERAGE, SURE, By, Calibration, scores_table, with_joined
 from index.copies import joined_groups
 from index.hidden import measured
 from index.search import Index
@@ -67,7 +67,7 @@ def calibrate(
         NothingToCalibrate: too few references were not trained on, or all are of one class or copies of each other.
     """
     _check_asked(false_accepts, coverage, sure, seed)
-    names, codes = class_codes(index.labels, index.kept)
+    names, codes = index.classes
     if len(names) == 1:
         raise NothingToCalibrate(f"all references are of one class, {names[0]}; add others")
     rows, trained_on = _drawn(index, codes, seed)
@@ -91,7 +91,7 @@ def calibrate(
         coverage=coverage,
         least_sharp=_least_sharp(index, rows, seed),
         scores=int((~lone).sum()) + len(joined[0]),
-        references=int(index.kept.sum()),
+        references=index.count,
         by=by,
         sure=sure,
         copies=int(np.isin(groups[rows], joined[1]).sum()),

@@ -12,6 +12,7 @@ from index.candidates import NEIGHBOURS, effort, inner, set_parameters
 from index.kinds import ERRORS
 from index.manifest import Search
 from index.search import Index
+from index.vectors import moved_away
 
 CANDIDATES = (20, 50, 100, 200, 400, 800)
 """How many candidates for ten neighbours are tried."""
@@ -108,9 +109,7 @@ class _Tuning:
         """Rows as queries: as they are, to find others, and moved away from what is nearest to them."""
         queries, nobody = index.vectors(held), np.full(len(held), -1)
         similarities, nearest = _exactly(index, queries, searched, held)
-        moved = 2 * queries - index.vectors(nearest)
-        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-        far = np.divide(moved, lengths, out=queries.copy(), where=lengths > 0)
+        far = moved_away(queries, index.vectors(nearest))
         enough = _enough(similarities, index.manifest.dimension)
         enough_far = _enough(_exactly(index, far, searched, nobody)[0], index.manifest.dimension)
         return (

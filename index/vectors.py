@@ -67,6 +67,12 @@ def directions(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDAr
     return (vectors / lengths).astype(np.float32), np.minimum(lengths, 1.0)
 
 
+def moved_away(vectors: NDArray[np.float32], nearest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors ``[Q, D]``, moved away from what is nearest to each to about twice the distance."""
+    moved = 2 * vectors - nearest
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+
 def nearest_with_ties(
     search: Callable[[NDArray[np.float32], int], Found],
     queries: NDArray[np.float32],
