@@ -4,11 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from math import dist
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,12 +21,11 @@ from bench.differences import (
     read_of_kind,
     read_results,
 )
-from bench.techniques import check_names
+from bench.recipes import check_names
 from embedder.config import Config
 from embedder.data.catalog import TYPES
 from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
-from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.train import fit
 from eval.folders import checksum
 
@@ -36,11 +33,6 @@ RESULTS = Path("bench/measured")
 
 TRAINED = (*TRAINING, *VALIDATION)
 QUARTERS = 4
-
-BODY = ("upperparts", "underparts", "wing", "tail_colour")
-MARKS_OF_COLOUR = tuple(mark for mark in MARKS if getattr(Species("", *BODY), mark) is None)
-CLEARLY = 60
-"""By how much of 255 the colour of a made species's mark is another one than those of its body."""
 
 Draw = Callable[[Path, Sequence[str], Sequence[str]], None]
 """Draw what is missing in a folder: photos of species to train on, and of species to test."""
@@ -75,28 +67,6 @@ def folders(folder: Path, draw: Draw, held_out: bool, tested: Sequence[str] = TE
         left_out = TRAINED[quarter::QUARTERS]
         draw(one, [species for species in TRAINED if species not in left_out], left_out)
     return quarters
-
-
-def made_species(genera: int) -> dict[str, Species]:
-    """Species that are in no guide, by their names: genera of four, whose members differ in one to three marks."""
-    random = np.random.default_rng(0)
-    made: dict[str, Species] = {}
-    for genus in range(genera):
-        body = dict(zip(BODY, random.choice([*PALETTE], len(BODY)).tolist(), strict=True))
-        typical = Species(f"Plain Made-{genus}", **body, bill=random.choice(get_args(Bill)))
-        clear = [one for one in PALETTE if min(_apart(one, body[part]) for part in BODY) > CLEARLY]
-        members = [typical]
-        for kind in ("First", "Second", "Third"):
-            marks = random.choice(MARKS_OF_COLOUR, random.integers(1, 4), replace=False).tolist()
-            colours = dict(zip(marks, random.choice(clear, len(marks)).tolist(), strict=True))
-            members.append(replace(typical, name=f"{kind} Made-{genus}", **colours))
-        made |= {species.name: species for species in members}
-    return made
-
-
-def _apart(one: str, other: str) -> float:
-    """How far two colours are from each other."""
-    return dist(PALETTE[one], PALETTE[other])
 
 
 def save(

@@ -15,8 +15,6 @@ on the same files and the same network; starting Python and importing are not co
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,8 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+
+from bench.processes import in_a_process
 
 WAYS = ("plain", "helped", "fieldmark", "bare")
 SIZE, BATCH = 224, 32
@@ -53,9 +53,8 @@ def main() -> None:
     print("| network | way | photos/s | of plain | of bare |\n|---|---|---|---|---|", flush=True)
     for backbone in options.backbones.split(","):
         export_network(backbone, options.work)
-        rate = partial(in_a_process, backbone)
-        counts = {way: min(most, max(2 * BATCH, int(rate(way, 2 * BATCH) * options.seconds))) for way in ways}
-        rounds = [{way: rate(way, counts[way]) for way in ways} for _ in range(options.rounds)]
+        counts = {way: min(most, max(2 * BATCH, int(rate(way, backbone, 2 * BATCH) * options.seconds))) for way in ways}
+        rounds = [{way: rate(way, backbone, counts[way]) for way in ways} for _ in range(options.rounds)]
         for way in ways:
             found = [one[way] for one in rounds]
             shares = [
@@ -65,10 +64,8 @@ def main() -> None:
             print(f"| {backbone} | {way} | {statistics.median(found):.1f} | {' | '.join(shares)} |", flush=True)
 
 
-def in_a_process(backbone: str, way: str, count: int) -> float:
-    """Photos a second, measured in a new process."""
-    command = [sys.executable, "-m", "bench.embedding", *sys.argv[1:], "--way", way, backbone, str(count)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+rate = partial(in_a_process, "bench.embedding")
+"""Photos a second of a way, a backbone and a number of photos, measured in a new process."""
 
 
 def piece_together(photos: Path, folder: Path, count: int, shape: tuple[int, int]) -> None:

@@ -12,7 +12,6 @@ vectors. Fieldmark compiles its code before the clock starts, and prints how lon
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.process_memory import process_memory
+from bench.processes import in_a_process
 
 PRODUCTS = [f"{library} product, {block} rows at once" for library in ("NumPy", "torch") for block in (1024, 4096)]
 OURS, PML, OML = "Fieldmark", "pytorch-metric-learning", "open-metric-learning"
@@ -42,9 +42,8 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for _ in range(options.rounds):
         for way in ways:
-            python = options.oml_python if way == OML else sys.executable
-            command = [str(python), "-m", "bench.evaluation", *sys.argv[1:], "--way", way]
-            found[way].append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
+            python = str(options.oml_python) if way == OML else sys.executable
+            found[way].append(in_a_process("bench.evaluation", way, python=python))
             print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
     report(found)
 

@@ -33,7 +33,8 @@ import pyarrow as pa
 
 from bench.ablations import SIZES
 from bench.differences import METRICS, Result, add_result, mean, read_results, scores, unpaired_differences
-from bench.techniques import run_module, write_tables
+from bench.photo_tables import write_tables
+from bench.processes import run_module
 from eval.embeddings import EmbeddingSet
 
 SIDES = ("fieldmark", "pml", "pml-pooled", "oml", "pretrained")

@@ -13,12 +13,14 @@ rest. Its photos and trainings are kept apart. Each training's results are lines
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import dist
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from bench.differences import Result, scores
-from bench.drawn import compare, folders, made_species, read_options, save, square
+from bench.drawn import compare, folders, read_options, save, square
 from bench.recipes import recipe
 from embedder import Embedder
 from embedder.batches import embed_whole
@@ -27,6 +29,7 @@ from embedder.data.catalog import read_catalog
 from embedder.data.drawing.bird import KEYPOINT_NAMES, DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.pose import Pose, random_pose
+from embedder.data.drawing.species import MARKS, PALETTE, Bill, Species
 from embedder.data.drawn_birds import individual
 
 TESTS = ("rare", "common")
@@ -48,6 +51,34 @@ WAYS: dict[str, tuple[str, ...]] = {
     "rotate": (*NO_POSE, "--augment.rotate", "180"),
 }
 """What is other than in the lane."""
+
+BODY = ("upperparts", "underparts", "wing", "tail_colour")
+MARKS_OF_COLOUR = tuple(mark for mark in MARKS if getattr(Species("", *BODY), mark) is None)
+CLEARLY = 60
+"""By how much of 255 the colour of a made species's mark is another one than those of its body."""
+
+
+def made_species(genera: int) -> dict[str, Species]:
+    """Species that are in no guide, by their names: genera of four, whose members differ in one to three marks."""
+    random = np.random.default_rng(0)
+    made: dict[str, Species] = {}
+    for genus in range(genera):
+        body = dict(zip(BODY, random.choice([*PALETTE], len(BODY)).tolist(), strict=True))
+        typical = Species(f"Plain Made-{genus}", **body, bill=random.choice(get_args(Bill)))
+        clear = [one for one in PALETTE if min(_apart(one, body[part]) for part in BODY) > CLEARLY]
+        members = [typical]
+        for kind in ("First", "Second", "Third"):
+            marks = random.choice(MARKS_OF_COLOUR, random.integers(1, 4), replace=False).tolist()
+            colours = dict(zip(marks, random.choice(clear, len(marks)).tolist(), strict=True))
+            members.append(replace(typical, name=f"{kind} Made-{genus}", **colours))
+        made |= {species.name: species for species in members}
+    return made
+
+
+def _apart(one: str, other: str) -> float:
+    """How far two colours are from each other."""
+    return dist(PALETTE[one], PALETTE[other])
+
 
 MADE = made_species(16)
 KINDS = {**SPECIES, **MADE}

@@ -16,8 +16,6 @@ all training classes and measures by the test classes, 67-98 and 51-100, with ``
 """
 
 import argparse
-import csv
-import io
 import json
 import os
 import shutil
@@ -25,7 +23,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -42,10 +39,11 @@ from bench.differences import (
     read_results,
     scores,
 )
+from bench.photo_tables import write_tables
+from bench.processes import run_module
+from bench.recipes import check_names, recipe
 from bench.work import query_work
 from eval.embeddings import EmbeddingSet
-from eval.errors import unknown
-from eval.files import replacing
 from eval.metrics import title
 
 
@@ -89,37 +87,6 @@ def measure_all(options: argparse.Namespace) -> None:
                 wanted = technique == "base" or slug(technique) in options.only
                 if wanted and not is_base(name, technique, options.options, work):
                     measure(name, technique, seed, kinds[name], work, options.results)
-
-
-def check_names(option: str, names: list[str], known: list[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise unknown(f"name in {option}", name, known)
-
-
-def write_tables(name: str, root: str, out: Path, test: bool) -> None:
-    """The photos that are trained on and those that are measured by, as two tables.
-
-    Raises:
-        ValueError: the folder holds results by other photos.
-    """
-    from embedder.data.catalog import read_catalog
-    from embedder.data.splits import split
-
-    (out / name).mkdir(parents=True, exist_ok=True)
-    parts = split(read_catalog(f"{name}:{root}"), "zero-shot", "none" if test else "classes", 0)
-    for part, photos in (("training", parts.training), ("held-out", parts.test if test else parts.validation)):
-        rows = [
-            (photos.file(row), label, box and " ".join(map(str, box)))
-            for row, (label, box) in enumerate(zip(photos.labels, photos.boxes, strict=True))
-        ]
-        table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([("path", "label", "box"), *rows])
-        file = out / name / f"{part}.csv"
-        if file.exists() and file.read_text(encoding="utf-8") != table.getvalue():
-            raise ValueError(f"{file} names other photos; give results by other photos another --results")
-        with replacing(file) as beside:  # a run beside this one may read it
-            beside.write_text(table.getvalue(), encoding="utf-8")
 
 
 def measure(name: str, technique: str, seed: int, kind: Result, out: Path, results: Path) -> None:
@@ -251,17 +218,9 @@ def runs(results: list[Result], name: str, technique: str) -> Results:
 
 def is_base(name: str, technique: str, options: str, out: Path) -> bool:
     """Whether a technique with another name is nothing else than the base recipe."""
-    from bench.recipes import recipe
-
     if technique == "base":
         return False
     return recipe(*training(name, technique, options, out)) == recipe(*training(name, "base", options, out))
-
-
-def run_module(folder: Path, arguments: list[Any]) -> None:
-    """Run one command; what it says goes into the folder's ``said.txt``."""
-    with (folder / "said.txt").open("a") as said:
-        subprocess.run([sys.executable, "-m", *map(str, arguments)], check=True, stdout=said, stderr=said)
 
 
 if __name__ == "__main__":

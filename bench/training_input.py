@@ -11,14 +11,13 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench.embedding import SMALL, piece_together
+from bench.processes import in_a_process
 
 WAYS = ("random tensors", "JPEGs", "cached")
 WARM_UP = 6
@@ -43,9 +42,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(options.rounds):
         for way in WAYS:
-            command = [sys.executable, "-m", "bench.training_input", *sys.argv[1:], "--way", way]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            rates[way].append(json.loads(done.stdout.splitlines()[-1]))
+            rates[way].append(in_a_process("bench.training_input", way))
         print(f"round {turn + 1}: " + ", ".join(f"{way} {values[-1]:.1f}" for way, values in rates.items()), flush=True)
     bare = rates["random tensors"]
     print(f"\n| from | images/s at {options.size} px, batch {options.batch} | of random tensors |\n|---|---|---|")

@@ -10,14 +10,13 @@ is the trainer's own, with clipping, log and signs of collapse.
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.processes import in_a_process
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawn_birds import draw_photos
 
@@ -43,8 +42,7 @@ def main() -> None:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(options.rounds):
         for way in WAYS:
-            command = [sys.executable, "-m", "bench.training_step", *sys.argv[1:], "--way", way]
-            rates[way].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+            rates[way].append(in_a_process("bench.training_step", way))
         print(f"round {turn + 1}: " + ", ".join(f"{way} {values[-1]:.1f}" for way, values in rates.items()), flush=True)
     plain = statistics.median(rates["plain"])
     print(f"\nimages/s at {options.size} px, batch {options.batch}, median of {options.rounds}:")

@@ -80,7 +80,7 @@ def test_results_go_where_the_script_says(script: str, monkeypatch: pytest.Monke
 
 
 def test_species_that_are_made_are_in_no_guide_and_differ() -> None:
-    made = drawn.made_species(16)
+    made = pose.made_species(16)
     assert len(made) == 64
     assert not made.keys() & SPECIES.keys()
     kinds = [*made.values()]

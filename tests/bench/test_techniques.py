@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench import techniques
+from bench import photo_tables, techniques
 from embedder.data.catalog import read_catalog
 from eval.errors import InputError
 
@@ -88,7 +88,7 @@ def test_what_is_measured_by_is_not_trained_on_and_test_classes_wait_for_the_end
     def classes(test: bool) -> list[set[str]]:
         """Those that are trained on and those that are measured by."""
         out = tmp_path / str(test)
-        techniques.write_tables("cars98", "anywhere", out, test)
+        photo_tables.write_tables("cars98", "anywhere", out, test)
         tables = [(out / "cars98" / f"{name}.csv").read_text() for name in ("training", "held-out")]
         return [{row["label"] for row in csv.DictReader(table.splitlines())} for table in tables]
 
@@ -98,7 +98,7 @@ def test_what_is_measured_by_is_not_trained_on_and_test_classes_wait_for_the_end
     assert trained_on == chosen_on | chosen_by == {f"kind-{number:02}" for number in range(10)}
     assert chosen_on and chosen_by and not chosen_on & chosen_by
     with pytest.raises(ValueError, match=r"training\.csv names other photos; give .* another --results"):
-        techniques.write_tables("cars98", "anywhere", tmp_path / "True", test=False)
+        photo_tables.write_tables("cars98", "anywhere", tmp_path / "True", test=False)
 
 
 @pytest.mark.parametrize(
