@@ -84,7 +84,18 @@ def test_the_loss_falls(config: Config, tmp_path: Path) -> None:
             {
                 "data": {"size": 64},
                 "augment": {"attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.3},
+                "mix": MixSettings("mixup", share=0.5, since=0.0),
                 "model": {"look": "first"},
+            },
+        ),
+        (
+            LossSettings("proxy-anchor"),
+            {
+                "data": {"size": 64},
+                "augment": {"attended_crop": 0.3, "attended_drop": 0.3, "attended_since": 0.0},
+                "mix": MixSettings("snapmix", share=0.5, since=0.0),
+                "model": {"backbone": "timm:test_vit", "pooling": "rollout", "look": "second"},
+                "train": {"chunk_size": 4},
             },
         ),
         (LossSettings("proxy-anchor+arcface", part_centre=1.0, prefixes=(4,)), MANY),
@@ -94,9 +105,11 @@ def test_a_run_with_more_techniques_goes_on_where_it_was(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: LossSettings, changes: dict[str, Any]
 ) -> None:
     mixing = with_techniques(config, loss, changes)
-    plain = fit(replace(config, data=mixing.data, loss=replace(loss, part_centre=0.0)), tmp_path / "plain")
+    model = replace(config.model, backbone=mixing.model.backbone)
+    plain = replace(config, data=mixing.data, model=model, loss=replace(loss, part_centre=0.0))
+    before = weights(fit(plain, tmp_path / "plain"))
     whole = fit(mixing, tmp_path / "whole")
-    assert any(not torch.equal(value, weights(whole)[key]) for key, value in weights(plain).items())
+    assert any(not torch.equal(value, weights(whole)[key]) for key, value in before.items())
     fit_until(mixing, tmp_path / "stopped", 4, monkeypatch)
     fit(mixing, tmp_path / "stopped")
     assert_same(weights(whole), weights(tmp_path / "stopped"))
