@@ -145,6 +145,8 @@ def evaluate(
     measured = counts > 0
     if not measured.any():
         raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
+    if not itself:
+        _check_apart(queries, asked[measured], targets)
     # One more than R, so that the nearest of another class is among them.
     least = max(*ks, kept, rerank.candidates if rerank else 1)
     wanted = np.minimum(np.maximum(counts + 1, min(least, len(searched))), len(searched) - itself)
@@ -264,6 +266,16 @@ def _nearest_others(found: Neighbours, relevant: Relevance) -> NDArray[np.float3
     return np.where(others.any(axis=1), first, np.float32(-np.inf))
 
 
+def _check_apart(queries: EmbeddingSet, measured: NDArray[np.int64], targets: EmbeddingSet) -> None:
+    """Refuse queries of which each of those that are measured is searched for among references that hold it."""
+    ids = queries.ids
+    if {ids[row] for row in measured.tolist()} <= set(targets.labelled().ids):
+        raise InputError(
+            "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
+            "the set once, and each searches the others"
+        )
+
+
 def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool, ks: Sequence[int]) -> None:
     """Refuse sets that have nothing to tell about each other, and numbers of neighbours that are none."""
     if not ks or min(ks) < 1:
@@ -276,8 +288,3 @@ def _check_comparable(queries: EmbeddingSet, targets: EmbeddingSet, itself: bool
     for name, one in (("queries", queries), ("references", targets)):
         if not any(label is not None for label in one.labels):
             raise InputError(f"the {name} have no labels; embed a source that has some, such as one folder a class")
-    if not itself and set(queries.ids) <= set(targets.labelled().ids):
-        raise InputError(
-            "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
-            "the set once, and each searches the others"
-        )

@@ -109,7 +109,7 @@ class Findings:
         voters: the rows of those that vote for each, ``[Q, k]``; -1 where there are fewer.
         lone: how many of these have no other of their class but those of their group, so that no label can be doubted.
         near: the cosine from which on two are near copies.
-        unused: how many vote for no other.
+        unused: how many vote for no other; None where not all were searched for.
         doubts: the most doubtful first.
         copies: those of several labels first, then the most alike.
         misleading: those that mislead most first.
@@ -120,7 +120,7 @@ class Findings:
     voters: Neighbours
     lone: int
     near: float
-    unused: int
+    unused: int | None
     doubts: list[Doubt]
     copies: list[Copies]
     misleading: list[Misleading]
@@ -169,7 +169,7 @@ def find(
         voters=Neighbours(np.where(voters.rows >= 0, references.rows[voters.rows], -1), voters.similarities),
         lone=int((~judged).sum()),
         near=near,
-        unused=unused,
+        unused=unused if len(queries) == len(references) else None,
         doubts=_doubts(references, queries[judged], Neighbours(voters.rows[judged], voters.similarities[judged])),
         copies=_copies(references, queries, others, near),
         misleading=misleading,

@@ -144,10 +144,12 @@ def _text(index: Index, found: Findings, show: int, out: Path | None) -> str:
     near = f"similarity {found.near:.3f} or more, or the same picture"
     copied = f"Near copies ({near}), of which one each is enough: {len(found.copies)}; {several} under several labels"
     misleading = f"References that only mislead, wrong labels among them: {len(found.misleading)}"
+    if found.unused is not None:
+        misleading += f"; {found.unused} more never vote"
     kinds: list[tuple[str, Sequence[Any], Callable[[Index, Any], Iterable[str]]]] = [
         (doubtful, found.doubts, _doubt),
         (copied, found.copies, _copies),
-        (f"{misleading}; {found.unused} more never vote", found.misleading, _misleading),
+        (misleading, found.misleading, _misleading),
         (f"Thin classes, which need more photos: {len(found.thin)}", found.thin, _thin),
     ]
     parts = [head]

@@ -2,13 +2,16 @@
 
 A name on the command line is, in this order: ``NAME:ROOT`` with the name of a reader; a folder that holds what
 ``datasets.save_to_disk`` writes, a list of photos of an ImageFolder, or Parquet shards, which ``huggingface`` reads; a
-folder of nothing but shards, one shard, or a series of them, which ``webdataset`` reads; any other folder; a table.
+folder of nothing but shards, one shard, or a series of them, which ``webdataset`` reads; any other folder; a table, or
+a folder that such photos were unpacked into, with its table.
 """
 
 import json
 import os
 import re
 from pathlib import Path
+
+from eval.files import MANIFEST
 
 SUFFIXES = frozenset({
     ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jp2",
@@ -40,14 +43,31 @@ BRACES = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}([^/\\]*\.tar)")
 UNPACKED = "-photos"
 """How the folder is called that photos of packed files are unpacked into, after the name of these."""
 
+UNPACKED_TABLE = "photos.parquet"
+"""The table of the photos in such a folder."""
+
+UNPACKED_KIND = "unpacked photos"
+"""What the manifest of such a folder says."""
+
 
 def reader_of(path: Path) -> str | None:
     """The reader for what lies at a path; None where there is nothing."""
     if BRACES.fullmatch(str(path)):
         return "webdataset"
     if path.is_dir():
+        if is_unpacked(path):
+            return "table"
         return "huggingface" if _is_of_datasets(path) else "webdataset" if _is_of_shards(path) else "folder"
     return ("webdataset" if path.suffix == ".tar" else "table") if path.exists() else None
+
+
+def is_unpacked(folder: Path) -> bool:
+    """Whether photos of packed files were unpacked into a folder."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == UNPACKED_KIND
 
 
 def metadata(root: Path) -> list[Path]:
@@ -61,10 +81,10 @@ def _is_of_datasets(root: Path) -> bool:
     if (root / SAVED[0]).is_file() or ((root / SAVED[1]).is_file() and (root / "dataset_info.json").is_file()):
         return True
     shards = (file for folder in (root, root / "data") for file in folder.glob("*.parquet"))
-    return any(PART.fullmatch(file.stem) for file in shards) or any(map(_names_files, metadata(root)))
+    return any(PART.fullmatch(file.stem) for file in shards) or any(map(names_files, metadata(root)))
 
 
-def _names_files(file: Path) -> bool:
+def names_files(file: Path) -> bool:
     """Whether a list has a column ``file_name``, without which it is about something else."""
     try:
         if file.suffix == ".parquet":

@@ -3,13 +3,14 @@
 Photos of the last two lie inside of the files and are unpacked once. The package ``datasets`` is not needed.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from embedder.data import folder
 from embedder.data.catalog import Catalog
-from embedder.data.detect import PART, SAVED, SPLIT_NAMES, UNPACKED, metadata
+from embedder.data.detect import METADATA, PART, SAVED, SPLIT_NAMES, UNPACKED, metadata, names_files
 from embedder.data.huggingface_shards import Features, features_of, photos_of
 from embedder.data.layout import check_layout, splits_by_name
 from embedder.data.listing import Listing, columns_of, read_listing, without_others
@@ -35,10 +36,13 @@ def read(root: Path) -> Catalog:
         check_layout(root, NAME, (), LAYOUT)
     if any((root / name).is_file() for name in SAVED):
         return _packed(root, _saved(root))
-    if lists := metadata(root):
-        return _photos_with_metadata(root, lists)
+    lists = metadata(root)
+    if any(map(names_files, lists)):
+        return _photos_with_metadata(root, [*filter(names_files, lists)])
     if shards := [root] if root.is_file() else parquet_shards(root):
         return _packed(root, {_below(root, file): file for file in shards})
+    if lists:
+        return _photos_with_metadata(root, lists)
     return replace(folder.read(root), name=NAME)
 
 
@@ -51,7 +55,8 @@ def parquet_shards(root: Path) -> list[Path]:
     found = sorted(
         file
         for file in root.rglob("*.parquet")
-        if not any(part.startswith(".") or part.endswith(UNPACKED) for part in file.relative_to(root).parts)
+        if file.name not in METADATA
+        and not any(part.startswith(".") or part.endswith(UNPACKED) for part in file.relative_to(root).parts)
     )
     places = {file.parent.parent if file.parent.name.lower() in SPLIT_NAMES else file.parent for file in found}
     if len(places) > 1:
@@ -146,6 +151,9 @@ def _photos_with_metadata(root: Path, lists: list[Path]) -> Catalog:
             path = (above / name.replace("\\", "/")).as_posix()
             rows.append({**{column: values[row] for column, values in columns.items()}, "path": path})
             places.append(f"{file.relative_to(root)}, {place}")
+    listed = {row["path"] for row in rows}
+    if others := sorted({"/".join(parts) for parts in folder.photos_below(root)} - listed):
+        print(f"photos that no list names are left out: {len(others)} ({first_few(others)})", file=sys.stderr)
     return catalog_of(Listing(root, root, columns_of(_with_folders(rows), root), places), NAME)
 
 

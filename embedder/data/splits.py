@@ -1,13 +1,13 @@
 """Protocols: which photos are trained on, which serve choices, and which are the test."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from embedder.data.catalog import ROLE, Catalog
+from eval.copies import linked
 from eval.errors import InputError
 
 Protocol = Literal["auto", "zero-shot", "closed-set"]
@@ -45,9 +45,10 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
             section 6). ``closed-set``: photos of the official test split are the test, all others are for training.
             ``auto``: zero-shot where the data set declares it, else closed-set.
         validation: ``classes`` holds out the training classes that the data set declares for that, or else the last
-            30 %; ``photos`` holds out 20 % of each class's training photos, at least 2 of 4 or more, and keeps photos
-            of one ``group`` together; ``none`` trains on everything, as the last run after all choices does; ``auto``
-            is classes under the zero-shot protocol, else photos, or none where no class has photos to spare.
+            30 %; ``photos`` holds out 20 % of each class's training photos, at least 2 of 4 or more, and keeps together
+            photos of one ``group``, and what is said of one photo, also of several classes; ``none`` trains on
+            everything, as the last run after all choices does; ``auto`` is classes under the zero-shot protocol, else
+            photos, or none where no class has photos to spare.
         seed: of the choice of photos.
 
     Raises:
@@ -159,23 +160,41 @@ def _of_classes(catalog: Catalog, names: tuple[str, ...]) -> np.ndarray:
 def _held_out_photos(catalog: Catalog, trainable: np.ndarray, seed: int) -> np.ndarray:
     """Which rows are held-out photos of the training classes: a mask [N]."""
     held_out = np.zeros(len(catalog), dtype=bool)
-    groups = catalog.table["group"].to_pylist() if "group" in catalog.table.column_names else [None] * len(catalog)
-    together = [group or path for group, path in zip(groups, catalog.paths, strict=True)]
-    for of_class in catalog.rows_by_class:
-        rows = of_class[trainable[of_class]]
-        wanted = max(2, round(HELD_OUT_PHOTOS * len(rows))) if len(rows) >= 4 else 0
-        left = len(rows)
-        for unit in _units(rows, together, seed):
-            if len(rows) - left < wanted and left - len(unit) >= len(rows) / 2:
-                held_out[unit] = True
-                left -= len(unit)
+    units, keys = _units(catalog, np.flatnonzero(trainable))
+    order = sorted(range(len(units)), key=lambda unit: hashlib.sha256(f"{seed}/{keys[unit]}".encode()).digest())
+    of_class: dict[int, list[int]] = {}
+    for unit in order:
+        for code in {*catalog.codes[units[unit]].tolist()}:
+            of_class.setdefault(code, []).append(unit)
+    total = np.bincount(catalog.codes[trainable], minlength=len(catalog.classes))
+    left = total.copy()
+    for code, several in sorted(of_class.items()):
+        wanted = max(2, round(HELD_OUT_PHOTOS * total[code])) if total[code] >= 4 else 0
+        for rows in [units[unit] for unit in several if not held_out[units[unit][0]]]:
+            if total[code] - left[code] >= wanted:
+                break
+            remain = left - np.bincount(catalog.codes[rows], minlength=len(left))
+            if (remain >= total / 2)[catalog.codes[rows]].all():
+                held_out[rows] = True
+                left = remain
     return held_out
 
 
-def _units(rows: np.ndarray, together: Sequence[str], seed: int) -> list[list[int]]:
-    """The rows in lists of what stays together, in an order that a hash of (seed, path or group) gives."""
-    units: dict[str, list[int]] = {}
+def _units(catalog: Catalog, rows: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
+    """The rows in lists of what stays together, each with the least of its names: whatever has a path or a group in
+    common, perhaps of several classes, is one.
+    """
+    if not len(rows):
+        return [], []
+    groups = catalog.table["group"].to_pylist() if "group" in catalog.table.column_names else [None] * len(catalog)
+    paths = catalog.paths
+    firsts: dict[tuple[str, str], int] = {}
+    pairs = []
     for row in rows.tolist():
-        units.setdefault(together[row], []).append(row)
-    order = sorted(units, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
-    return [units[key] for key in order]
+        pairs.append((row, firsts.setdefault(("path", paths[row]), row)))
+        if groups[row]:
+            pairs.append((row, firsts.setdefault(("group", groups[row]), row)))
+    members, components = linked(np.array(pairs, np.int64).reshape(-1, 2).T)
+    order = np.argsort(components, kind="stable")
+    units = np.split(members[order], np.flatnonzero(np.diff(components[order])) + 1)
+    return units, [min(groups[row] or paths[row] for row in unit.tolist()) for unit in units]

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.data.catalog import TYPES, Catalog, has_area, label_column
-from embedder.data.detect import SPLIT_NAMES
+from embedder.data.detect import SPLIT_NAMES, UNPACKED_TABLE, is_unpacked
 from embedder.data.layout import check_listed, official_splits
 from embedder.data.listing import Listing, read_listing, without_others
 from embedder.data.taxa import LEVELS, with_taxa
@@ -41,12 +41,13 @@ def read(root: Path) -> Catalog:
     """Read a table of photos.
 
     Args:
-        root: the file.
+        root: the file, or a folder that photos of packed files were unpacked into.
 
     Raises:
         InputError: as for ``catalog_of``, or the file is no table.
     """
-    return catalog_of(without_others(read_listing(root)), "table")
+    file = root / UNPACKED_TABLE if is_unpacked(root) else root
+    return catalog_of(without_others(read_listing(file)), "table")
 
 
 def catalog_of(listing: Listing, name: str) -> Catalog:

@@ -18,14 +18,13 @@ from tqdm import tqdm
 
 from embedder.data.catalog import Catalog, label_column
 from embedder.data.detect import UNPACKED
+from embedder.data.detect import UNPACKED_KIND as KIND
+from embedder.data.detect import UNPACKED_TABLE as TABLE
 from embedder.data.layout import cache_folder
 from embedder.data.listing import Listing, columns_of
 from embedder.data.table import catalog_of, read
 from eval.errors import InputError
 from eval.files import MANIFEST, alone, already_made, new_folder, read_json, write_json
-
-KIND = "unpacked photos"
-TABLE = "photos.parquet"
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,15 @@ def test_a_reference_that_shows_the_querys_own_photo_has_no_vote_where_another_h
     assert evaluate(both, references, [1]).per_query["knn@1"].tolist() == [1, 1]
 
 
+def test_queries_of_which_those_with_references_are_all_among_them_are_refused() -> None:
+    references = embeddings(["x", "x", "y", "y"], [[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]])
+    stranger = pa.table({"id": ["new"], "label": ["z"]})
+    table = pa.concat_tables([references.table.select(["id", "label"]), stranger])
+    queries = EmbeddingSet(np.concatenate([references.vectors, [[0, 1]]]).astype(np.float32), table, "f")
+    with pytest.raises(InputError, match="every query is itself among the references"):
+        evaluate(queries, references, [1])
+
+
 def test_references_without_a_label_are_no_copies() -> None:
     """They are not searched, so nobody finds itself among them."""
     queries = embeddings([*"abab"], seed=0)

@@ -93,6 +93,17 @@ def test_who_helps_and_who_misleads(columns):
     assert found.unused == sum(not helped[row] and not misled[row] for row in range(40)) > 0
 
 
+def test_of_a_sample_it_is_not_known_who_never_votes():
+    known = made()
+    whole, some = find(known, k=3), find(known, k=3, sample=20)
+    assert whole.unused is not None
+    assert some.unused is None
+    assert 0 < len(some.looked_at) < 40
+    misled = {one.row: {near.row for near in one.misled} for one in whole.misleading}
+    for one in some.misleading:
+        assert {near.row for near in one.misled} <= misled[one.row]
+
+
 def alike(*cosines):
     """Vectors in a chain: each has the next cosine with the one before, and all chains start at right angles."""
     angles = np.cumsum([0, *np.arccos(cosines)])

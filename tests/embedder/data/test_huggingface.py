@@ -254,6 +254,25 @@ def test_photos_with_metadata(touch, capsys):
     assert capsys.readouterr().err == ("columns that are neither text nor whole numbers are left out: objects, seen\n")
 
 
+def test_photos_that_no_list_names_are_told(touch, capsys):
+    root = touch(["train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg"])
+    (root / "train" / "metadata.csv").write_text("file_name\na/1.jpg\nb/2.jpg\n")
+    assert read_catalog(root).paths == ["train/a/1.jpg", "train/b/2.jpg"]
+    assert capsys.readouterr().err == "photos that no list names are left out: 2 (test/a/3.jpg, test/b/4.jpg)\n"
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.parquet"])
+def test_a_list_of_something_else_beside_shards_says_nothing(tmp_path, table, name):
+    data = tmp_path / "set" / "data"
+    data.mkdir(parents=True)
+    pq.write_table(table([1, 2], [1, 0]), data / "train-00000-of-00001.parquet")
+    if name.endswith(".csv"):
+        (data.parent / name).write_text("seen,by\n1,me\n")
+    else:
+        pq.write_table(pa.table({"seen": [1]}), data.parent / name)
+    assert read_catalog(data.parent).labels == ["wren", "auk"]
+
+
 def test_a_column_counts_before_a_folder(touch):
     root = touch(["train/a/1.jpg", "test/b/2.jpg"])
     table = pa.table({"file_name": ["train/a/1.jpg", "test/b/2.jpg"], "label": ["x", "y"], "split": ["test", "train"]})

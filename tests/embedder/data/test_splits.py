@@ -3,7 +3,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from embedder.data.catalog import ClassSplit
+from embedder.data.catalog import TYPES, ClassSplit
 from embedder.data.splits import part, split
 from eval.errors import InputError
 
@@ -128,6 +128,25 @@ def test_groups_stay_together(make_catalog):
         apart = set(parts.validation.table["group"].to_pylist()) & set(parts.training.table["group"].to_pylist())
         assert apart <= {None}
         assert all(5 <= count <= 7 for count in Counter(parts.validation.labels).values())
+
+
+def test_what_is_of_several_classes_is_on_one_side(make_catalog):
+    photos = [(f"{label}{number}.jpg", label) for label in "ab" for number in range(12)]
+    photos += [(f"both{number}.jpg", label) for number in range(8) for label in "ab"]
+    photos += [(f"{label}-of-pair{number}.jpg", label) for number in range(6) for label in "ab"]
+    groups = [path.partition("-of-")[2] or None for path, _ in photos]
+    boxes = [[0, 0, 1, 1 + number % 2] for number in range(len(photos))]
+    catalog = make_catalog(photos, group=pa.array(groups), box=pa.array(boxes, TYPES["box"]))
+    for seed in range(5):
+        parts = split(catalog, validation="photos", seed=seed)
+        training, validation = (
+            [*zip(one.paths, one.table["group"].to_pylist(), strict=True)] for one in (parts.training, parts.validation)
+        )
+        assert not {path for path, _ in training} & {path for path, _ in validation}
+        assert not {group for _, group in training if group} & {group for _, group in validation if group}
+        held_out = Counter(parts.validation.labels)
+        assert all(5 <= held_out[label] <= 10 for label in "ab")
+        assert any("both" in path for path, _ in validation) or any(group for _, group in validation)
 
 
 def test_a_large_group_does_not_take_most_of_its_class(make_catalog):

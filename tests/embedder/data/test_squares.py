@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from embedder.config import AugmentSettings, Config, DataSettings
+from embedder.data import squares
 from embedder.data.catalog import read_catalog
 from embedder.data.photos import TrainingPhotos, check_photos, load_training_photos
 from embedder.data.squares import make_squares, square_side
-from eval import images
 from eval.errors import InputError
-from eval.images import BadImage, open_image
+from eval.images import BadImage, open_image, open_scaled
 
 SIZE = 32
 SIDE = 40  # 32 / sqrt(0.7), rounded up to a multiple of 8
@@ -68,13 +68,34 @@ def test_what_has_been_decoded_is_not_decoded_again(folder, tmp_path, monkeypatc
     catalog = read_catalog(folder)
     first, before = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
     with monkeypatch.context() as patched:
-        patched.setattr(images, "_decode", lambda *_: pytest.fail("decoded again"))
+        tried = []
+        patched.setattr(squares, "open_scaled", lambda *given: tried.append(given[0].name) or open_scaled(*given))
         second, after = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    assert sorted(tried) == ["2b.png", "empty.png"]  # which could not be read
     assert second.folder == first.folder
     assert [str(outcome) for outcome in after] == [str(outcome) for outcome in before]
     assert np.array_equal(np.asarray(second[1][0]), np.asarray(first[1][0]))
     other, _ = make_squares(catalog, SIDE + 8, tmp_path / "cache", lambda _: None)
     assert other.folder != first.folder
+
+
+def test_what_could_not_be_decoded_is_tried_again(folder, tmp_path, monkeypatch):
+    catalog, real = read_catalog(folder), squares.open_scaled
+
+    def without_a_package(path, *given):
+        if path.name == "3.png":
+            raise BadImage(path, "needs a package")
+        return real(path, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(squares, "open_scaled", without_a_package)
+        for _ in range(2):
+            _, outcomes = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+            assert str(outcomes[4]).endswith("3.png: needs a package")
+    made, outcomes = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    assert isinstance(outcomes[4], str)
+    assert made[4][1] == (200, 50)
+    assert len([*(tmp_path / "cache").glob("*/")]) == 1
 
 
 def test_a_photo_that_has_changed_is_decoded_anew(folder, tmp_path):

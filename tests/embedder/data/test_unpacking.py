@@ -54,6 +54,9 @@ def test_what_is_unpacked_is_a_source_of_its_own(source, tmp_path):
     source.file.unlink()
     table = read_catalog(tmp_path / "set-photos" / "photos.parquet")
     assert table.table.equals(first.table)
+    whole = read_catalog(tmp_path / "set-photos")
+    assert (whole.name, whole.root) == ("table", table.root)
+    assert whole.table.equals(first.table)
 
 
 def test_stopped_half_way_nothing_is_there(source, tmp_path):
