@@ -123,7 +123,8 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         parser.add_argument(f"--{CONFIG}", action="config", help=f"{settings_file}; of several the last one wins")
     for name, parameter in inspect.signature(main).parameters.items():
         required = parameter.default is parameter.empty
-        settings: dict[str, Any] = {"type": types[name], "help": texts.get(name), **_choices(types[name])}
+        kind = str if types[name] == str | None else types[name]  # so that a label may be called null, ~ or # 1
+        settings: dict[str, Any] = {"type": kind, "help": texts.get(name), **_choices(types[name])}
         if dataclasses.is_dataclass(types[name]):
             parser.add_class_arguments(types[name], name)
         elif parameter.kind is parameter.VAR_POSITIONAL:

@@ -108,6 +108,7 @@ def add(
         SegmentWriter(new_files, opened.fingerprint, opened.manifest.dimension) as references,
     ):
         rows, left_out = _embedded(source, meeting.new, references)
+        left_out = [*source.left_out, *left_out]
         with writing(opened.folder) as writer:
             if writer.before != opened.manifest:
                 opened = _opened_again(opened)

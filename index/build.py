@@ -159,7 +159,7 @@ def _build(
                 left_out=[*source.left_out, *left_out],
             )
             after = searchable(after, out, new_files, writer.generation)
-            after = calibrated_if_possible(after, out, new_files, writer.generation, made_from.get("by", "neighbours"))
+            after = calibrated_if_possible(after, out, new_files, writer.generation)
             counts = {"added": references.count, "removed": before.count if before else 0}
             writer.commit(after, Change("build", counts, {"images": images}), new_files)
     _report(source, out)

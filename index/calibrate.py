@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pyarrow import feather
 
@@ -75,15 +75,23 @@ def _asked(
     sure: float | None = None,
 ) -> tuple[By, float | None, float, float]:
     """What ``calibrate`` takes: what is None is as the last time."""
-    last = index.calibration
+    last = _last_asked(index)
     if false_accepts is None:
-        false_accepts = last.asked if last else None
+        false_accepts = last["false_accepts"]
     return (
-        by or (last.by if last else "neighbours"),
+        by or last["by"],
         None if false_accepts == "auto" else false_accepts,
-        (last.coverage if last else COVERAGE) if coverage is None else coverage,
-        (last.sure if last else SURE) if sure is None else sure,
+        last["coverage"] if coverage is None else coverage,
+        last["sure"] if sure is None else sure,
     )
+
+
+def _last_asked(index: Index) -> dict[str, Any]:
+    """What the calibration was asked for, or the one before, or the build."""
+    if last := index.calibration:
+        return {"by": last.by, "false_accepts": last.asked, "coverage": last.coverage, "sure": last.sure}
+    by = index.manifest.made_from.get("by", "neighbours")
+    return {"by": by, "false_accepts": None, "coverage": COVERAGE, "sure": SURE, **index.manifest.asked}
 
 
 def calibrated(
@@ -115,12 +123,10 @@ def calibrated(
     file = f"calibration-{generation:06}.feather"
     found, scores = calibrate(index, file, by=by, false_accepts=false_accepts, coverage=coverage, sure=sure, seed=seed)
     feather.write_feather(scores, new_files / file, compression="uncompressed")
-    return replace(index.manifest, calibration=asdict(found), changes=0)
+    return replace(index.manifest, calibration=asdict(found), asked={}, changes=0)
 
 
-def calibrated_if_possible(
-    after: Manifest, folder: Path, new_files: Path, generation: int, by: By = "neighbours"
-) -> Manifest:
+def calibrated_if_possible(after: Manifest, folder: Path, new_files: Path, generation: int) -> Manifest:
     """A generation that is to be committed, calibrated as the last time; standard error is told.
 
     Args:
@@ -128,14 +134,13 @@ def calibrated_if_possible(
         folder: the index folder.
         new_files: where its new files are.
         generation: its number.
-        by: who votes, where there was no last time.
     """
     index = Index(Store.of(after, folder, new_files))
     try:
-        found = calibrated(index, new_files, generation, *_asked(index, None if index.calibration else by))
+        found = calibrated(index, new_files, generation, *_asked(index))
     except NothingToCalibrate as error:
         print(f"uncalibrated: {error}", file=sys.stderr)
-        return replace(after, calibration=None)
+        return replace(after, calibration=None, asked=_last_asked(index))
     print(describe(Calibration.of(found.calibration or {})), file=sys.stderr)
     return found
 

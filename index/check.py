@@ -23,6 +23,9 @@ from index.store import kept_before, kept_name
 
 VECTORS_AT_ONCE = 1 << 16
 
+TRIES = 5
+"""How often an index that is being changed is looked at anew."""
+
 
 def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     """Verify an index, byte by byte, and that what it says is consistent.
@@ -41,8 +44,11 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
     """
     if sample < 1:
         raise InputError(f"sample is {sample}; it must be at least 1")
-    opened = Index.open(index)
-    found = [*_damaged_files(index, opened.manifest), *_damaged_before(opened)]
+    for _ in range(TRIES):
+        opened = Index.open(index)
+        found = [*_damaged_files(index, opened.manifest), *_damaged_before(opened)]
+        if Manifest.read(index).generation <= opened.generation + 1:
+            break  # otherwise files may be gone because two changes have been committed since
     if not found:  # otherwise what follows would only say the same in other words
         found += [*_vectors(opened), *_references(opened), *_journal(opened)]
         if deep:

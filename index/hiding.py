@@ -68,6 +68,8 @@ def calibrate(
     """
     _check_asked(false_accepts, coverage, sure, seed)
     names, codes = index.classes
+    if not names:
+        raise NothingToCalibrate("the index holds no reference; add some")
     if len(names) == 1:
         raise NothingToCalibrate(f"all references are of one class, {names[0]}; add others")
     rows, trained_on = _drawn(index, codes, seed)

@@ -115,6 +115,8 @@ class Manifest:
         trained_on: file with the ids of the photos that it was trained on; None where that is not known.
         search: how queries are searched for.
         calibration: what turns similarities into probabilities; None while uncalibrated.
+        asked: what the calibration that was there before was asked for, kept while there is none: ``by``,
+            ``false_accepts``, ``coverage`` and ``sure``.
         changes: how many references have come, gone or been relabelled since it was made.
         images_root: the folder that paths are relative to.
         map: file with a place in the plane for each row that it was made of; None where there is none.
@@ -138,6 +140,7 @@ class Manifest:
     trained_on: str | None
     search: Search = field(default_factory=Search)
     calibration: dict[str, Any] | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
     changes: int = 0
     images_root: str
     map: str | None = None

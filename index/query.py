@@ -81,6 +81,8 @@ def main(
     queries = list(_expanded(photos))
     for drawing in filter(None, (picture, explain)):
         _check_picture(drawing, queries)
+    if picture and explain and os.path.realpath(picture) == os.path.realpath(explain):
+        raise InputError(f"--picture and --explain are both {picture}; give two names")
     _check(queries, k, together=together, explain=explain)
     _check_box(box, queries)
     with profiled(profile):

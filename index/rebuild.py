@@ -135,7 +135,9 @@ def _asked(
     wanted = wanted_search(kind or before.kind, before.target_recall if recall is None else recall, memory, dimension)
     if address not in (None, FOLDER):
         milvus_index(wanted, 0, dimension)
-    return wanted if memory is not None or address else replace(wanted, max_memory=before.max_memory)
+    return (
+        wanted if memory is not None or address not in (None, FOLDER) else replace(wanted, max_memory=before.max_memory)
+    )
 
 
 @dataclass(frozen=True)
@@ -223,9 +225,11 @@ def check_same_rows(opened: Index, now: Index) -> None:
 
 
 def _rest(now: Index, opened: Index | None) -> NDArray[np.int64]:
-    """The references that are still to be written: those that have come meanwhile, or all."""
+    """The references that are still to be written: those that have come, or come back, meanwhile; or all."""
     rows = np.flatnonzero(now.kept)
-    return rows if opened is None else rows[rows >= opened.manifest.rows]
+    if opened is None:
+        return rows
+    return rows[~np.append(opened.kept, False)[np.minimum(rows, opened.manifest.rows)]]  # new, or brought back
 
 
 def _renewed(

@@ -166,7 +166,7 @@ def _doubt(index: Index, one: Doubt) -> Iterator[str]:
         f"{_name(index, one.row)}: labelled {index.label(one.row)} (nearest {one.own.similarity:.3f}), neighbours say "
         f"{one.elected} (nearest {one.nearest.similarity:.3f}), {one.share:.0%} of the vote to {one.own_share:.0%}"
     )
-    yield f"  {_command(index, 'relabel', one.row)} --to {shlex.quote(one.elected)}"
+    yield f"  {_command(index, 'relabel', one.row)} {shlex.join(_option('to', one.elected))}"
 
 
 def _copies(index: Index, group: Copies) -> Iterator[str]:
@@ -209,7 +209,12 @@ def _plain(text: str) -> str:
 def _command(index: Index, name: str, row: int) -> str:
     """The command that acts on one reference; where a photo may have several labels, on that with this one."""
     words = ["python", "-m", f"index.{name}", str(index.folder), "--id", index.table["id"][row].as_py()]
-    return shlex.join([*words, "--label", index.label(row)] if index.manifest.shared_ids else words)
+    return shlex.join([*words, *_option("label", index.label(row))] if index.manifest.shared_ids else words)
+
+
+def _option(name: str, label: str) -> list[str]:
+    """An option whose value may begin as an option does."""
+    return [f"--{name}={label}"] if label.startswith("-") else [f"--{name}", label]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Naming references: by label, by id, by path."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,24 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     if name == "id":
         return pc.equal(index.table["id"], value).to_numpy(zero_copy_only=False)
     root = Path(index.manifest.images_root)
-    wanted = {str(real_path(at_home(value))), str(real_path(root / value))}
-    below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
     real = str(real_path(root))
     # Strings, not paths: a million of these take minutes.
     paths = [path and os.path.normpath(f"{real}{os.sep}{path}") for path in index.table["path"].to_pylist()]
-    return np.array([path is not None and (path in wanted or path.startswith(below)) for path in paths], bool)
+    fits = np.zeros(len(paths), bool)
+    for wanted in _places(value, root, real):
+        below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
+        fits = np.array([path is not None and (path in wanted or path.startswith(below)) for path in paths], bool)
+        if fits.any():
+            break
+    return fits
+
+
+def _places(value: str, root: Path, real: str) -> Iterator[set[str]]:
+    """Where a path may lead, below the real folder of the photos: as it is written, then as links in it lead."""
+    here, given = (Path(os.path.normpath(one.absolute())) for one in (at_home(value), root))
+    moved = [f"{real}{os.sep}{here.relative_to(given)}"] if here.is_relative_to(given) else []
+    yield {os.path.normpath(one) for one in (f"{real}{os.sep}{value}", str(here), *moved)}
+    yield {str(real_path(at_home(value))), str(real_path(root / value))}
 
 
 def _none(index: Index, name: str, value: str) -> InputError:

@@ -88,6 +88,16 @@ def test_a_single_positional_path_is_not_read_as_a_list_of_paths(tmp_path: Path)
     assert parse(paths, ["a.index", str(listing)])[0] == [Path("a.index"), listing]
 
 
+@pytest.mark.parametrize("label", ["null", "NULL", "~", "# 1", "None", "1e3", "[a, b]"])
+def test_a_label_may_be_called_as_yaml_calls_something_else(label: str) -> None:
+    def remove(index: Path, *, label: str | None = None) -> None:
+        """Remove."""
+
+    for given in ([f"--label={label}"], ["--label", label]):
+        assert parse(remove, ["a.index", *given])[1] == {"label": label}
+    assert parse(remove, ["a.index"])[1] == {"label": None}
+
+
 def test_the_home_folder_is_put_into_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     positional, options = parse(paths, ["~/a", "~/b.jpg", "c/~.jpg", "--out=~/d", "--text", "~/e"])

@@ -47,6 +47,14 @@ def test_large_segments_are_left_alone(tmp_path, monkeypatch):
     assert len(Index.open(folder).manifest.segments) == 2
 
 
+def test_photos_that_could_not_be_read_when_vectors_were_made_are_told(empty, tmp_path, capsys):
+    one = EmbeddingSet(VECTORS[:1], pa.table({"id": NAMES[:1], "label": ["a"], "path": ["0.jpg"]}), "tiny")
+    broken = {"path": "broken.jpg", "reason": "is empty"}
+    one.save(tmp_path / "more", made_from={}, images_root=tmp_path, left_out=[broken])
+    assert main(empty, str(tmp_path / "more")).counts["unreadable"] == 1
+    assert "broken.jpg: is empty" in capsys.readouterr().err
+
+
 def test_two_additions_at_once_both_count(empty, monkeypatch):
     """The second one has looked at the index before the first one commits."""
     opened = Index.open(empty)

@@ -53,6 +53,11 @@ def test_it_is_what_plain_loops_give(folder):
     assert (found.photos, found.classes, found.lone) == (288, 24, 0)
 
 
+def test_an_empty_index_says_that_it_is_empty(empty):
+    with pytest.raises(InputError, match="the index holds no reference; add some"):
+        main(empty)
+
+
 def test_by_default_nine_of_ten_known_photos_pass(tmp_path):
     index = Index.open(made(tmp_path / "a.index", spread=1.0))
     found, _ = calibrate(index, "x")

@@ -13,10 +13,12 @@ from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from eval.folders import File
 from index import Index
+from index.build import main as build
 from index.check import main as check
 from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
+from index.selection import select
 from index.undo import main as undo
 from tests.index.conftest import write_photo
 from tests.index.forty import NAMES, VECTORS, held, put
@@ -66,6 +68,32 @@ def test_a_label_that_is_there_is_given_however_it_is_spelt(empty):
     assert Index.open(empty).classes[0] == ["cafe\u0301"]
     relabel(empty, label="cafe\u0301", to="caf\u00e9")
     assert Index.open(empty).classes[0] == ["caf\u00e9"]
+
+
+def test_photos_are_named_by_the_links_that_lead_to_them(tmp_path, tiny_embedder, monkeypatch):
+    """The photo that the index names, not the one that it leads to."""
+    real = tmp_path / "real"
+    for number, place in enumerate(["photos/a/one.png", "photos/a/other.png", "elsewhere/two.png"]):
+        (real / place).parent.mkdir(parents=True, exist_ok=True)
+        write_photo(real / place, 0, number)
+    (tmp_path / "disk").symlink_to(real)
+    write_photo(real / "photos" / "three.png", 0, 3)
+    (real / "photos" / "three.png").rename(real / "three.png")
+    (real / "photos" / "a" / "link.png").symlink_to(real / "three.png")
+    (real / "photos" / "b").symlink_to(real / "elsewhere")
+    folder = build(tiny_embedder, str(tmp_path / "disk" / "photos"), out=tmp_path / "a.index")
+
+    def named(path):
+        index = Index.open(folder)
+        rows = select(index, label=None, id=None, path=path)
+        return [index.table["path"][row].as_py() for row in rows.tolist()]
+
+    monkeypatch.chdir(tmp_path)
+    for above in ("", "disk/photos/", f"{tmp_path}/disk/photos/", f"{real}/photos/"):
+        assert named(f"{above}a/link.png") == ["a/link.png"]
+        assert named(f"{above}a/one.png") == ["a/one.png"]
+        assert named(f"{above}b") == named(f"{above}b/two.png") == ["b/two.png"]
+        assert named(f"{above}a/../a/") == ["a/link.png", "a/one.png", "a/other.png"]
 
 
 def test_what_fits_one_by_one_and_not_together_is_said(empty):

@@ -8,9 +8,11 @@ from eval import folders
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 from index import Index
+from index import check as checking
 from index.check import main
 from index.commit import writing
 from index.journal import Change
+from index.rebuild import main as rebuild
 from index.remove import main as remove
 from index.selection import select
 from tests.index.conftest import commit_vectors, write_photo
@@ -62,6 +64,23 @@ def test_a_file_that_only_the_generation_before_has_is_verified(tmp_path, random
     (folder / "vectors-000001.faiss").unlink()
     with pytest.raises(InputError, match=r"vectors-000001\.faiss"):
         main(folder)
+
+
+def test_an_index_that_is_changed_meanwhile_is_not_damaged(copy, monkeypatch, capsys):
+    real, times = checking._damaged_files, []
+
+    def slow(folder, manifest):
+        if len(times) < 2:
+            times.append(manifest.generation)
+            rebuild(folder)
+            rebuild(folder, kind="hnsw")
+        yield from real(folder, manifest)
+
+    monkeypatch.setattr(checking, "_damaged_files", slow)
+    remove(copy, path="class-0/00.png")
+    main(copy)
+    assert "whole" in capsys.readouterr().out
+    assert len(times) == 2
 
 
 def test_vectors_that_are_no_directions(tmp_path, random_vectors, monkeypatch):

@@ -88,6 +88,13 @@ def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(tmp_path):
         main(tmp_path / "nothing.index", tmp_path / "a.jpg", picture=tmp_path / "out.pdf")
 
 
+def test_two_pictures_of_one_name_are_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match=r"--picture and --explain are both .*out.png; give two names"):
+        main(
+            tmp_path / "no.index", tmp_path / "a.jpg", picture=tmp_path / "out.png", explain=tmp_path / "." / "out.png"
+        )
+
+
 def test_a_picture_called_as_a_folder_is_refused_before_any_work(tmp_path):
     (tmp_path / "out.png").mkdir()
     with pytest.raises(InputError, match=r"out.png is a folder; give the picture another name"):

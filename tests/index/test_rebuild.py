@@ -157,6 +157,26 @@ def test_what_others_change_while_photos_are_embedded(folder, other_embedder, tm
     check(folder, deep=True)
 
 
+def test_what_others_bring_back_while_photos_are_embedded(folder, other_embedder, monkeypatch):
+    remove(folder, label="class-1")
+    relabel(folder, label="class-2", to="class-8")
+    undo(folder)
+    remove(folder, label="class-2")
+    real, times = rebuild.embedded, []
+
+    def slow(index, rows, **options):
+        yield from real(index, rows, **options)
+        if not times:
+            times.append(1)
+            undo(folder)
+            relabel(folder, label="class-2", to="class-7")
+
+    monkeypatch.setattr(rebuild, "embedded", slow)
+    main(folder, embedder=other_embedder)
+    assert sorted(label for _, label in held(Index.open(folder))) == ["class-0"] * 5 + ["class-3"] * 5 + ["class-7"] * 5
+    check(folder, deep=True)
+
+
 def test_rows_that_others_number_anew_meanwhile(folder, other_embedder, monkeypatch):
     real = rebuild.embedded
 
@@ -244,6 +264,12 @@ def test_a_photo_that_was_exported_anew_and_added_beside_what_it_was(folder, oth
     after = Index.open(folder)
     assert after.count == 20
     assert photo_id((tmp_path / "photos" / "class-1" / "01.png").read_bytes()) in after.table["id"].to_pylist()
+
+
+def test_vectors_that_are_here_already_keep_what_they_may_take(folder):
+    main(folder, max_memory="1GB")
+    main(folder, milvus="folder")
+    assert Index.open(folder).manifest.search.max_memory == 10**9
 
 
 def test_what_cannot_be_asked_for(folder, tmp_path):

@@ -5,14 +5,18 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval.command import parse
 from eval.errors import InputError
 from index import Index, review, sheets
 from index.build import main as build
+from index.commit import writing
+from index.journal import Change
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.review import COLUMNS, main
@@ -223,6 +227,22 @@ def test_commands_name_the_label_only_where_a_photo_may_have_several(mixed, caps
     text = capsys.readouterr().out
     assert "index.re" in text
     assert "--label" not in text
+
+
+def test_commands_for_labels_that_begin_as_options_do(mixed, capsys):
+    for number in range(3):
+        relabel(mixed, label=f"label-{number}", to=f"--to-{number}")
+    with writing(mixed) as writer:
+        writer.commit(replace(writer.before, shared_ids=True), Change("test"))
+    capsys.readouterr()
+    main(mixed)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    commands = [shlex.split(line, comments=True)[3:] for line in lines if line.startswith("python -m index.re")]
+    assert commands
+    for words in commands:
+        given = parse(relabel if words[-1].startswith("--to=") else remove, words)[1]
+        assert given["label"].startswith("--to-")
+        assert given.get("to", "--to-").startswith("--to-")
 
 
 def test_an_index_of_one_class(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """What a change of the index does to its calibration."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,10 @@ from index import Index
 from index.add import main as add
 from index.calibrate import main
 from index.calibration import STALE, Calibration
+from index.commit import staging, writing
 from index.hiding import calibrate
+from index.journal import Change
+from index.merge import main as merge
 from index.relabel import main as relabel
 from index.remove import main as remove
 from index.undo import main as undo
@@ -72,6 +77,28 @@ def test_a_calibration_is_not_lost_to_damage(folder, monkeypatch):
         remove(folder, label="class-05", recalibrate=True)
     assert "class-05" in Index.open(folder).labels
     assert Index.open(folder).calibration is not None
+
+
+def test_what_was_asked_for_outlives_an_index_that_is_too_small(folder, tmp_path):
+    asked = {"by": "prototypes", "false_accepts": 0.07, "coverage": 0.8, "sure": 0.7}
+    main(folder, **asked)
+    for label in [f"class-{code:02}" for code in range(8)]:
+        remove(folder, label=label, recalibrate=label == "class-07")
+    assert Index.open(folder).calibration is None
+    remove(folder, path="280.jpg", recalibrate=True)
+    again = made(tmp_path / "again.index", seed=1)
+    merge(folder, again, recalibrate=True)
+    found = Index.open(folder).calibration
+    assert {"by": found.by, "false_accepts": found.asked, "coverage": found.coverage, "sure": found.sure} == asked
+    assert Index.open(folder).manifest.asked == {}
+
+
+def test_what_a_build_asked_for_counts_at_first(tmp_path):
+    folder = made(tmp_path / "a.index")
+    with staging(folder) as new_files, writing(folder) as writer:
+        writer.commit(replace(writer.before, made_from={"by": "both"}), Change("test"), new_files)
+    main(folder)
+    assert Index.open(folder).calibration.by == "both"
 
 
 def test_where_nothing_changes_it_is_told_how_to_calibrate(folder, capsys):
