@@ -143,10 +143,7 @@ def evaluate(
     codes, their_codes = query_codes[asked], target_codes[searched]
     counts = _reference_counts(codes, their_codes, itself)
     measured = counts > 0
-    if not measured.any():
-        raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
-    if not itself:
-        _check_apart(queries, asked[measured], targets)
+    _check_measured(queries, asked[measured], targets, itself)
     # One more than R, so that the nearest of another class is among them.
     least = max(*ks, kept, rerank.candidates if rerank else 1)
     wanted = np.minimum(np.maximum(counts + 1, min(least, len(searched))), len(searched) - itself)
@@ -266,10 +263,12 @@ def _nearest_others(found: Neighbours, relevant: Relevance) -> NDArray[np.float3
     return np.where(others.any(axis=1), first, np.float32(-np.inf))
 
 
-def _check_apart(queries: EmbeddingSet, measured: NDArray[np.int64], targets: EmbeddingSet) -> None:
-    """Refuse queries of which each of those that are measured is searched for among references that hold it."""
+def _check_measured(queries: EmbeddingSet, measured: NDArray[np.int64], targets: EmbeddingSet, itself: bool) -> None:
+    """Refuse queries of which none can be measured, or each of these is searched for among references that hold it."""
+    if not len(measured):
+        raise InputError(f"none of the {len(queries)} queries has a reference of its class; nothing can be measured")
     ids = queries.ids
-    if {ids[row] for row in measured.tolist()} <= set(targets.labelled().ids):
+    if not itself and {ids[row] for row in measured.tolist()} <= set(targets.labelled().ids):
         raise InputError(
             "every query is itself among the references, where it finds itself; leave the queries out of them, or give "
             "the set once, and each searches the others"

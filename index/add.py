@@ -108,7 +108,6 @@ def add(
         SegmentWriter(new_files, opened.fingerprint, opened.manifest.dimension) as references,
     ):
         rows, left_out = _embedded(source, meeting.new, references)
-        left_out = [*source.left_out, *left_out]
         with writing(opened.folder) as writer:
             if writer.before != opened.manifest:
                 opened = _opened_again(opened)
@@ -163,7 +162,7 @@ def _twice(now: Index, rows: list[int], meeting: Meeting) -> list[int]:
 def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tuple[list[int], list[dict[str, str]]]:
     """Write the references of some photos; the rows of those that could be read, and the photos that could not."""
     places, left_out = written(source.references(new), references) if new else ([], [])
-    return [new[place] for place in places], left_out
+    return [new[place] for place in places], [*source.left_out, *left_out]
 
 
 def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:

@@ -68,10 +68,7 @@ def calibrate(
     """
     _check_asked(false_accepts, coverage, sure, seed)
     names, codes = index.classes
-    if not names:
-        raise NothingToCalibrate("the index holds no reference; add some")
-    if len(names) == 1:
-        raise NothingToCalibrate(f"all references are of one class, {names[0]}; add others")
+    _check_several(names)
     rows, trained_on = _drawn(index, codes, seed)
     groups = group_codes(index.table, index.manifest.shared_ids)
     joined = joined_groups(index, rows, groups)
@@ -100,6 +97,14 @@ def calibrate(
         **found.temperatures,
     )
     return calibration, scores_table(rows[~lone], found.right[~lone], groups[rows[~lone]], joined)
+
+
+def _check_several(names: list[str]) -> None:
+    """Refuse an index of one class or none."""
+    if not names:
+        raise NothingToCalibrate("the index holds no reference; add some")
+    if len(names) == 1:
+        raise NothingToCalibrate(f"all references are of one class, {names[0]}; add others")
 
 
 def _check_asked(false_accepts: float | None, coverage: float, sure: float, seed: int) -> None:
