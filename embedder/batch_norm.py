@@ -16,11 +16,11 @@ def is_left_as_made(network: Network, settings: ModelSettings) -> bool:
     return normalises and settings.weights == "random" and settings.freeze_batch_norm
 
 
-def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
-    """Have batch norm that is trained take the statistics of the whole batch.
+def check_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
+    """Refuse to train batch norm that cannot have the statistics of the whole batch.
 
     Raises:
-        InputError: they cannot be had: in chunks, or on a CPU with several ranks.
+        InputError: in chunks, or on a CPU with several ranks.
     """
     network.train()
     if not any(isinstance(module, _BatchNorm) and module.training for module in network.modules()):
@@ -30,6 +30,11 @@ def settle_batch_norm(network: Network, ranks: Ranks, chunk_size: int) -> None:
         raise InputError(f"train.chunk_size is {chunk_size}, but batch norm needs the whole batch at once; {freeze}")
     if ranks.count > 1 and ranks.device == "cpu":
         raise InputError(f"batch norm cannot be synchronised between processes on a CPU; {freeze}")
+
+
+def settle_batch_norm(network: Network, ranks: Ranks) -> None:
+    """Have batch norm that is trained take the statistics of the whole batch, of all ranks."""
+    network.train()
     if ranks.count == 1:
         return
     made: dict[_BatchNorm, nn.Module] = {}

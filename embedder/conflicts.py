@@ -1,6 +1,7 @@
 """Settings that do not go together, told before a photo is read."""
 
 from embedder.config import Config, MixSettings
+from embedder.data.sampler import classes_in_batch
 from embedder.loss_contracts import LOSSES
 from embedder.loss_options import split_names
 from embedder.preprocess import GREATEST_SIZE
@@ -15,6 +16,7 @@ def check_together(config: Config) -> None:
     Raises:
         InputError: names both.
     """
+    classes_in_batch(config.train.batch_size, config.train.photos_per_class)
     _check_model(config)
     _check_pairs(config)
     _check_mixing_losses(config.mix, split_names(config.loss.name))
@@ -74,9 +76,10 @@ def _check_pairs(config: Config) -> None:
     """Losses that compare photos of a class, where no two of them meet."""
     train, names = config.train, split_names(config.loss.name)
     alone = train.photos_per_class == 1 and not config.loss.memory
-    if train.epochs and alone and all(LOSSES[name].pairs for name in names):
+    pairs = [name for name in names if LOSSES[name].pairs]
+    if train.epochs and alone and pairs:
         raise InputError(
-            f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {names[0]} "
+            f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {pairs[0]} "
             "compares; raise it, or set loss.memory"
         )
 

@@ -30,7 +30,7 @@ from embedder.export_check import check_outputs, examples
 from embedder.graph import write
 from embedder.model.network import Network, build_network
 from embedder.preprocess import GREATEST_SIZE, Preprocessing
-from embedder.reduced import Precision, reduce
+from embedder.reduced import Precision, looks_at_photos, reduce
 from embedder.run_folder import run_file, run_photos, run_settings
 from embedder.runtime import Embedder, trained_on_file
 from eval.command import run as run_command
@@ -93,13 +93,13 @@ def main(
     seen_as = _seen_as(run, embedder, wanted, size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
-    held = run_photos(run) if reduced else None
+    held = run_photos(run) if reduced and (photos is None or looks_at_photos(embedder, precision, dimension)) else None
     measured_on = _measured_on(embedder, held, photos, max_loss)
     with tempfile.TemporaryDirectory() as work:
         made = Path(work, out.name)
         _put_together(run, embedder, wanted, seen_as, made)
-        if held:
-            reduce(made, precision, dimension, held.training)
+        if reduced:
+            reduce(made, precision, dimension, held.training if held else None)
         if measured_on:
             cost = measure(embedder, Embedder.open(made), measured_on)
             print(cost)

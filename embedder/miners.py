@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.miners import (
     BatchEasyHardMiner,
@@ -11,8 +12,29 @@ from pytorch_metric_learning.miners import (
     MultiSimilarityMiner,
     TripletMarginMiner,
 )
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_random_triplet_indices
+from torch import Tensor
 
 from eval.errors import unknown
+
+
+class PerAnchorDistanceWeightedMiner(DistanceWeightedMiner):
+    """The library's, but that each anchor's weights are taken in proportion to its own.
+
+    The library divides them by the greatest weight of the whole batch first. In many dimensions they differ by more
+    than a number can hold, so that beside one pair of look-alikes all other anchors were left without a negative.
+    """
+
+    def mine(self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor) -> tuple[Tensor, ...]:
+        """Anchors, positives and negatives [T] of so many triplets; none of vectors that are not finite."""
+        distances = self.distance(embeddings, ref_emb).clamp(min=self.cutoff)
+        dimension = embeddings.shape[1]
+        log_weights = (2 - dimension) * distances.log() - (dimension - 3) / 2 * (1 - distances.square() / 4).log()
+        drawn = (labels[:, None] != ref_labels) & (distances < self.nonzero_loss_cutoff)
+        shares = log_weights.masked_fill(~drawn, -torch.inf).softmax(1).nan_to_num(0.0)  # 0 where none is drawn
+        triplets: tuple[Tensor, ...] = get_random_triplet_indices(labels, ref_labels=ref_labels, weights=shares)
+        return triplets
+
 
 MINERS: dict[str, Callable[[float], Any]] = {
     "none": lambda margin: None,
@@ -20,7 +42,7 @@ MINERS: dict[str, Callable[[float], Any]] = {
     "semi-hard": lambda margin: TripletMarginMiner(margin, "semihard", distance=CosineSimilarity()),
     "hard": lambda margin: BatchHardMiner(distance=CosineSimilarity()),
     "easy-positive": lambda margin: BatchEasyHardMiner("easy", "semihard", distance=CosineSimilarity()),
-    "distance-weighted": lambda margin: DistanceWeightedMiner(),
+    "distance-weighted": lambda margin: PerAnchorDistanceWeightedMiner(),
     "multi-similarity": MultiSimilarityMiner,
 }
 """Each miner's builder, given the margin of the loss that it mines for.

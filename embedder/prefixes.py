@@ -51,6 +51,12 @@ class PrefixLoss(nn.Module):
         return LossResult(value, {name: part.detach() for name, part in parts.items()})
 
 
+def check_loss(settings: LossSettings, dimension: int, mix: MixSettings) -> None:
+    """Refuse what ``build_prefix_loss`` does, before it is known how many classes there are."""
+    with torch.random.fork_rng(devices=[]):
+        build_prefix_loss(settings, 2, dimension, mix=mix)
+
+
 def build_prefix_loss(
     settings: LossSettings, classes: int, dimension: int, ranks: Ranks = ALONE, mix: MixSettings | None = None
 ) -> MetricLoss | PrefixLoss:

@@ -141,14 +141,20 @@ def _finding_places(graph: onnx.GraphProto) -> list[str]:
     return [*found]
 
 
-def reduce(file: Path, precision: Precision, dimension: int | None, photos: Catalog) -> None:
+def looks_at_photos(embedder: Embedder, precision: Precision, dimension: int | None) -> bool:
+    """Whether ``reduce`` takes photos to make an embedder so much smaller."""
+    return precision == "int8" or not (dimension is None or dimension in embedder.summary.get("prefixes", ()))
+
+
+def reduce(file: Path, precision: Precision, dimension: int | None, photos: Catalog | None) -> None:
     """Make an embedder smaller, in its place.
 
     Args:
         file: the embedder.
         precision: of its weights, or of all that it computes.
         dimension: of its vectors; None for what they have.
-        photos: that it was trained on; the scales of 8 bits and principal directions are taken from some of them.
+        photos: that it was trained on; the scales of 8 bits and principal directions are taken from some of them. None
+            where it ``looks_at_photos`` not.
 
     Raises:
         InputError: none of them can be read, or they are too few.
@@ -175,8 +181,9 @@ def _replace(file: Path, model: onnx.ModelProto, embedder: Embedder, dimension: 
     write(model, embedder.preprocessing, embedder.views, dimension, embedder.summary | remarks, file)
 
 
-def _some(photos: Catalog, most: int) -> Catalog:
+def _some(photos: Catalog | None, most: int) -> Catalog:
     """Some photos, always the same ones."""
+    assert photos is not None
     return photos.select(np.sort(np.random.default_rng(0).permutation(len(photos))[:most]))
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.augment.attended import AttendedViews, FirstLook
 from embedder.augment.mixing import PhotoMixing
-from embedder.batch_norm import is_left_as_made, settle_batch_norm
+from embedder.batch_norm import check_batch_norm, is_left_as_made, settle_batch_norm
 from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
@@ -35,7 +35,7 @@ from embedder.optimizer import Optimizer, check_trainable
 from embedder.outcome import SELECTION, export_best
 from embedder.part_centres import PartCentres
 from embedder.pooled import PooledPhotos, pool_photos
-from embedder.prefixes import build_prefix_loss
+from embedder.prefixes import build_prefix_loss, check_loss
 from embedder.preprocess import Interpolation, Preprocessing
 from embedder.ranks import Ranks, bounds, join
 from embedder.schedule import learning_rate_share
@@ -82,11 +82,10 @@ class Trainer:
         check_weights(sum(tensor.numel() for tensor in self.network.state_dict().values()))
         if self.config.train.epochs:
             check_trainable(self.network, self.config.train)
+            check_batch_norm(self.network, self.ranks, self.config.train.chunk_size)
             if is_left_as_made(self.network, self.config.model):
-                self._say(
-                    "model.weights is random, and batch norm stays as it was made, so it does not normalise; give "
-                    "--no-model.freeze_batch_norm"
-                )
+                self._say("frozen batch norm of random weights does not normalise; give --no-model.freeze_batch_norm")
+        check_loss(self.config.loss, self.network.dimension, self.config.mix)
         self.preprocessing = make_preprocessing(data, self.network)
         test_size = self.preprocessing.seen
         self.network.check_size(test_size)
@@ -108,7 +107,7 @@ class Trainer:
         self.centres = self._part_centres()
         if train.epochs:
             freeze_unused(self.network, config.data.size)
-            settle_batch_norm(self.network, self.ranks, train.chunk_size)
+            settle_batch_norm(self.network, self.ranks)
         self.network.to(self.fabric.device)
         if train.precision == "64":  # not by Fabric, which makes single-precision vectors of the network's
             self.network.double()
@@ -139,8 +138,8 @@ class Trainer:
         weight, parts = self.config.loss.part_centre, self.config.model.parts
         if not weight or not self.config.train.epochs or self.network.parts is None:
             return None
-        made = PartCentres(len(self.data.photos.classes), parts, self.network.parts.channels, weight)
-        return made.to(self.fabric.device)
+        classes, channels = len(self.data.photos.classes), self.network.parts.channels
+        return PartCentres(classes, parts, channels, weight).to(self.fabric.device)
 
     def _check_settings(self) -> None:
         """Refuse settings that could do nothing in this run."""

@@ -24,6 +24,21 @@ class Draw(NamedTuple):
     view: int
 
 
+def classes_in_batch(batch_size: int, photos_per_class: int) -> int:
+    """How many classes a batch has room for.
+
+    Raises:
+        InputError: fewer than two.
+    """
+    room = batch_size // max(photos_per_class, 1)
+    if photos_per_class < 1 or room < 2:
+        raise InputError(
+            f"train.batch_size {batch_size} with train.photos_per_class {photos_per_class} leaves room for {room} "
+            "classes in a batch; two at least are needed, so raise the one or lower the other"
+        )
+    return room
+
+
 class ClassBalancedSampler:
     """Batches of several photos of each of several classes (Hermans et al. 2017, section 2: P classes x K photos).
 
@@ -54,12 +69,7 @@ class ClassBalancedSampler:
         by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
         self._photos = [photos for photos in by_class if len(photos)]
         self._seed = seed
-        room = batch_size // max(photos_per_class, 1)
-        if photos_per_class < 1 or room < 2:
-            raise InputError(
-                f"train.batch_size {batch_size} with train.photos_per_class {photos_per_class} leaves room for {room} "
-                "classes in a batch; two at least are needed, so raise the one or lower the other"
-            )
+        room = classes_in_batch(batch_size, photos_per_class)
         if len(self._photos) < 2:
             raise InputError(f"{len(self._photos)} classes to train on; two at least are needed")
         self.photos_per_class = photos_per_class

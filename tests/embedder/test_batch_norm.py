@@ -16,7 +16,7 @@ def test_of_several_processes_batch_norms_speak_to_each_other_in_the_network_and
     frozen_stages: int,
 ) -> None:
     network = networks.build("timm:test_resnet", freeze_batch_norm=False, frozen_stages=frozen_stages)
-    settle_batch_norm(network, Ranks(count=2, device="cuda"), 0)
+    settle_batch_norm(network, Ranks(count=2, device="cuda"))
 
     def norms(module: nn.Module) -> list[nn.Module]:
         return [one for one in module.modules() if isinstance(one, _BatchNorm)]

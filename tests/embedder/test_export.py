@@ -304,6 +304,20 @@ def test_photos_that_were_trained_on_are_told_though_the_run_would_hold_them_out
     assert "the run was trained on" in capsys.readouterr().err
 
 
+def test_what_takes_no_photos_does_without_those_of_the_run(config, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    given = replace(
+        config, data=replace(config.data, root=str(tmp_path / "photos")), loss=replace(config.loss, prefixes=(4,))
+    )
+    run = fit(replace(given, train=replace(config.train, epochs=1)), tmp_path / "run")
+    shutil.rmtree(tmp_path / "photos")
+    for name, options in (("half", {"precision": "fp16"}), ("short", {"dimension": 4})):
+        main(run, out=tmp_path / f"{name}.onnx", photos=str(photos), max_loss=1, **options)
+    for options in ({"precision": "int8"}, {"dimension": 5}):
+        with pytest.raises(InputError, match="does not exist"):
+            main(run, out=tmp_path / "other.onnx", photos=str(photos), max_loss=1, **options)
+
+
 def test_photos_to_measure_on_may_be_given(whole, config, photos, tmp_path, capsys):
     (tmp_path / "some.csv").write_text(
         "path,label\n" + "".join(f"{photos}/kind{label}/{n}.png,{label}\n" for label in range(3) for n in range(5))

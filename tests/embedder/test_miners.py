@@ -69,6 +69,34 @@ def test_multi_similarity_takes_pairs_that_are_hard_against_the_other_kind() -> 
     assert {(a, i) for a, i in zip(a2.tolist(), n.tolist(), strict=True) if a != 7} == negatives
 
 
+@pytest.mark.parametrize("dimension", [3, 256, 1280])
+def test_distance_weighted_draws_for_every_photo_by_the_weights_of_its_own_negatives(dimension: int) -> None:
+    """Also beside two photos that look alike; in few dimensions by the paper's formula."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(64) // 4
+    vectors = F.normalize(torch.randn(64, dimension, generator=generator) + 1.0)
+    vectors[0] = F.normalize(vectors[60] + 0.1 * F.normalize(vectors[1], dim=0), dim=0)
+    torch.manual_seed(0)
+    miner = build_miner("distance-weighted", MARGIN)
+    counts = torch.zeros(64, 64)
+    for _ in range(1000 if dimension == 3 else 1):
+        anchors, positives, negatives = miner(vectors, labels)
+        assert (labels[anchors] == labels[positives]).all()
+        counts.index_put_((anchors, negatives), torch.ones(len(anchors)), accumulate=True)
+    assert {*anchors.tolist()} == {*range(64)}
+    if dimension == 3:
+        distances = torch.cdist(vectors, vectors).clamp(min=0.5)
+        wanted = distances.pow(-1) * ((labels[:, None] != labels) & (distances < 1.4))
+        shares, expected = (one / one.sum(1, keepdim=True) for one in (counts, wanted))
+        assert (shares - expected).abs().max() < 0.03
+
+
+def test_distance_weighted_leaves_it_to_the_loss_to_tell_of_vectors_that_are_no_numbers() -> None:
+    assert [
+        len(one) for one in build_miner("distance-weighted", MARGIN)(VECTORS * torch.nan, torch.tensor(LABELS))
+    ] == [0] * 3
+
+
 def test_distance_weighted_draws_real_triplets_by_the_seed() -> None:
     torch.manual_seed(0)
     first = mined("distance-weighted")
