@@ -64,7 +64,7 @@ def main(
     with profiled(profile):
         with stage("list the photos"):
             model, catalog, made_from = open_inputs(embedder, images, split, protocol)
-        parts = CatalogParts(out, len(catalog), made_from, complete=on_bad_image == "error")
+        parts = CatalogParts(out.absolute(), len(catalog), made_from, complete=on_bad_image == "error")
         if already_made(out, "embeddings", made_from, overwrite, complete=parts.complete, names=FILES):
             print(f"{out} is made already", file=sys.stderr)
         else:

@@ -284,7 +284,8 @@ def _make_together(
     context = multiprocessing.get_context("spawn")
     count, cores = _Count(context), max(1, available_cores() // len(shares))
     with ProcessPoolExecutor(len(shares), context, initializer=_take, initargs=(count,)) as pool:
-        work = [pool.submit(_make_one, embedder.path, cores, catalog, parts, share) for share in shares]
+        given = embedder.path, embedder.fingerprint, cores, catalog, parts
+        work = [pool.submit(_make_one, *given, share) for share in shares]
         _follow(work, count, progress)
 
 
@@ -309,6 +310,9 @@ def _follow(work: list[Future[None]], count: _Count, progress: Progress) -> None
         raise
 
 
-def _make_one(file: Path, cores: int, catalog: Catalog, parts: CatalogParts, share: Share) -> None:
+def _make_one(file: Path, fingerprint: str, cores: int, catalog: Catalog, parts: CatalogParts, share: Share) -> None:
     """Make the missing parts of a share, in a process of its own."""
-    make(Embedder.open(file, cores), catalog, parts, share, _count)
+    embedder = Embedder.open(file, cores)
+    if embedder.fingerprint != fingerprint:
+        raise InputError(f"{file} has become another embedder while photos are embedded; run the command again")
+    make(embedder, catalog, parts, share, _count)

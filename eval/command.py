@@ -123,7 +123,8 @@ def build_parser(main: Callable[..., Any]) -> ArgumentParser:
         parser.add_argument(f"--{CONFIG}", action="config", help=f"{settings_file}; of several the last one wins")
     for name, parameter in inspect.signature(main).parameters.items():
         required = parameter.default is parameter.empty
-        kind = str if types[name] == str | None else types[name]  # so that a label may be called null, ~ or # 1
+        # So that a label may be called null, ~ or # 1, and a file null.
+        kind = {str | None: str, Path | None: Path}.get(types[name], types[name])
         settings: dict[str, Any] = {"type": kind, "help": texts.get(name), **_choices(types[name])}
         if dataclasses.is_dataclass(types[name]):
             parser.add_class_arguments(types[name], name)

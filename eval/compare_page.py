@@ -47,7 +47,7 @@ def write_comparison(
     Returns:
         The page.
     """
-    names = [path.resolve().name for path in inputs]
+    names = _told_apart(*(path.resolve() for path in inputs))
     said = content(sets, evaluations, comparison, names)
     numbers = sorted({n for flip in [*said["won"], *said["lost"]] for n in _numbers(flip)})
     pictures = Pictures.of(inputs[:1], sets[:1]).jpegs(numbers, SIDE)
@@ -56,6 +56,16 @@ def write_comparison(
     shown = {str(n): {"name": name, "label": labels[n]} for n, name in called}
     page = {**said, "shown": shown, "pictures": encoded(pictures)}
     return write_page(folder / PAGE, f"{names[0]} and {names[1]}: Fieldmark comparison", page, "comparison.js")
+
+
+def _told_apart(first: Path, second: Path) -> list[str]:
+    """The last parts of two paths, as few as tell them apart."""
+    most = max(len(first.parts), len(second.parts))
+    for count in range(1, most + 1):
+        names = ["/".join(path.parts[-count:]) for path in (first, second)]
+        if names[0] != names[1]:
+            break
+    return names
 
 
 def content(sets: Two, evaluations: Evaluations, comparison: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

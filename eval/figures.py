@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.contact_sheet import Photo, Row, Tile, contact_sheet
-from eval.lettering import typeface_for
+from eval.lettering import TEXT, font_of, typeface_for
 
 FIGURES = ("recall.png", "similarity.png", "open-set.png", "map.png")
 EVIDENCE = ("worst.png", "best.png", "confusions.png")
@@ -185,7 +185,7 @@ def _map(axes: Any, places: NDArray[np.float32], codes: NDArray[np.int32], names
     axes.set_axis_off()
     found, counts = np.unique(codes[codes >= 0], return_counts=True)
     typeface = typeface_for("".join(names[code] for code in found))
-    font = FontProperties(fname=typeface) if typeface else FontProperties()
+    font = FontProperties(fname=font_of(typeface, TEXT).path) if typeface else FontProperties()  # Pillow has found it
     if len(found) <= LISTED:
         _list_classes(axes, [(names[code], palette[code]) for code in found], font)
     axes.figure.draw_without_rendering()  # lays it out: names are put where there is room

@@ -50,7 +50,7 @@ def _mine() -> str:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error."""
-    path = path.absolute()
+    path = real_path(path)  # where a link leads, so that the link stays
     make_folder(path.parent)
     beside = path.with_name(f".{path.name}.{_mine()}.part")
     try:
@@ -70,7 +70,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     swap two folders in one step; killed between its two renames, this leaves the old one under a name that begins with
     a dot.)
     """
-    folder = folder.absolute()
+    folder = real_path(folder)  # likewise
     make_folder(folder.parent)
     beside = folder.with_name(f".{folder.name}.{_mine()}.part")
     aside = folder.with_name(f".{folder.name}.{_mine()}.old")
@@ -212,8 +212,11 @@ def already_made(
 
     Raises:
         InputError: a file or a folder of another kind is there, or one of this kind that was made from something else
-            and ``overwrite`` is off, or that would be replaced although somebody has put something else into it.
+            and ``overwrite`` is off, or that would be replaced although somebody has put something else into it, or a
+            disk is mounted there.
     """
+    if names is not None and os.path.ismount(folder):
+        raise InputError(f"{folder} is where a disk is mounted, which cannot be replaced; give a folder in it")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     manifest = _manifest(folder, kind)

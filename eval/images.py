@@ -273,7 +273,10 @@ def _upright(image: Image.Image) -> Image.Image:
 def _rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB."""
     if image.mode.startswith(("I", "F")):
-        return _eight_bits(image)
+        made, clear = _eight_bits(image), image.info.get("transparency")
+        if isinstance(clear, int):
+            made.paste("white", mask=Image.fromarray(np.asarray(image) == clear))
+        return made
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

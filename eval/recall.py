@@ -87,10 +87,10 @@ def main(
     if families is not None:
         counts[f"families ({families})"] = next(iter(intervals.values())).classes
     more = {"open_set": evaluation.open_set(), **(_in_full(source, targets, evaluation, max(ks)) if full else {})}
-    if per_class:
-        _write_classes(evaluation, per_class)
     found = (by, counts, intervals, evaluation)
     print(_json(*found, {**more, "warnings": warnings}) if json else _table(*found, more))
+    if per_class:
+        _write_classes(evaluation, per_class)
     if wanted:
         with wanted.folder() as folder:
             write_report(folder, Measured(source, targets, evaluation, intervals, counts, warnings, by), folders)

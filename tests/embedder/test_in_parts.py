@@ -17,7 +17,7 @@ from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.data.catalog import read_catalog
 from embedder.embed import main
-from embedder.in_parts import CatalogParts, Share, _Count, _follow, embed_in_parts
+from embedder.in_parts import CatalogParts, Share, _Count, _follow, _make_one, embed_in_parts
 from eval.embeddings import FILES, EmbeddingSet, join
 from eval.errors import InputError
 from eval.images import BadImage
@@ -117,6 +117,12 @@ def test_another_machine_may_join_the_same_parts_meanwhile(whole, embedder, phot
     assert embed_in_parts(embedder, read_catalog(photos), parts)
     assert contents(parts.out) == contents(whole)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_embedder_that_is_another_one_by_now_makes_nothing(embedder, photos, tmp_path):
+    told = "has become another embedder while photos are embedded; run the command again"
+    with pytest.raises(InputError, match=told):
+        _make_one(embedder.path, "f" * 64, 1, read_catalog(photos), parts_of(tmp_path / "vectors"), Share(0, 1))
 
 
 def test_several_jobs_make_the_same(whole, embedder, photos, tmp_path, capsys):

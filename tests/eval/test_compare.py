@@ -148,6 +148,14 @@ def test_folders_of_several_are_seeds_of_a_recipe(tmp_path: Path, capsys: pytest
     )
 
 
+def test_what_a_killed_process_has_left_is_no_seed(tmp_path: Path) -> None:
+    some, others = recipe(tmp_path / "some", 1.2, [0, 1]), recipe(tmp_path / "others", 0.8, [2, 3])
+    expected = main(some, others)
+    (some / "seed1").rename(some / ".seed1.1.old")
+    recipe(some, 1.2, [1])
+    assert main(some, others) == expected
+
+
 def test_one_seed_against_several_is_refused(tmp_path: Path) -> None:
     many, one = recipe(tmp_path / "many", 1.2, [0, 1]), recipe(tmp_path / "one", 0.8, [3])
     with pytest.raises(InputError, match="1 seeds; two at least"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eval.compare import compared, main, paired
-from eval.compare_page import FILES, FLIPS, NEAREST, PAGE, content
+from eval.compare_page import FILES, FLIPS, NEAREST, PAGE, _told_apart, content
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
 
@@ -22,6 +22,13 @@ def sets(hostile: SimpleNamespace, worse: EmbeddingSet) -> tuple[EmbeddingSet, E
 def said(sets: tuple[EmbeddingSet, EmbeddingSet]) -> dict:
     pair = paired(*sets, [1, 2])
     return content(pair.sets, pair.evaluations, asdict(compared(pair, [1, 2])), ["one", "two"])
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    assert _told_apart(tmp_path / "a" / "vectors", tmp_path / "b" / "vectors") == ["a/vectors", "b/vectors"]
+    assert _told_apart(tmp_path / "a", tmp_path / "b") == ["a", "b"]
+    assert _told_apart(Path("/x/v"), Path("/v")) == ["x/v", "//v"]
+    assert len(_told_apart(tmp_path, tmp_path)) == 2
 
 
 def right(one: EmbeddingSet) -> np.ndarray:

@@ -1,9 +1,11 @@
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import get_data_path
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -32,6 +34,14 @@ def test_all_figures_are_drawn_for_print(tmp_path: Path) -> None:
         assert len(image.getcolors(1 << 24)) > 10
     classes = Image.open(tmp_path / "map.png").convert("RGB").getcolors(1 << 24)
     assert len([colour for count, colour in classes if count > 20 and colour != (255, 255, 255)]) >= 3
+
+
+def test_a_typeface_is_taken_from_where_the_system_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fonts").mkdir()
+    shutil.copy(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", tmp_path / "fonts" / "OfThisSystem.ttf")
+    monkeypatch.setenv("XDG_DATA_DIRS", str(tmp_path))
+    monkeypatch.setattr("eval.figures.typeface_for", lambda _: "OfThisSystem.ttf")
+    assert [file.name for file in draw(SAID, PLACES, tmp_path)] == list(FIGURES)
 
 
 def test_the_same_each_time(tmp_path: Path) -> None:

@@ -62,6 +62,30 @@ def test_the_folder_that_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         part.touch()
 
 
+def test_a_link_stays_and_leads_to_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "vectors").mkdir(parents=True)
+    (tmp_path / "disk" / "vectors" / "old").touch()
+    (tmp_path / "disk" / "table.csv").write_text("old")
+    for name, place in (("out", "vectors"), ("later", "not yet"), ("table.csv", "table.csv")):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / place)
+    for name in ("out", "later"):
+        with files.new_folder(tmp_path / name) as folder:
+            (folder / "new").touch()
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["new"]
+    with files.replacing(tmp_path / "table.csv") as beside:
+        beside.write_text("new")
+    assert all((tmp_path / name).is_symlink() for name in ("out", "later", "table.csv"))
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["not yet", "table.csv", "vectors"]
+    assert (tmp_path / "disk" / "table.csv").read_text() == "new"
+
+
+def test_where_a_disk_is_mounted_nothing_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+    with pytest.raises(InputError, match="is where a disk is mounted, which cannot be replaced; give a folder in it"):
+        files.already_made(tmp_path, "embeddings", {}, overwrite=False, names=("x",))
+    assert not files.already_made(tmp_path, "index", {}, overwrite=False)
+
+
 def test_new_folder_keeps_the_old_one_when_the_block_fails(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

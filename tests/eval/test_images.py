@@ -37,6 +37,11 @@ def written(image: Image.Image, name: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def test_what_is_transparent_in_16_bits_is_white() -> None:
+    made = written(Image.fromarray(np.array([[0, 30000], [65535, 500]], np.uint16)), "PNG", transparency=500)
+    assert np.asarray(open_image(made))[..., 0].tolist() == [[0, 117], [255, 255]]
+
+
 def quarters(image: Image.Image) -> list[tuple[int, ...]]:
     """The colour in the middle of each quarter, clockwise from the upper left."""
     assert image.mode == "RGB"
