@@ -236,11 +236,8 @@ def _seeds(folder: Path) -> list[Path]:
     Raises:
         InputError: some of its folders are of vectors and some are not.
     """
-    below = (
-        sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        if folder.is_dir()
-        else []
-    )
+    inside = [*folder.iterdir()] if folder.is_dir() else []
+    below = sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
     seeds = [path for path in below if (path / MANIFEST).exists()]
     if (folder / MANIFEST).exists() or not seeds:
         return [folder]

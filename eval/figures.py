@@ -185,7 +185,8 @@ def _map(axes: Any, places: NDArray[np.float32], codes: NDArray[np.int32], names
     axes.set_axis_off()
     found, counts = np.unique(codes[codes >= 0], return_counts=True)
     typeface = typeface_for("".join(names[code] for code in found))
-    font = FontProperties(fname=font_of(typeface, TEXT).path) if typeface else FontProperties()  # Pillow has found it
+    file = typeface and str(font_of(typeface, TEXT).path)  # which Pillow has found
+    font = FontProperties(fname=file) if file else FontProperties()
     if len(found) <= LISTED:
         _list_classes(axes, [(names[code], palette[code]) for code in found], font)
     axes.figure.draw_without_rendering()  # lays it out: names are put where there is room

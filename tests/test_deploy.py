@@ -153,6 +153,10 @@ def test_the_unit_is_closed_off() -> None:
     text = (DEPLOY / "fieldmark.service").read_text()
     (start,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
     assert start.split()[1:3] == ["-m", "index.serve"]
+    taught = re.findall(r"^#?(ExecStart=.*)$", text, re.MULTILINE)
+    assert (
+        taught[1] == "ExecStart=" and "--allow-edit" in taught[2]
+    )  # a second one is refused unless the first is reset
     for line in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "CapabilityBoundingSet="):
         assert f"\n{line}\n" in text
     assert "\nSystemCallErrorNumber=EPERM\n" in text  # what is refused (Arrow's mbind) must not kill

@@ -39,7 +39,7 @@
         this.resize();
         if (this.width) this.paint(); // the page does not wait
       });
-      this.forget = () => [unthemed, unprinted].forEach((end) => end());
+      this.forget = () => [unthemed, unprinted, this.unscrolled].forEach((end) => end());
     }
 
     build() {
@@ -283,7 +283,9 @@
         return [event.clientX - box.left, event.clientY - box.top];
       };
       let [travelled, scrolled] = [0, 0];
-      window.addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true });
+      const scroll = () => { scrolled = performance.now(); };
+      window.addEventListener("scroll", scroll, { passive: true });
+      this.unscrolled = () => window.removeEventListener("scroll", scroll);
       on("pointerdown", (event) => {
         this.canvas.setPointerCapture(event.pointerId);
         this.pointers.set(event.pointerId, point(event));

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from eval.errors import InputError
 from eval.images import BadImage
+from eval.vote import VOTERS
 from index.answer import Answer
 from index.explain import Explanation
 from index.explain import explain as explain_photo
@@ -57,13 +58,12 @@ async def search(
     if not good:
         raise HTTPException(415, _told(*bad[0]))
     subjects = [good] if together else [[one] for one in good]
-    questions = [_question(snapshot, subject, k, labels) for subject in subjects]
+    # Whoever votes is looked at, and as many more as may have no vote.
+    questions = [_question(snapshot, subject, max(k, VOTERS) + len(subject), labels) for subject in subjects]
     found = await _asked(service, questions)
     for number, subject in enumerate(subjects):
-        if taught := await _taught_as(service, [upload for upload, _ in subject], place, found[number]):
-            own_ids = questions[number].own_ids | taught
-            (found[number],) = await _asked(service, [replace(questions[number], own_ids=own_ids)])
-    answers = iter(found)
+        found[number] = await _without_taught(service, questions[number], subject, place, found[number])
+    answers = iter([replace(one, neighbours=one.neighbours[:k]) for one in found])
     failed = [{"query": upload.name, "error": error.reason} for upload, error in bad]
     if together:
         told = [next(answers).to_json(), *failed]
@@ -151,6 +151,17 @@ async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer
         return await asyncio.gather(*map(service.batcher.ask, questions))
     except InputError as error:
         raise HTTPException(422, str(error)) from None
+
+
+async def _without_taught(
+    service: Service, question: Question, subject: Sequence[tuple[Upload, Prepared]], box: Any, answer: Answer
+) -> Answer:
+    """The answer in which what some photos themselves have become by being taught has no vote, however often it is."""
+    photos = [upload for upload, _ in subject]
+    while taught := await _taught_as(service, photos, box, answer) - question.own_ids:
+        question = replace(question, own_ids=question.own_ids | taught)
+        (answer,) = await _asked(service, [question])
+    return answer
 
 
 async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answer: Answer) -> set[str]:

@@ -34,6 +34,9 @@ LONGEST_TARGET = 4096
 LONGEST_HEADERS, MOST_HEADERS = 16_384, 100
 """Bytes of a request's headers, and how many there may be."""
 
+PLAIN_FORM = 1 << 16
+"""Bytes of a form without photos."""
+
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:\d{1,5})?", re.ASCII)
 
 SECURITY = {
@@ -89,7 +92,7 @@ class Guard:
         try:
             self._check(scope)
             with self._admitted(scope):
-                body = _Body(receive, self._limits.body, self._limits.body_seconds)
+                body = _Body(receive, scope[TOLD], self._most(scope), self._limits.body_seconds)
                 inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # its body is not sent
                 async with asyncio.timeout(None if _changes(scope) else self._limits.seconds):
                     await self._app(inner, body, send)
@@ -126,7 +129,7 @@ class Guard:
             raise HTTPException(403, "this came from a page of another site; open this service's own page")
         if _changes(scope):
             self._check_token(headers.get("authorization", ""))
-        self._check_length(headers.get("content-length"))
+        self._check_length(headers.get("content-length"), self._most(scope))
 
     def _check_host(self, given: list[str]) -> None:
         """Refuse names that are not this service's: a page could have made its own name lead here (DNS rebinding)."""
@@ -149,10 +152,15 @@ class Guard:
             challenge = {"www-authenticate": "Bearer"}
             raise HTTPException(401, f"{wrong}; send it as the header Authorization: Bearer TOKEN", challenge)
 
-    def _check_length(self, given: str | None) -> None:
+    def _most(self, scope: Scope) -> int:
+        """The bytes that a body may have: few without photos, as such a form is taken apart letter by letter."""
+        kind = Headers(scope=scope).get("content-type", "")
+        return self._limits.body if kind.startswith("multipart/") else min(self._limits.body, PLAIN_FORM)
+
+    def _check_length(self, given: str | None, most: int) -> None:
         """Refuse a body that says that it is too large."""
-        if given is not None and given.isdecimal() and int(given) > self._limits.body:
-            raise _too_large(self._limits.body)
+        if given is not None and given.isdecimal() and int(given) > most:
+            raise _too_large(most)
 
     @contextmanager
     def _admitted(self, scope: Scope) -> Iterator[None]:
@@ -160,7 +168,7 @@ class Guard:
         if scope["path"] in ALWAYS:
             yield
             return
-        changes, claim = _changes(scope), _claim(scope, self._limits.body)
+        changes, claim = _changes(scope), _claim(scope, self._most(scope))
         full = self._count[changes] >= self._limits.waiting  # those who ask cannot keep those out who may change
         if full or self._bytes[changes] + claim > self._limits.waiting_megabytes * 1e6:
             raise HTTPException(503, "too many requests are waiting; try again in a second", BUSY)
@@ -203,7 +211,7 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self._told.status = message["status"]
+            self._told.status = 0 if self._told.gone else message["status"]
             _add_headers(message, self._told)
         await self._send(message)
 
@@ -211,8 +219,8 @@ class _Sender:
 class _Body:
     """Receives a request's body, no more of it and no longer than it may take."""
 
-    def __init__(self, receive: Receive, most: int, seconds: float) -> None:
-        self._receive, self._left, self._most = receive, most, most
+    def __init__(self, receive: Receive, told: Told, most: int, seconds: float) -> None:
+        self._receive, self._told, self._left, self._most = receive, told, most, most
         self._until, self._seconds = time.monotonic() + seconds, seconds
 
     async def __call__(self) -> Message:
@@ -223,6 +231,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, f"the request did not come within {self._seconds:g} seconds; try again") from None
+        self._told.gone |= message["type"] == "http.disconnect"
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise _too_large(self._most)

@@ -33,6 +33,7 @@ class Told:
         generation: of the index that answered; None where none did.
         embedder: its fingerprint's first digits; likewise.
         status: of the answer; 0 where the client was gone.
+        gone: whether the client went before all of its request had come.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Told:
     generation: int | None = None
     embedder: str | None = None
     status: int = 0
+    gone: bool = False
 
 
 class Monitor:

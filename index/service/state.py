@@ -54,7 +54,8 @@ async def healthz() -> JSONResponse:
 @router.get("/readyz", response_model=Ready)
 async def readyz(snapshot: SnapshotTaken, service: Running) -> JSONResponse:
     """Whether photos are answered, by which generation, and what is wrong though they are."""
-    problem = service.current.problem and service.settings.without_folder(service.current.problem)
+    problem = service.current.problem  # another one, or none, the next time
+    problem = problem and service.settings.without_folder(problem)
     return JSONResponse({"ready": True, "generation": snapshot.generation, "problem": problem})
 
 

@@ -173,7 +173,9 @@
       this.heading.replaceChildren(...Fieldmark.breakable(short(this.label, 120)));
       this.heading.title = this.label;
       this.list.setAttribute("aria-label", `References of ${short(this.label)}`);
+      const shown = this.label;
       const onChanged = (notice) => {
+        if (this.label !== shown) return;
         if (notice) this.changed.replaceChildren(notice);
         if (!notice || this.list.children.length > 1) return this.references();
         this.list.replaceChildren();

@@ -61,7 +61,7 @@
 
     show() {
       this.queue();
-      this.look(this.kind);
+      return this.look(this.kind);
     }
 
     queue() {
@@ -136,10 +136,16 @@
           ...(told.next === null ? [] : [press("Show more", () => this.look(kind, told.next))])
         );
       } catch (error) {
-        if (asking === this.asking) this.found.replaceChildren(Fieldmark.said(error));
+        if (asking === this.asking) this.lost(error, kind, after);
       } finally {
         if (asking === this.asking) this.found.setAttribute("aria-busy", "false");
       }
+    }
+
+    /* What was shown stays, and more can be asked for again. */
+    lost(error, kind, after) {
+      if (!after) return this.found.replaceChildren(Fieldmark.said(error));
+      this.rest.replaceChildren(Fieldmark.said(error), press("Try again", () => this.look(kind, after)));
     }
 
     head(told) {

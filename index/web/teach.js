@@ -12,6 +12,8 @@
   const FOUND = 8;
   const PATIENCE = 150; // milliseconds
 
+  const same = (one, other) => one.normalize() === other.normalize(); // as the service takes labels
+
   class LabelField {
     constructor({ id, label, suggestions, onEnter }) {
       Object.assign(this, { id, suggestions, onEnter, at: -1, options: [] });
@@ -52,6 +54,11 @@
       try {
         const { labels } =
           search || !first.length ? await Fieldmark.service.get("/labels", { search, limit: FOUND }) : { labels: [] };
+        if (search && labels.length === FOUND && !labels.some(({ label }) => same(label, search))) {
+          // It may be among those that are not listed.
+          const { count } = await Fieldmark.service.get("/references", { label: search, limit: 1 });
+          if (count) labels.unshift({ label: search, references: count });
+        }
         if (search === this.input.value.trim() && document.activeElement === this.input)
           this.open(search ? labels : first.length ? first.map((name) => ({ label: name })) : labels);
       } catch {
@@ -61,8 +68,7 @@
 
     open(found) {
       const typed = this.input.value.trim();
-      const same = (label) => label.normalize() === typed.normalize(); // as the service takes them
-      const fresh = typed && !found.some(({ label }) => same(label));
+      const fresh = typed && !found.some(({ label }) => same(label, typed));
       const labels = fresh ? [...found, { label: typed, fresh }] : found;
       this.options = labels.map(({ label, references, fresh: isNew }, place) =>
         element(
@@ -158,6 +164,8 @@
     return place;
   };
 
+  const notice = (text) => element("div", { class: "notice good", role: "status" }, element("p", null, text));
+
   const wrong = (label, most) => {
     const length = [...label].length;
     if (!length) return "Say first what it is.";
@@ -221,7 +229,10 @@
         if (!told) return;
         field.input.value = "";
         field.input.removeAttribute("aria-invalid");
-        onTaught(Fieldmark.undoable(outcome(label, told, taken), told.generation, onUndone));
+        const said = outcome(label, told, taken);
+        // What has changed nothing leaves nothing to take back but somebody else's change.
+        const changed = told.added || told.relabelled;
+        onTaught(changed ? Fieldmark.undoable(said, told.generation, onUndone) : notice(said));
       } catch (error) {
         refuse(error, error.status === 409 && !relabel);
       } finally {

@@ -78,6 +78,7 @@
         const told = await Fieldmark.explained.ask({ ...asked, id, label });
         this.pictures = [await this.mine(), await image(`/images/${encodeURIComponent(id)}`)];
         if (asking !== this.asking) return;
+        this.box = asked.box;
         this.draw(told);
         this.rival.replaceChildren(Fieldmark.rival({ ...asked, told, picture: this.picture(0) }));
       } catch (error) {
@@ -111,7 +112,7 @@
 
     picture(place) {
       const found = this.pictures[place];
-      return found ? Fieldmark.pictureOf(found, place === 0 ? Fieldmark.ask.box() : null) : blank;
+      return found ? Fieldmark.pictureOf(found, place === 0 ? this.box : null) : blank;
     }
 
     draw(told) {

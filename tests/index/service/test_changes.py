@@ -77,6 +77,17 @@ def test_a_taught_photo_has_no_vote_on_itself(editor):
     assert sorted(same) == ["new kind", "other kind"]
 
 
+@pytest.mark.parametrize("k", [1, 10])
+def test_many_that_were_taught_have_no_vote_on_themselves(editor, k):
+    """Nor those that are not among the ``k`` that are shown."""
+    photos = [noise(number) for number in range(12)]
+    teach(editor, *((f"{number}.jpg", photo) for number, photo in enumerate(photos)))
+    asked = {"files": [("photo", photo) for photo in photos], "data": {"together": "true", "k": str(k)}}
+    (answer,) = editor.post("/search", **asked).json()["answers"]
+    assert len(answer["neighbours"]) == k
+    assert "new kind" not in {one["label"] for one in answer["candidates"]}
+
+
 def test_nothing_but_the_picture_is_kept(editor):
     exif = Image.Exif()
     exif[0x010F] = "SECRET CAMERA"

@@ -266,9 +266,46 @@ def test_those_who_ask_do_not_keep_those_out_who_may_change(tmp_path):
 
 def test_bodies_that_wait_are_bounded_together(tmp_path):
     guard = Guard(reader, Stand(tmp_path, megabytes=1, waiting_megabytes=2.5))
-    assert sorted(status for status, _ in in_a_crowd(guard, 4)) == [200, 200, 503, 503]
-    small = in_a_crowd(guard, 4, headers=[(b"content-length", b"1000")])
+    photos = [(b"content-type", b"multipart/form-data; boundary=x")]
+    assert sorted(status for status, _ in in_a_crowd(guard, 4, headers=photos)) == [200, 200, 503, 503]
+    small = in_a_crowd(guard, 4, headers=[*photos, (b"content-length", b"1000")])
     assert [status for status, _ in small] == [200] * 4
+
+
+def test_a_form_without_photos_is_small(tmp_path):
+    guard = Guard(reader, Stand(tmp_path))
+    plain, mixed = (
+        [(b"content-type", kind)] for kind in (b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x")
+    )
+    assert asked(guard, b"&" * (1 << 16), headers=plain)[0] == 200
+    status, _, told = asked(guard, b"&" * (1 << 16), b"&", headers=plain)
+    assert (status, told["error"]) == (413, "the request has more than 0.065536 MB; send fewer photos, or smaller ones")
+    assert asked(guard, headers=[*plain, (b"content-length", b"70000")])[0] == 413
+    assert asked(guard, b"&" * (1 << 17), headers=mixed)[0] == 200
+
+
+def test_a_client_that_is_gone_has_no_status(tmp_path, monkeypatch):
+    statuses = []
+    stand = Stand(tmp_path)
+    monkeypatch.setattr(stand.monitor, "answered", lambda method, told, seconds: statuses.append(told.status))
+
+    async def refuses(scope, receive, send):
+        message = await receive()
+        await PlainTextResponse("", 400 if message["type"] == "http.disconnect" else 200)(scope, receive, send)
+
+    async def ask(kind):
+        async def receive():
+            return {"type": kind, "body": b""}
+
+        async def send(_):
+            return None
+
+        scope = {"type": "http", "method": "POST", "path": "/search", "raw_path": b"/search", "query_string": b""}
+        await Guard(refuses, stand)({**scope, "headers": [(b"host", b"localhost")]}, receive, send)
+
+    for kind in ("http.request", "http.disconnect"):
+        asyncio.run(ask(kind))
+    assert statuses == [200, 0]
 
 
 def test_health_is_told_in_a_crowd(tmp_path):

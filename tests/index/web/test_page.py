@@ -108,6 +108,24 @@ def test_undo_is_there_until_it_is_used(site, birds, window):
     assert name(page) != NEW
 
 
+def test_what_was_there_already_leaves_nothing_to_take_back(site, birds, window):
+    """The change before it is somebody else's."""
+    page = window(site)
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    page.get_by_label("Token", exact=True).last.fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Undo").wait_for()
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    page.get_by_text("1 photo had been a reference of").wait_for()
+    assert page.get_by_role("button", name="Undo").count() == 0
+    page.goto(f"{site}/#/browse/{NEW}")
+    page.locator(".browse .tile button").click()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_text("is gone").wait_for()
+
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 

@@ -102,6 +102,7 @@ def test_a_point_of_the_map_is_opened_from_its_tip_and_what_is_not_on_it_is_said
 
 def test_another_embedders_index_of_the_same_generation_is_noticed(site, window):
     page, embedder = window(site), []
+    page.wait_for_load_state("networkidle")
 
     def answer(route):
         given = route.fetch()
