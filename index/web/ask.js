@@ -155,6 +155,7 @@
 
     reopen({ photos, box }) {
       this.state = { photos, box, told: null, k: SHOWN };
+      if (this.teach) this.teach.forget();
       for (const place of [this.trouble, this.evidence]) place.replaceChildren();
       if (!this.taught.querySelector("button:enabled")) this.taught.replaceChildren(); // what can be undone stays
       location.hash = "#/";

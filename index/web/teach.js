@@ -1,7 +1,7 @@
 "use strict";
 /* "This is a ...": a photo becomes a reference, of a label that is known or new.
 
-   Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels)}: the form. photos() and
+   Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels), forget()}: the form. photos() and
        box() are what is taught; onTaught(notice) and onUndone() are called when the index has changed.
    Fieldmark.labelField({id, label, suggestions(), onEnter})  -> {element, input}: a field that finds labels as one
        types.
@@ -191,6 +191,7 @@
     if (!info.service.edit)
       return {
         suggest() {},
+        forget() {},
         element: element(
           "p",
           { class: "small faint" },
@@ -260,6 +261,11 @@
       element: element("div", { class: "stack" }, form, result),
       suggest: (labels) => {
         suggested = labels;
+      },
+      /* What was said of photos is not of others. */
+      forget: () => {
+        result.replaceChildren();
+        field.input.removeAttribute("aria-invalid");
       },
     };
   };

@@ -12,6 +12,7 @@ from tests.index.web.conftest import (
     CHROMIUM,
     KNOWN,
     NEW,
+    TOKEN,
     answering,
     complete,
     drop,
@@ -138,6 +139,23 @@ def test_a_label_that_is_too_long_stays_typed(site, birds, window):
     teach(page, "x" * 10_000)
     assert "10,000 characters" in page.get_by_role("alert").inner_text()
     assert len(page.get_by_label("This is a").input_value()) == 10_000
+
+
+def test_what_was_refused_of_a_photo_is_not_said_of_another(site, birds, window):
+    page = window(site, refused=True)
+    there = {"error": "a photo is there already as 'something'"}
+    page.route(
+        "**/references",
+        lambda route: route.fulfill(status=409, json=there) if route.request.method == "POST" else route.continue_(),
+    )
+    drop(page, file(birds, NEW))
+    teach(page, KNOWN[0])
+    page.get_by_label("Token", exact=True).last.fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Change its label").wait_for()
+    drop(page, file(birds, KNOWN[0]))
+    settled(page)
+    assert page.get_by_role("button", name="Change its label").count() == 0
 
 
 def test_a_wrong_token_is_asked_for_again(site, birds, window):
