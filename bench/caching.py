@@ -7,13 +7,13 @@ time is the median of the steps.
 """
 
 import argparse
-import subprocess
-import sys
+import json
 import time
 from pathlib import Path
 from statistics import median
 
 from bench.process_memory import process_memory
+from bench.processes import in_a_process
 
 WAYS = {"64": (64, 0), "1,024 in chunks of 64": (1024, 64), "1,024 at once": (1024, 0)}
 CLASSES, PER_CLASS = 256, 4
@@ -28,14 +28,11 @@ def main() -> None:
     parser.add_argument("--way", choices=WAYS)
     options = parser.parse_args()
     if options.way:
-        print(*measure(*WAYS[options.way], options.size, options.steps, options.backbone))
+        print(json.dumps(measure(*WAYS[options.way], options.size, options.steps, options.backbone)))
         return
-    arguments = ["--size", str(options.size), "--steps", str(options.steps), "--backbone", options.backbone]
     found = {}
     for way in WAYS:
-        command = [sys.executable, "-m", "bench.caching", *arguments, "--way", way]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        added, seconds, photos = map(float, printed.split())
+        added, seconds, photos = in_a_process("bench.caching", way)
         found[way] = added, seconds
         print(
             f"{way:22} {added / 1e6:6.0f} MB beside {photos / 1e6:.1f} MB of photos, {seconds:.2f} s a step", flush=True

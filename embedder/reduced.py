@@ -143,7 +143,12 @@ def _finding_places(graph: onnx.GraphProto) -> list[str]:
 
 def looks_at_photos(embedder: Embedder, precision: Precision, dimension: int | None) -> bool:
     """Whether ``reduce`` takes photos to make an embedder so much smaller."""
-    return precision == "int8" or not (dimension is None or dimension in embedder.summary.get("prefixes", ()))
+    return precision == "int8" or not (dimension is None or _is_prefix(embedder, dimension))
+
+
+def _is_prefix(embedder: Embedder, dimension: int) -> bool:
+    """Whether the first numbers of a vector were trained to do alone."""
+    return dimension in embedder.summary.get("prefixes", ())
 
 
 def reduce(file: Path, precision: Precision, dimension: int | None, photos: Catalog | None) -> None:
@@ -168,7 +173,7 @@ def reduce(file: Path, precision: Precision, dimension: int | None, photos: Cata
         _replace(file, made, embedder, embedder.dimension, precision=precision)
     if dimension is not None:
         embedder = Embedder.open(file)
-        if dimension in embedder.summary.get("prefixes", ()):
+        if _is_prefix(embedder, dimension):
             directions, by = np.eye(embedder.dimension, dimension, dtype=np.float32), "prefix"
         else:
             vectors = embed_whole(embedder, _some(photos, FITTED))[0].vectors

@@ -133,11 +133,10 @@ def _asked(
     """How the index is to be searched: what is not said stays, but for the memory where this machine holds nothing."""
     before = index.manifest.search
     wanted = wanted_search(kind or before.kind, before.target_recall if recall is None else recall, memory, dimension)
-    if address not in (None, FOLDER):
+    elsewhere = address not in (None, FOLDER)
+    if elsewhere:
         milvus_index(wanted, 0, dimension)
-    return (
-        wanted if memory is not None or address not in (None, FOLDER) else replace(wanted, max_memory=before.max_memory)
-    )
+    return wanted if memory is not None or elsewhere else replace(wanted, max_memory=before.max_memory)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def read(root: Path) -> Catalog:
     if any((root / name).is_file() for name in SAVED):
         return _packed(root, _saved(root))
     lists = metadata(root)
-    if any(map(names_files, lists)):
-        return _photos_with_metadata(root, [*filter(names_files, lists)])
+    if of_photos := [*filter(names_files, lists)]:
+        return _photos_with_metadata(root, of_photos)
     if shards := [root] if root.is_file() else parquet_shards(root):
         return _packed(root, {_below(root, file): file for file in shards})
     if lists:

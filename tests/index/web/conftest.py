@@ -171,6 +171,22 @@ def teach(page, label):
     page.get_by_role("button", name="Teach", exact=True).click()
 
 
+def give_token(page, token=TOKEN):
+    """Answer when the page asks for it."""
+    page.get_by_label("Token", exact=True).last.fill(token)
+    page.keyboard.press("Enter")
+
+
+def remove(page, site, label):
+    """Take back what was taught as a label of one reference."""
+    page.goto(f"{site}/#/browse/{label}")
+    page.get_by_role("heading", name=label).wait_for()
+    page.locator(".browse .tile button").click()
+    assert violations(page) == []
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_text("is gone").wait_for()
+
+
 def violations(page):
     """What axe-core finds that would keep somebody out."""
     import axe_playwright_python

@@ -18,8 +18,10 @@ from tests.index.web.conftest import (
     complete,
     drop,
     file,
+    give_token,
     name,
     needs_chromium,
+    remove,
     settled,
     teach,
     violations,
@@ -76,19 +78,13 @@ def test_what_is_taught_is_recognised_in_another_photo(site, birds, window):
     page = window(site)
     drop(page, file(birds, NEW))
     teach(page, NEW)
-    page.get_by_label("Token", exact=True).last.fill(TOKEN)
-    page.keyboard.press("Enter")
+    give_token(page)
     page.get_by_text("1 photo added").wait_for()
     again = io.BytesIO()
     Image.open(file(birds, NEW)).resize((120, 120)).save(again, "JPEG")
     drop(page, ("later.jpg", again.getvalue()))
     expect(page.locator("#evidence h3").first).to_have_text(NEW)
-    page.goto(f"{site}/#/browse/{NEW}")
-    page.get_by_role("heading", name=NEW).wait_for()
-    page.locator(".browse .tile button").click()
-    assert violations(page) == []
-    page.get_by_role("button", name="Remove").click()
-    page.get_by_text("is gone").wait_for()
+    remove(page, site, NEW)
 
 
 def test_undo_is_there_until_it_is_used(site, birds, window):
@@ -96,8 +92,7 @@ def test_undo_is_there_until_it_is_used(site, birds, window):
     taught, other = file(birds, NEW), file(birds, KNOWN[0])
     drop(page, ("azure.jpg", taught.read_bytes()))
     teach(page, NEW)
-    page.get_by_label("Token", exact=True).last.fill(TOKEN)
-    page.keyboard.press("Enter")
+    give_token(page)
     page.get_by_text(f"1 photo added to the references of {NEW}: azure.jpg.").wait_for()
     drop(page, other)
     page.get_by_role("button", name="Undo").click()
@@ -113,17 +108,13 @@ def test_what_was_there_already_leaves_nothing_to_take_back(site, birds, window)
     page = window(site)
     drop(page, file(birds, NEW))
     teach(page, NEW)
-    page.get_by_label("Token", exact=True).last.fill(TOKEN)
-    page.keyboard.press("Enter")
+    give_token(page)
     page.get_by_role("button", name="Undo").wait_for()
     drop(page, file(birds, NEW))
     teach(page, NEW)
     page.get_by_text("1 photo had been a reference of").wait_for()
     assert page.get_by_role("button", name="Undo").count() == 0
-    page.goto(f"{site}/#/browse/{NEW}")
-    page.locator(".browse .tile button").click()
-    page.get_by_role("button", name="Remove").click()
-    page.get_by_text("is gone").wait_for()
+    remove(page, site, NEW)
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -351,8 +342,7 @@ def test_a_label_that_its_neighbours_doubt_is_changed_and_changed_back(site, win
     after = button.inner_text().removeprefix("Rename to ")
     first.locator(".examples button").first.wait_for()
     button.click()
-    page.get_by_label("Token", exact=True).last.fill(TOKEN)
-    page.keyboard.press("Enter")
+    give_token(page)
     page.get_by_text(f"The reference is one of {after} now.").wait_for()
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("Taken back").wait_for()

@@ -12,12 +12,12 @@ from tests.index.web.conftest import (
     CHROMIUM,
     KNOWN,
     NEW,
-    TOKEN,
     answering,
     complete,
     drop,
     editable,
     file,
+    give_token,
     name,
     needs_chromium,
     settled,
@@ -150,8 +150,7 @@ def test_what_was_refused_of_a_photo_is_not_said_of_another(site, birds, window)
     )
     drop(page, file(birds, NEW))
     teach(page, KNOWN[0])
-    page.get_by_label("Token", exact=True).last.fill(TOKEN)
-    page.keyboard.press("Enter")
+    give_token(page)
     page.get_by_role("button", name="Change its label").wait_for()
     drop(page, file(birds, KNOWN[0]))
     settled(page)
@@ -162,8 +161,7 @@ def test_a_wrong_token_is_asked_for_again(site, birds, window):
     page = window(site, refused=True)
     drop(page, file(birds, NEW))
     teach(page, NEW)
-    page.get_by_label("Token", exact=True).last.fill("another token altogether")
-    page.keyboard.press("Enter")
+    give_token(page, "another token altogether")
     page.get_by_text("That was not the token").wait_for()
     page.get_by_role("button", name="Cancel").click()
     assert page.get_by_label("This is a").input_value() == NEW
