@@ -255,10 +255,17 @@
       else this.verdict.classList.add("stale");
     }
 
+    /* What is there already is not moved: whoever types in it goes on. */
     settled(...children) {
       this.verdict.setAttribute("aria-busy", "false");
       this.verdict.classList.remove("stale");
-      this.verdict.replaceChildren(...children.filter(Boolean));
+      const shown = children.filter(Boolean);
+      for (const one of [...this.verdict.childNodes]) if (!shown.includes(one)) one.remove();
+      let next = null;
+      for (const one of shown.reverse()) {
+        if (!one.parentNode) this.verdict.insertBefore(one, next);
+        next = one;
+      }
     }
 
     /* Which photos the service could read: what is shown of them says so. */
@@ -363,13 +370,16 @@
       if (!this.teach) return element("div", { class: "later" }); // what the service allows is not known yet
       const { candidates = [], neighbours = [] } = this.answer() || {};
       this.teach.suggest([...new Set([...candidates, ...neighbours].map((one) => one.label))].slice(0, 8));
-      if (!this.info.service.edit) return element("div", { class: "lesson" }, this.teach.element);
-      return element(
-        "section",
-        { class: "lesson", "aria-labelledby": "lesson" },
-        element("h3", { id: "lesson" }, "Wrong, or new? Teach it."),
-        this.teach.element
-      );
+      if (!this.form)
+        this.form = this.info.service.edit
+          ? element(
+              "section",
+              { class: "lesson", "aria-labelledby": "lesson" },
+              element("h3", { id: "lesson" }, "Wrong, or new? Teach it."),
+              this.teach.element
+            )
+          : element("div", { class: "lesson" }, this.teach.element);
+      return this.form;
     }
 
     remember(answer) {

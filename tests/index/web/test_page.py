@@ -117,6 +117,22 @@ def test_what_was_there_already_leaves_nothing_to_take_back(site, birds, window)
     remove(page, site, NEW)
 
 
+def test_whoever_types_a_label_goes_on_when_an_answer_comes(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, NEW))
+    held = []
+    page.route("**/search", lambda route: held.append(route))
+    with page.expect_request("**/search"):
+        page.get_by_role("button", name="Mark the subject").click()
+    page.get_by_label("This is a").click()
+    page.keyboard.type(NEW[:5])
+    held.pop().continue_()
+    settled(page)
+    page.keyboard.type(NEW[5:])
+    expect(page.get_by_label("This is a")).to_have_value(NEW)
+    assert page.locator(".verdict .name").count() == 1
+
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -128,9 +144,11 @@ def test_a_phone_is_told_of_fingers_and_reaches_what_it_needs(site, birds, windo
     drop(page, file(birds, NEW))
     sides = [page.locator(one).bounding_box()["width"] for one in (".subject", ".answer")]
     assert sides[0] == sides[1]
-    page.get_by_role("button", name="Mark the subject").click()
+    with page.expect_response("**/search"):
+        page.get_by_role("button", name="Mark the subject").click()
     assert page.get_by_text("with your finger").is_visible()
     assert not page.get_by_text("arrow keys").is_visible()
+    settled(page)
     page.get_by_label("This is a").click()
     page.get_by_role("option").first.wait_for()
     button = page.get_by_role("button", name="Teach", exact=True)
