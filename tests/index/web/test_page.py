@@ -121,7 +121,11 @@ def test_whoever_types_a_label_goes_on_when_an_answer_comes(site, birds, window)
     page = window(site)
     drop(page, file(birds, NEW))
     held = []
-    page.route("**/search", lambda route: held.append(route))
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/search", hold)
     with page.expect_request("**/search"):
         page.get_by_role("button", name="Mark the subject").click()
     page.get_by_label("This is a").click()
