@@ -1,5 +1,6 @@
 """The command ``python -m index.add NAME.index IMAGES``: more references, without building anew."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def add(
     if dry_run or unchanged:
         if unchanged and recalibrate:
             say_unmeasured(opened.folder)
-        counted = change.counting(**_counts(source, meeting, meeting.new))
+        counted = _counted(change, source, meeting, meeting.new, source.left_out)
         tell(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
     if recalibrate:
@@ -114,12 +115,11 @@ def add(
                 meeting = met(opened)
             shared = on_conflict == "both" and meeting.conflicts + source.conflicts > 0
             after = _grown(writer, opened, references, rows, meeting, shared, new_files)
-            counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}), unreadable=len(left_out))
+            counted = _counted(change, source, meeting, {*meeting.new} & {*rows}, left_out)
             if after != opened.manifest:
                 if recalibrate:
                     after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
-    report_left_out(left_out)
     tell(opened.folder, counted, opened.generation if after == opened.manifest else writer.generation)
     return counted
 
@@ -165,15 +165,19 @@ def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tupl
     return [new[place] for place in places], [*source.left_out, *left_out]
 
 
-def _counts(source: Source, meeting: Meeting, new: set[int] | list[int]) -> dict[str, int]:
-    """What an addition does, in numbers."""
-    return {
-        "added": len(new),
-        "there_already": meeting.there_already + source.copies,
-        "relabelled": len(meeting.relabelled),
-        "removed": len(meeting.removed),
-        "conflicts": meeting.conflicts + source.conflicts,
-    }
+def _counted(
+    change: Change, source: Source, meeting: Meeting, new: Collection[int], left_out: Sequence[dict[str, str]]
+) -> Change:
+    """What an addition does, in numbers; which photos cannot be read is said."""
+    report_left_out(left_out)
+    return change.counting(
+        added=len(new),
+        there_already=meeting.there_already + source.copies,
+        relabelled=len(meeting.relabelled),
+        removed=len(meeting.removed),
+        conflicts=meeting.conflicts + source.conflicts,
+        unreadable=len(left_out),
+    )
 
 
 if __name__ == "__main__":

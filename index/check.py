@@ -49,6 +49,9 @@ def main(index: Path, *, deep: bool = False, sample: int = 64) -> Path:
         found = [*_damaged_files(index, opened.manifest), *_damaged_before(opened)]
         if Manifest.read(index).generation <= opened.generation + 1:
             break  # otherwise files may be gone because two changes have been committed since
+    else:
+        if found:
+            raise InputError(f"{index} has been changed again and again while it was read; check it when it is at rest")
     if not found:  # otherwise what follows would only say the same in other words
         found += [*_vectors(opened), *_references(opened), *_journal(opened)]
         if deep:

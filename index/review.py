@@ -208,13 +208,13 @@ def _plain(text: str) -> str:
 
 def _command(index: Index, name: str, row: int) -> str:
     """The command that acts on one reference; where a photo may have several labels, on that with this one."""
-    words = ["python", "-m", f"index.{name}", str(index.folder), "--id", index.table["id"][row].as_py()]
+    words = ["python", "-m", f"index.{name}", str(index.folder), *_option("id", index.table["id"][row].as_py())]
     return shlex.join([*words, *_option("label", index.label(row))] if index.manifest.shared_ids else words)
 
 
-def _option(name: str, label: str) -> list[str]:
+def _option(name: str, value: str) -> list[str]:
     """An option whose value may begin as an option does."""
-    return [f"--{name}={label}"] if label.startswith("-") else [f"--{name}", label]
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
 
 
 if __name__ == "__main__":

@@ -67,17 +67,23 @@ def _fits(index: Index, name: str, value: str) -> NDArray[np.bool_]:
     for wanted in _places(value, root, real):
         below = tuple(f"{one.rstrip(os.sep)}{os.sep}" for one in wanted)
         fits = np.array([path is not None and (path in wanted or path.startswith(below)) for path in paths], bool)
-        if fits.any():
+        if fits.any():  # also a deleted one: a link whose reference is gone does not mean what it leads to
             break
     return fits
 
 
 def _places(value: str, root: Path, real: str) -> Iterator[set[str]]:
     """Where a path may lead, below the real folder of the photos: as it is written, then as links in it lead."""
-    here, given = (Path(os.path.normpath(one.absolute())) for one in (at_home(value), root))
-    moved = [f"{real}{os.sep}{here.relative_to(given)}"] if here.is_relative_to(given) else []
-    yield {os.path.normpath(one) for one in (f"{real}{os.sep}{value}", str(here), *moved)}
+    here, given, below = (_climbed(one.absolute()) for one in (at_home(value), root, Path(real) / value))
+    moved = [Path(real) / here.relative_to(given)] if here.is_relative_to(given) else []
+    yield {os.path.normpath(one) for one in (below, here, *moved)}
     yield {str(real_path(at_home(value))), str(real_path(root / value))}
+
+
+def _climbed(path: Path) -> Path:
+    """A path without ``..``, which leads out of where a link before it leads."""
+    up = max((place for place, part in enumerate(path.parts) if part == os.pardir), default=-1)
+    return Path(real_path(Path(*path.parts[: up + 1])), *path.parts[up + 1 :]) if up >= 0 else path
 
 
 def _none(index: Index, name: str, value: str) -> InputError:

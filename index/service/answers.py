@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, UploadFile
@@ -20,7 +19,7 @@ from index.service.batching import Question
 from index.service.current import Snapshot
 from index.service.running import Running, Service, SnapshotTaken
 from index.service.schemas import Answers, problems
-from index.service.uploads import HASH, Prepared, Upload, decoding, kept_id, parse_box, uploads
+from index.service.uploads import Prepared, Upload, decoding, kept_id, parse_box, uploads
 
 SAME = 0.99
 """The least similarity of a photo and of the same one written anew."""
@@ -58,8 +57,8 @@ async def search(
     if not good:
         raise HTTPException(415, _told(*bad[0]))
     subjects = [good] if together else [[one] for one in good]
-    # Whoever votes is looked at, and as many more as may have no vote.
-    questions = [_question(snapshot, subject, max(k, VOTERS) + len(subject), labels) for subject in subjects]
+    # A photo itself is seen among the nearest, though fewer may be shown.
+    questions = [_question(snapshot, subject, max(k, VOTERS), labels) for subject in subjects]
     found = await _asked(service, questions)
     for number, subject in enumerate(subjects):
         found[number] = await _without_taught(service, questions[number], subject, place, found[number])
@@ -156,27 +155,23 @@ async def _asked(service: Service, questions: Sequence[Question]) -> list[Answer
 async def _without_taught(
     service: Service, question: Question, subject: Sequence[tuple[Upload, Prepared]], box: Any, answer: Answer
 ) -> Answer:
-    """The answer in which what some photos themselves have become by being taught has no vote, however often it is."""
-    photos = [upload for upload, _ in subject]
-    while taught := await _taught_as(service, photos, box, answer) - question.own_ids:
-        question = replace(question, own_ids=question.own_ids | taught)
-        (answer,) = await _asked(service, [question])
-    return answer
+    """The answer in which what some photos themselves have become by being taught has no vote either.
 
-
-async def _taught_as(service: Service, photos: Sequence[Upload], box: Any, answer: Answer) -> set[str]:
-    """The ids of neighbours that some photos themselves have become by being taught: they have no vote either.
-
-    What is taught is written anew, so that its id is not that of the file. It is looked for where a neighbour was
-    taught, as the name of its file says, and is so near that it may be.
+    What is taught is written anew, so that its id is not that of the file. A single photo is written anew where a
+    reference that was taught is so near that it may be it; several are wherever any was, as their mean may lie far from
+    each of them.
     """
-    least = SAME if len(photos) == 1 else 0.0  # a mean may lie far from what it is the mean of
-    others = [one for one in answer.neighbours if one.similarity > least and not one.same_photo]
-    near = {one.id for one in others if HASH.fullmatch(PurePosixPath(one.path or "").stem)}
-    if not near:
-        return set()
+    taught = question.snapshot.taught
+    if len(subject) == 1:
+        taught = taught & {one.id for one in answer.neighbours if one.similarity > SAME and not one.same_photo}
+    if not taught:
+        return answer
     limits = service.settings.limits
-    return near & {await service.decode(kept_id, photo.content, box, limits) for photo in photos}
+    made = {await service.decode(kept_id, upload.content, box, limits) for upload, _ in subject} & taught
+    if made <= question.own_ids:
+        return answer
+    (answer,) = await _asked(service, [replace(question, own_ids=question.own_ids | made)])
+    return answer
 
 
 def _told(upload: Upload, error: BadImage) -> str:

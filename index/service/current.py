@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
@@ -36,6 +37,8 @@ TRY_AGAIN = 5.0
 
 TRIES = 3
 """How often a generation is opened anew that writers have replaced meanwhile."""
+
+TAUGHT_FILE = r"(^|/)[0-9a-f]{32}\.[a-z]+$"
 
 Stamp = tuple[int, int, int]
 
@@ -63,6 +66,7 @@ class Snapshot:
         if index.count:  # what the first answer would make is made before it
             index.judge(index.vectors(np.flatnonzero(index.kept)[:1])[0])
         self.rows_of("")
+        _ = self.taught
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -73,6 +77,12 @@ class Snapshot:
     def rows(self) -> NDArray[np.int64]:
         """The rows of all references, ascending."""
         return np.flatnonzero(self.index.kept)
+
+    @cached_property
+    def taught(self) -> frozenset[str]:
+        """The ids of references whose files are named as those that are taught."""
+        named = pc.match_substring_regex(self.index.table["path"], TAUGHT_FILE)
+        return frozenset(self.index.table["id"].filter(pc.and_(named, pa.array(self.index.kept))).to_pylist())
 
     @cached_property
     def _order(self) -> NDArray[np.uint64]:

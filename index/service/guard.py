@@ -155,7 +155,7 @@ class Guard:
     def _most(self, scope: Scope) -> int:
         """The bytes that a body may have: few without photos, as such a form is taken apart letter by letter."""
         kind = Headers(scope=scope).get("content-type", "")
-        return self._limits.body if kind.startswith("multipart/") else min(self._limits.body, PLAIN_FORM)
+        return self._limits.body if kind.lower().startswith("multipart/") else min(self._limits.body, PLAIN_FORM)
 
     def _check_length(self, given: str | None, most: int) -> None:
         """Refuse a body that says that it is too large."""
@@ -276,4 +276,7 @@ def _is_address(name: str) -> bool:
 
 def _too_large(most: int) -> HTTPException:
     """The refusal of a body."""
-    return HTTPException(413, f"the request has more than {most / 1e6:g} MB; send fewer photos, or smaller ones")
+    advice = "send fewer photos, or smaller ones"
+    if most == PLAIN_FORM:
+        advice = "send photos as the field photo of a form, multipart/form-data, which may be larger"
+    return HTTPException(413, f"the request has more than {most / 1e6:g} MB; {advice}")

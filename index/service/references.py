@@ -1,7 +1,7 @@
 """The routes of references: labels, references, their pictures."""
 
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Annotated, Any
 
 import numpy as np
@@ -53,8 +53,11 @@ def labels(
     start = bisect_right(known, after) if after else 0
     places = [place for place in range(start, len(known)) if sought in _folded(known[place])]
     shown = [{"label": known[place], "references": int(counts[place])} for place in places[:limit]]
+    same = snapshot.index.spellings.find(search)
+    exact = None if same is None else {"label": same, "references": int(counts[bisect_left(known, same)])}
+    told = {"count": len(known), "labels": shown, "exact": exact}
     more = shown[-1]["label"] if len(places) > limit else None
-    return JSONResponse({"generation": snapshot.generation, "count": len(known), "labels": shown, "next": more})
+    return JSONResponse({"generation": snapshot.generation, **told, "next": more})
 
 
 @router.get("/references", response_model=References, responses=problems(404, 422))

@@ -72,10 +72,14 @@ class LabelCount(BaseModel):
 
 
 class Labels(Generation):
-    """Some of the labels, by the alphabet. ``next`` is what to give as ``after`` for more."""
+    """Some of the labels, by the alphabet. ``next`` is what to give as ``after`` for more.
+
+    ``exact`` is the label that is itself what is searched for, wherever it stands among them.
+    """
 
     count: int
     labels: list[LabelCount]
+    exact: LabelCount | None
     next: str | None
 
 

@@ -68,8 +68,9 @@
 
   async function comeBack({ top, focused }, shown) {
     const { visit } = here;
+    const active = document.activeElement;
     await shown;
-    if (visit !== here.visit) return;
+    if (visit !== here.visit || active !== document.activeElement) return; // whoever has gone on is left alone
     scrollTo({ top, behavior: "instant" });
     (focused.isConnected ? focused : main).focus({ preventScroll: true });
   }

@@ -175,8 +175,8 @@
       this.list.setAttribute("aria-label", `References of ${short(this.label)}`);
       const shown = this.label;
       const onChanged = (notice) => {
-        if (this.label !== shown) return;
         if (notice) this.changed.replaceChildren(notice);
+        if (this.label !== shown) return; // the list is another one's by now
         if (!notice || this.list.children.length > 1) return this.references();
         this.list.replaceChildren();
         this.note.textContent = "No reference is left.";

@@ -6,7 +6,7 @@
        .read                      -> whether the service could read it; null as long as that is not known.
        .place()                   -> {src} or {absent}, as photos.js takes it.
    Fieldmark.referencePhoto(id)   -> {src}: the small picture of a reference.
-   Fieldmark.said(error)          -> an element with what went wrong, for a place with role="alert".
+   Fieldmark.said(error, of)      -> an element with what went wrong, and of what, for a place with role="alert".
    Fieldmark.busy(text)           -> an element that says what is waited for.
    Fieldmark.short(text, most)    -> a text that fits, the rest as "…".
    Fieldmark.names(photos)        -> what photos, or files, are called, in a few words.
@@ -48,10 +48,10 @@
 
   Fieldmark.referencePhoto = (id) => ({ src: `/thumbnails/${encodeURIComponent(id)}` });
 
-  Fieldmark.said = (error) => {
+  Fieldmark.said = (error, of = "") => {
     if (!(error instanceof Fieldmark.Refused)) console.error(error);
     const told = error instanceof Fieldmark.Refused ? error.message : "Something went wrong on this page. Reload it.";
-    return element("div", { class: "notice warns", role: "alert" }, element("p", null, told));
+    return element("div", { class: "notice warns", role: "alert" }, element("p", null, of, told));
   };
 
   Fieldmark.busy = (text) =>

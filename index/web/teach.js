@@ -52,13 +52,9 @@
       if (search.length > 200) return this.close();
       const first = search ? [] : this.suggestions();
       try {
-        const { labels } =
+        const { labels, exact } =
           search || !first.length ? await Fieldmark.service.get("/labels", { search, limit: FOUND }) : { labels: [] };
-        if (search && labels.length === FOUND && !labels.some(({ label }) => same(label, search))) {
-          // It may be among those that are not listed.
-          const { count } = await Fieldmark.service.get("/references", { label: search, limit: 1 });
-          if (count) labels.unshift({ label: search, references: count });
-        }
+        if (exact && !labels.some(({ label }) => label === exact.label)) labels.unshift(exact);
         if (search === this.input.value.trim() && document.activeElement === this.input)
           this.open(search ? labels : first.length ? first.map((name) => ({ label: name })) : labels);
       } catch {
@@ -200,6 +196,7 @@
         ),
       };
     let suggested = [];
+    let turn = 0; // of the photos that are asked about
     const result = element("div", { class: "stack" });
     const button = element("button", { class: "button main", type: "submit" }, "Teach");
     const field = Fieldmark.labelField({
@@ -214,7 +211,7 @@
       const problem = wrong(label, info.service.label);
       if (problem) return refuse(new Fieldmark.Refused(problem));
       button.disabled = true;
-      const taken = photos();
+      const [taken, mine] = [photos(), turn];
       result.replaceChildren(Fieldmark.busy("Adding to the references …"));
       const values = {
         photo: taken.map((one) => one.file),
@@ -226,18 +223,21 @@
         const told = await Fieldmark.withToken((token) =>
           Fieldmark.service.send("/references", values, { token, seconds: 120 })
         );
-        result.replaceChildren();
+        if (mine === turn) result.replaceChildren();
         if (!told) return;
-        field.input.value = "";
-        field.input.removeAttribute("aria-invalid");
+        if (mine === turn) {
+          field.input.value = "";
+          field.input.removeAttribute("aria-invalid");
+        }
         const said = outcome(label, told, taken);
-        // What has changed nothing leaves nothing to take back but somebody else's change.
-        const changed = told.added || told.relabelled;
-        onTaught(changed ? Fieldmark.undoable(said, told.generation, onUndone) : notice(said));
+        // What has changed nothing leaves nothing to take back, but perhaps what was taught before.
+        if (told.added || told.relabelled) onTaught(Fieldmark.undoable(said, told.generation, onUndone));
+        else result.replaceChildren(notice(said));
       } catch (error) {
-        refuse(error, error.status === 409 && !relabel);
+        if (mine === turn) refuse(error, error.status === 409 && !relabel);
+        else result.replaceChildren(Fieldmark.said(error, `Of ${Fieldmark.names(taken)}, not taught: `));
       } finally {
-        button.disabled = false;
+        if (mine === turn) button.disabled = false;
       }
     }
 
@@ -264,6 +264,8 @@
       },
       /* What was said of photos is not of others. */
       forget: () => {
+        turn += 1;
+        button.disabled = false;
         result.replaceChildren();
         field.input.removeAttribute("aria-invalid");
       },

@@ -51,8 +51,9 @@ def test_photos_that_could_not_be_read_when_vectors_were_made_are_told(empty, tm
     one = EmbeddingSet(VECTORS[:1], pa.table({"id": NAMES[:1], "label": ["a"], "path": ["0.jpg"]}), "tiny")
     broken = {"path": "broken.jpg", "reason": "is empty"}
     one.save(tmp_path / "more", made_from={}, images_root=tmp_path, left_out=[broken])
-    assert main(empty, str(tmp_path / "more")).counts["unreadable"] == 1
-    assert "broken.jpg: is empty" in capsys.readouterr().err
+    for dry_run in (True, False, False):  # the last of them adds nothing
+        assert main(empty, str(tmp_path / "more"), dry_run=dry_run).counts["unreadable"] == 1
+        assert "broken.jpg: is empty" in capsys.readouterr().err
 
 
 def test_two_additions_at_once_both_count(empty, monkeypatch):

@@ -94,6 +94,10 @@ def test_photos_are_named_by_the_links_that_lead_to_them(tmp_path, tiny_embedder
         assert named(f"{above}a/one.png") == ["a/one.png"]
         assert named(f"{above}b") == named(f"{above}b/two.png") == ["b/two.png"]
         assert named(f"{above}a/../a/") == ["a/link.png", "a/one.png", "a/other.png"]
+    for other in ("/a", "/a/one.png", "b/../a", "disk/photos/b/../a"):  # of the root of all folders; of b's real one
+        with pytest.raises(InputError, match="unknown path"):
+            named(other)
+    assert named("b/../photos/a/one.png") == ["a/one.png"]
 
 
 def test_what_fits_one_by_one_and_not_together_is_said(empty):

@@ -83,6 +83,20 @@ def test_an_index_that_is_changed_meanwhile_is_not_damaged(copy, monkeypatch, ca
     assert len(times) == 2
 
 
+def test_an_index_that_never_rests_is_not_called_damaged(copy, monkeypatch):
+    real = checking._damaged_files
+
+    def slow(folder, manifest):
+        rebuild(folder)
+        rebuild(folder, kind="hnsw")
+        yield from real(folder, manifest)
+
+    monkeypatch.setattr(checking, "_damaged_files", slow)
+    remove(copy, path="class-0/00.png")
+    with pytest.raises(InputError, match="changed again and again while it was read"):
+        main(copy)
+
+
 def test_vectors_that_are_no_directions(tmp_path, random_vectors, monkeypatch):
     vectors = random_vectors(6)
     folder = commit_vectors(tmp_path / "a.index", vectors[:2], thumbnail=b"")

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -243,6 +244,14 @@ def test_commands_for_labels_that_begin_as_options_do(mixed, capsys):
         given = parse(relabel if words[-1].startswith("--to=") else remove, words)[1]
         assert given["label"].startswith("--to-")
         assert given.get("to", "--to-").startswith("--to-")
+
+
+@pytest.mark.parametrize("name", ["-one", "--id", "one two"])
+def test_commands_for_ids_that_begin_as_options_do(mixed, name):
+    index = Index.open(mixed)
+    index.table = index.table.set_column(0, "id", pa.array([name] * len(index.table)))
+    words = shlex.split(review._command(index, "remove", 0))[3:]
+    assert parse(remove, words)[1]["id"] == name
 
 
 def test_an_index_of_one_class(tmp_path, capsys):

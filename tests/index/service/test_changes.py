@@ -88,6 +88,18 @@ def test_many_that_were_taught_have_no_vote_on_themselves(editor, k):
     assert "new kind" not in {one["label"] for one in answer["candidates"]}
 
 
+def test_nor_have_those_that_are_there_as_their_files_too(editor, own, tmp_path):
+    photos = [noise(number) for number in range(12)]
+    teach(editor, *((f"{number}.jpg", photo) for number, photo in enumerate(photos)))
+    (tmp_path / "more" / "old kind").mkdir(parents=True)
+    for number, photo in enumerate(photos):
+        (tmp_path / "more" / "old kind" / f"{number}.jpg").write_bytes(photo)
+    add(own, str(tmp_path / "more"))
+    asked = {"files": [("photo", photo) for photo in photos], "data": {"together": "true"}}
+    (answer,) = editor.post("/search", **asked).json()["answers"]
+    assert {one["label"] for one in answer["candidates"]}.isdisjoint({"new kind", "old kind"})
+
+
 def test_nothing_but_the_picture_is_kept(editor):
     exif = Image.Exif()
     exif[0x010F] = "SECRET CAMERA"

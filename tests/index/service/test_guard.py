@@ -279,9 +279,11 @@ def test_a_form_without_photos_is_small(tmp_path):
     )
     assert asked(guard, b"&" * (1 << 16), headers=plain)[0] == 200
     status, _, told = asked(guard, b"&" * (1 << 16), b"&", headers=plain)
-    assert (status, told["error"]) == (413, "the request has more than 0.065536 MB; send fewer photos, or smaller ones")
+    advice = "send photos as the field photo of a form, multipart/form-data, which may be larger"
+    assert (status, told["error"]) == (413, f"the request has more than 0.065536 MB; {advice}")
     assert asked(guard, headers=[*plain, (b"content-length", b"70000")])[0] == 413
     assert asked(guard, b"&" * (1 << 17), headers=mixed)[0] == 200
+    assert asked(guard, b"&" * (1 << 17), headers=[(b"content-type", b"Multipart/Form-Data; boundary=x")])[0] == 200
 
 
 def test_a_client_that_is_gone_has_no_status(tmp_path, monkeypatch):

@@ -40,6 +40,16 @@ def test_labels_are_listed_a_page_at_a_time(own):
         assert [one["label"] for one in client.get("/labels?search=SS-2").json()["labels"]] == ["class-2"]
 
 
+def test_the_label_that_is_searched_for_is_told_wherever_it_stands(own):
+    relabel(own, label="class-3", to="ss")
+    with serving(own) as client:
+        told = client.get("/labels", params={"search": "ss", "limit": 1}).json()
+        assert told["labels"] == [{"label": "class-0", "references": 5}]
+        assert told["exact"] == {"label": "ss", "references": 5}
+        assert client.get("/labels", params={"search": "s"}).json()["exact"] is None
+        assert client.get("/labels").json()["exact"] is None
+
+
 def test_references_are_listed_the_newest_first(own):
     index = Index.open(own)
     remove(own, id=index.table["id"][18].as_py())

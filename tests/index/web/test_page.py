@@ -110,11 +110,43 @@ def test_what_was_there_already_leaves_nothing_to_take_back(site, birds, window)
     teach(page, NEW)
     give_token(page)
     page.get_by_role("button", name="Undo").wait_for()
+    page.reload()
     drop(page, file(birds, NEW))
     teach(page, NEW)
     page.get_by_text("1 photo had been a reference of").wait_for()
     assert page.get_by_role("button", name="Undo").count() == 0
     remove(page, site, NEW)
+
+
+def test_what_one_has_taught_can_be_taken_back_though_it_is_taught_again(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    give_token(page)
+    page.get_by_role("button", name="Undo").wait_for()
+    teach(page, NEW)
+    page.get_by_text("1 photo had been a reference of").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("Taken back").wait_for()
+
+
+def test_labels_are_suggested_however_many_there_are(site, birds, window):
+    page = window(site)
+    drop(page, file(birds, NEW))
+    many = [{"label": f"{NEW} {number}", "references": 3} for number in range(8)]
+
+    def answer(route):
+        asked = "exact" in route.request.url
+        exact = {"label": f"{NEW} exact", "references": 1} if asked else None
+        route.fulfill(json=route.fetch().json() | {"labels": many, "exact": exact})
+
+    page.route("**/labels?*", answer)
+    page.get_by_label("This is a").press_sequentially(NEW)
+    expect(page.get_by_role("option")).to_have_count(9)
+    assert "a new label" in page.get_by_role("option").last.inner_text()
+    page.get_by_label("This is a").press_sequentially(" exact")
+    expect(page.get_by_role("option").first).to_contain_text(f"{NEW} exact")
+    expect(page.get_by_role("option")).to_have_count(9)
 
 
 def test_whoever_types_a_label_goes_on_when_an_answer_comes(site, birds, window):

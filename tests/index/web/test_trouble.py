@@ -157,6 +157,30 @@ def test_what_was_refused_of_a_photo_is_not_said_of_another(site, birds, window)
     assert page.get_by_role("button", name="Change its label").count() == 0
 
 
+def test_a_refusal_that_comes_late_is_of_its_photo(site, birds, window):
+    page = window(site, refused=True)
+    held = []
+
+    def hold(route):
+        if route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/references", hold)
+    drop(page, ("first.jpg", file(birds, NEW).read_bytes()))
+    teach(page, KNOWN[0])
+    with page.expect_request(lambda request: request.method == "POST" and "references" in request.url):
+        give_token(page)
+    drop(page, file(birds, KNOWN[0]))
+    page.get_by_label("This is a").fill("other")
+    held.pop().fulfill(status=409, json={"error": "a photo is there already as 'something'"})
+    page.get_by_text("Of first.jpg, not taught: ").wait_for()
+    assert page.get_by_role("button", name="Change its label").count() == 0
+    assert page.get_by_role("button", name="Teach", exact=True).is_enabled()
+    assert page.get_by_label("This is a").input_value() == "other"
+
+
 def test_a_wrong_token_is_asked_for_again(site, birds, window):
     page = window(site, refused=True)
     drop(page, file(birds, NEW))
