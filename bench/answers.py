@@ -169,11 +169,12 @@ def levels(everything: Path, from_where: list[float]) -> Iterator[str]:
         answers = [index.judge(vector) for vector in whole.vectors(np.flatnonzero(asked))]
         taxa = index.taxa
         for level in (LABEL, *taxa):
-            best = [one for answer in answers if (one := likeliest(answer.candidates, level, taxa))]
-            stated = np.array([one.probability for one in best])
-            right = np.array(
-                [one.name == name_at(label, level, taxa) for one, label in zip(best, whole.labels[asked], strict=True)]
+            told = zip(
+                (likeliest(answer.candidates, level, taxa) for answer in answers), whole.labels[asked], strict=True
             )
+            best = [(one, name_at(label, level, taxa)) for one, label in told if one]
+            stated = np.array([one.probability for one, _ in best])
+            right = np.array([one.name == name for one, name in best])
             error = expected_calibration_error(stated, right)
             yield f"| {by} | {level} | {stated.mean():.1%} | {right.mean():.1%} | {error:.3f} |"
         known = [place for place, answer in enumerate(answers) if answer.known]

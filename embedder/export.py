@@ -150,7 +150,12 @@ def _check_dimension(embedder: Embedder, dimension: int | None) -> None:
 
 
 def _check_place(embedder: Embedder, out: Path, overwrite: bool) -> None:
-    """Refuse to write over what is not to be written over."""
+    """Refuse to write over what is not to be written over.
+
+    Where a link leads, others may open an embedder, with the list of its photos beside it.
+    """
+    if out.is_symlink():
+        raise InputError(f"{out} is a link to {real_path(out)}; give another --out, or take the link away")
     if out.suffix != ".onnx" or real_path(out) == real_path(embedder.path):
         raise InputError(f"{out} is no name for it; give one that ends in .onnx and is not the run's own file")
     if out.exists() and not overwrite:

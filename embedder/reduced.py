@@ -117,7 +117,7 @@ def quantised(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> o
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=_finding_places(model.graph),
+            nodes_to_exclude=[*_finding_places(model.graph), *_taking_powers(model.graph)],
         )
         return onnx.load(path)
 
@@ -127,9 +127,28 @@ def _finding_places(graph: onnx.GraphProto) -> list[str]:
 
     In 8 bits there would be 256 such places in all, so that a quarter of the photo would be seen as 64 stripes.
     """
+    return _leading_to([node.input[1] for node in graph.node if node.op_type == "GridSample"], graph)
+
+
+def _taking_powers(graph: onnx.GraphProto) -> list[str]:
+    """The nodes between the feature map and the powers of its pooling.
+
+    In 8 bits the least value that GeM lets a place have would be 0, and the share of a channel that is nowhere active
+    0 / 0.
+    """
+    behind = {*MAPS}
+    powers: list[str] = []
+    for node in graph.node:
+        if behind & {*node.input}:
+            behind.update(node.output)
+            powers += node.output if node.op_type == "Pow" else []
+    return _leading_to(powers, graph)
+
+
+def _leading_to(wanted: list[str], graph: onnx.GraphProto) -> list[str]:
+    """The nodes that some values are made by, back to weights or maps."""
     large = {weight.name for weight in graph.initializer if math.prod(weight.dims) >= LARGE}
     made_by = {name: node for node in graph.node for name in node.output}
-    wanted = [node.input[1] for node in graph.node if node.op_type == "GridSample"]
     found: dict[str, None] = {}
     while wanted:
         name = wanted.pop()

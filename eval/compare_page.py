@@ -62,7 +62,7 @@ def _told_apart(first: Path, second: Path) -> list[str]:
     """The last parts of two paths, as few as tell them apart."""
     most = max(len(first.parts), len(second.parts))
     for count in range(1, most + 1):
-        names = ["/".join(path.parts[-count:]) for path in (first, second)]
+        names = [Path(*path.parts[-count:]).as_posix() for path in (first, second)]
         if names[0] != names[1]:
             break
     return names

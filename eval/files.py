@@ -215,7 +215,7 @@ def already_made(
             and ``overwrite`` is off, or that would be replaced although somebody has put something else into it, or a
             disk is mounted there.
     """
-    if names is not None and os.path.ismount(folder):
+    if names is not None and os.path.ismount(real_path(folder)):
         raise InputError(f"{folder} is where a disk is mounted, which cannot be replaced; give a folder in it")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False

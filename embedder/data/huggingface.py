@@ -6,6 +6,7 @@ Photos of the last two lie inside of the files and are unpacked once. The packag
 import sys
 from dataclasses import replace
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from embedder.data import folder
@@ -37,8 +38,8 @@ def read(root: Path) -> Catalog:
     if any((root / name).is_file() for name in SAVED):
         return _packed(root, _saved(root))
     lists = metadata(root)
-    if of_photos := [*filter(names_files, lists)]:
-        return _photos_with_metadata(root, of_photos)
+    if any(map(names_files, lists)):
+        return _photos_with_metadata(root, lists)
     if shards := [root] if root.is_file() else parquet_shards(root):
         return _packed(root, {_below(root, file): file for file in shards})
     if lists:
@@ -151,7 +152,7 @@ def _photos_with_metadata(root: Path, lists: list[Path]) -> Catalog:
             path = (above / name.replace("\\", "/")).as_posix()
             rows.append({**{column: values[row] for column, values in columns.items()}, "path": path})
             places.append(f"{file.relative_to(root)}, {place}")
-    listed = {row["path"] for row in rows}
+    listed = {normpath(row["path"]) for row in rows}
     if others := sorted({"/".join(parts) for parts in folder.photos_below(root)} - listed):
         print(f"photos that no list names are left out: {len(others)} ({first_few(others)})", file=sys.stderr)
     return catalog_of(Listing(root, root, columns_of(_with_folders(rows), root), places), NAME)

@@ -19,6 +19,9 @@ ROLES = ("query", "gallery")
 HELD_OUT_CLASSES, HELD_OUT_PHOTOS = 0.3, 0.2
 """Shares of the training classes, or of each class's training photos, that are held out for choices."""
 
+LEAST_PARTED = 4
+"""Training photos of a class from which on some are held out: two at least, and half are left."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -71,8 +74,8 @@ def split(catalog: Catalog, protocol: Protocol = "auto", validation: Validation 
         )
     if validation == "photos" and not held_out.any():
         raise InputError(
-            f"{catalog.root}: data.validation photos holds out nothing, for no class has 4 training photos that can be "
-            "parted; take data.validation none"
+            f"{catalog.root}: data.validation photos holds out nothing: of each class half must be left, at least "
+            f"{LEAST_PARTED} be there, and what is one photo or one group stays together; take data.validation none"
         )
     return Split(training, catalog.select(held_out), catalog.select(test))
 
@@ -158,25 +161,24 @@ def _of_classes(catalog: Catalog, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _held_out_photos(catalog: Catalog, trainable: np.ndarray, seed: int) -> np.ndarray:
-    """Which rows are held-out photos of the training classes: a mask [N]."""
-    held_out = np.zeros(len(catalog), dtype=bool)
-    units, keys = _units(catalog, np.flatnonzero(trainable))
+    """Which rows are held-out photos of the training classes: a mask [N]; those of smaller classes are trained on."""
+    total = np.bincount(catalog.codes[trainable], minlength=len(catalog.classes))
+    units, keys = _units(catalog, np.flatnonzero(trainable & (total >= LEAST_PARTED)[catalog.codes]))
     order = sorted(range(len(units)), key=lambda unit: hashlib.sha256(f"{seed}/{keys[unit]}".encode()).digest())
     of_class: dict[int, list[int]] = {}
     for unit in order:
         for code in {*catalog.codes[units[unit]].tolist()}:
             of_class.setdefault(code, []).append(unit)
-    total = np.bincount(catalog.codes[trainable], minlength=len(catalog.classes))
-    left = total.copy()
+    held_out, left = np.zeros(len(catalog), dtype=bool), total.copy()
     for code, several in sorted(of_class.items()):
-        wanted = max(2, round(HELD_OUT_PHOTOS * total[code])) if total[code] >= 4 else 0
+        wanted = max(2, round(HELD_OUT_PHOTOS * total[code]))
         for rows in [units[unit] for unit in several if not held_out[units[unit][0]]]:
             if total[code] - left[code] >= wanted:
                 break
-            remain = left - np.bincount(catalog.codes[rows], minlength=len(left))
-            if (remain >= total / 2)[catalog.codes[rows]].all():
+            codes, counts = np.unique(catalog.codes[rows], return_counts=True)
+            if (left[codes] - counts >= total[codes] / 2).all():
                 held_out[rows] = True
-                left = remain
+                left[codes] -= counts
     return held_out
 
 

@@ -94,7 +94,7 @@ def make_squares(
     listed = [name if isinstance(name, str) else name.reason for name in names]
     place = folder / hashlib.sha256(json.dumps([FORMAT, side, listed]).encode()).hexdigest()[:16]
     with alone(folder):  # several trainings that begin together decode once
-        if (place / MANIFEST).is_file() and not _can_be_read_now(catalog, names, place):
+        if (place / MANIFEST).is_file() and not _can_be_read_now(catalog, names, place, side):
             progress(len(catalog))
         else:
             for unfinished in folder.glob(f".{place.name}.*"):
@@ -107,12 +107,12 @@ def make_squares(
     return Squares(place, np.arange(len(names)), np.load(place / SIZES)), outcomes
 
 
-def _can_be_read_now(catalog: Catalog, names: list[str | BadImage], place: Path) -> bool:
+def _can_be_read_now(catalog: Catalog, names: list[str | BadImage], place: Path, side: int) -> bool:
     """Whether a photo could not be decoded then and can be now, as when the package for its format has come."""
     for row in map(int, read_json(place / MANIFEST)["left_out"]):
         if isinstance(names[row], str):
             try:
-                open_scaled(catalog.file(row), catalog.box(row), 1)
+                open_scaled(catalog.file(row), catalog.box(row), round(MARGIN * side))
             except BadImage:
                 continue
             return True

@@ -47,6 +47,8 @@ def read(root: Path) -> Catalog:
         InputError: as for ``catalog_of``, or the file is no table.
     """
     file = root / UNPACKED_TABLE if is_unpacked(root) else root
+    if file != root and not file.is_file():
+        raise InputError(f"{root} lacks {UNPACKED_TABLE}, the table of its photos; unpack them anew")
     return catalog_of(without_others(read_listing(file)), "table")
 
 

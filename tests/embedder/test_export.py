@@ -183,6 +183,9 @@ def test_what_cannot_be_exported_once_more(whole, run_folder, tmp_path):
     for out in (whole / "embedder.onnx", tmp_path / "mirror"):
         with pytest.raises(InputError, match=r"give one that ends in \.onnx and is not the run's own file"):
             main(whole, views="whole,mirror", out=out, overwrite=True)
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "mirror.onnx")
+    with pytest.raises(InputError, match=r"link\.onnx is a link to .*mirror\.onnx; give another --out, or take"):
+        main(whole, views="whole,mirror", out=tmp_path / "link.onnx", overwrite=True)
     (tmp_path / "mirror.onnx").write_bytes(b"something")
     with pytest.raises(InputError, match=r"mirror\.onnx exists; give another --out, or --overwrite"):
         main(whole, views="whole,mirror", out=tmp_path / "mirror.onnx")

@@ -13,6 +13,7 @@ from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
 from embedder.reduced import halved, principal_directions, projected, quantised, reduce
 from embedder.runtime import open_session
+from embedder.tail import _Graph, _pooling
 from eval.errors import InputError
 
 
@@ -106,6 +107,24 @@ def test_a_quantised_network_looks_closer_where_its_maps_say_and_at_every_pixel(
     steps = np.diff(across, axis=1)
     np.testing.assert_allclose(steps, np.broadcast_to(steps.mean(1, keepdims=True), steps.shape), rtol=1e-3)
     assert (steps > 0).all()
+
+
+@pytest.mark.parametrize("p", [3.0, 9.0])
+def test_a_quantised_p_mean_has_a_number_for_channels_that_are_nowhere_active(p, tmp_path):
+    settings = ModelSettings(backbone="wide-resnet-10-1", weights="random", head="none", pooling="gem")
+    network = build_network(settings).eval()
+    network.pooling.p.data.fill_(p)
+    export(network, Preprocessing(32), tmp_path / "whole.onnx", {})
+    made = quantised(onnx.load(tmp_path / "whole.onnx"), [images(8, 32, seed=seed) for seed in range(2)])
+    floats = [name for node in made.graph.node if node.op_type in {"Clip", "Div", "Pow"} for name in node.output]
+    made.graph.output.extend(map(helper.make_empty_tensor_value_info, floats))
+    onnx.save(made, tmp_path / "made.onnx")
+    black = np.zeros((1, 32, 32, 3), np.uint8)  # few channels see anything in it
+    found = open_session(tmp_path / "made.onnx").run([*floats, "features"], {"images": black})
+    assert floats
+    assert _pooling(_Graph(made.graph))[0] == "gem"
+    assert (found[-1].max((2, 3)) <= 0).any()
+    assert all(np.isfinite(one).all() for one in found)
 
 
 def test_photos_of_which_none_can_be_read_are_named(run_folder, tmp_path):

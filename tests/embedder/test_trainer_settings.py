@@ -38,7 +38,8 @@ def test_a_mistake_is_told_before_photos_are_decoded(
 ) -> None:
     monkeypatch.setattr(trainer, "load_training_data", lambda *_: pytest.fail("decoded"))
     with pytest.raises(InputError, match=message):
-        Trainer(with_techniques(config, replace(config.loss, **changes.pop("loss", {})), changes), tmp_path)
+        others = {name: values for name, values in changes.items() if name != "loss"}
+        Trainer(with_techniques(config, replace(config.loss, **changes.get("loss", {})), others), tmp_path)
 
 
 def test_looking_at_the_loss_beforehand_changes_no_weights(

@@ -80,10 +80,14 @@ def test_a_link_stays_and_leads_to_what_is_new(tmp_path: Path) -> None:
 
 
 def test_where_a_disk_is_mounted_nothing_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
-    with pytest.raises(InputError, match="is where a disk is mounted, which cannot be replaced; give a folder in it"):
-        files.already_made(tmp_path, "embeddings", {}, overwrite=False, names=("x",))
-    assert not files.already_made(tmp_path, "index", {}, overwrite=False)
+    disk, link = tmp_path / "disk", tmp_path / "link"
+    disk.mkdir()
+    link.symlink_to(disk)
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(disk))
+    for folder in (disk, link):
+        with pytest.raises(InputError, match="is where a disk is mounted, which cannot be replaced; give a folder in"):
+            files.already_made(folder, "embeddings", {}, overwrite=False, names=("x",))
+    assert not files.already_made(disk, "index", {}, overwrite=False)
 
 
 def test_new_folder_keeps_the_old_one_when_the_block_fails(tmp_path: Path) -> None:

@@ -259,6 +259,24 @@ def test_photos_that_no_list_names_are_told(touch, capsys):
     (root / "train" / "metadata.csv").write_text("file_name\na/1.jpg\nb/2.jpg\n")
     assert read_catalog(root).paths == ["train/a/1.jpg", "train/b/2.jpg"]
     assert capsys.readouterr().err == "photos that no list names are left out: 2 (test/a/3.jpg, test/b/4.jpg)\n"
+    (root / "train" / "metadata.csv").write_text("file_name\n../train/a/1.jpg\nb/2.jpg\n../test/a/3.jpg\n")
+    assert len(read_catalog(root)) == 3
+    assert capsys.readouterr().err == "photos that no list names are left out: 1 (test/b/4.jpg)\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"filename,label\na/3.jpg,a\n", "metadata.csv: the column 'file_name' is missing; found: filename, label"),
+        ("file_name,label\na/3.jpg,Mésange\n".encode("latin-1"), "metadata.csv is not in UTF-8"),
+    ],
+)
+def test_a_faulty_list_beside_a_good_one_is_told(touch, content, message):
+    root = touch(["train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg"])
+    (root / "train" / "metadata.csv").write_text("file_name,label\na/1.jpg,a\nb/2.jpg,b\n")
+    (root / "test" / "metadata.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_catalog(root)
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.parquet"])

@@ -149,6 +149,18 @@ def test_what_is_of_several_classes_is_on_one_side(make_catalog):
         assert any("both" in path for path, _ in validation) or any(group for _, group in validation)
 
 
+def test_classes_too_small_to_be_parted_do_not_keep_others_together(make_catalog):
+    """Each of five cameras has taken ten kinds, and one that no other has: that one is trained on."""
+    photos = [
+        (f"{camera}/{kind}/{n}.jpg", f"kind-{kind}") for camera in "abcde" for kind in range(10) for n in range(4)
+    ]
+    photos += [(f"{camera}/rare.jpg", f"rare-{camera}") for camera in "abcde"]
+    catalog = make_catalog(photos, group=pa.array([path[0] for path, _ in photos]))
+    parts = split(catalog, validation="photos")
+    assert Counter(parts.validation.labels) == {f"kind-{kind}": 4 for kind in range(10)}
+    assert {f"rare-{camera}" for camera in "abcde"} <= {*parts.training.labels}
+
+
 def test_a_large_group_does_not_take_most_of_its_class(make_catalog):
     """A burst of eight of ten photos is trained on, whichever photos are drawn first."""
     photos = classes(2, 10)
@@ -173,7 +185,7 @@ def test_a_class_of_one_group_keeps_its_training_photos(make_catalog):
         (
             2,
             "photos",
-            "data.validation photos holds out nothing, for no class has 4 training photos that can be parted",
+            "data.validation photos holds out nothing: of each class half must be left, at least 4 be there",
         ),
     ],
 )

@@ -98,6 +98,20 @@ def test_what_could_not_be_decoded_is_tried_again(folder, tmp_path, monkeypatch)
     assert len([*(tmp_path / "cache").glob("*/")]) == 1
 
 
+def test_what_can_be_decoded_in_another_size_alone_is_not_decoded_each_time(folder, tmp_path, monkeypatch):
+    catalog, real = read_catalog(folder), squares.open_scaled
+
+    def too_large(path, box, enough):
+        if path.name == "3.png" and enough > SIDE:
+            raise BadImage(path, "takes more memory to decode than there is")
+        return real(path, box, enough)
+
+    monkeypatch.setattr(squares, "open_scaled", too_large)
+    make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+    monkeypatch.setattr(squares, "_decode", lambda *_: pytest.fail("decoded again"))
+    make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)
+
+
 def test_a_photo_that_has_changed_is_decoded_anew(folder, tmp_path):
     catalog = read_catalog(folder)
     first, _ = make_squares(catalog, SIDE, tmp_path / "cache", lambda _: None)

@@ -59,6 +59,15 @@ def test_what_is_unpacked_is_a_source_of_its_own(source, tmp_path):
     assert whole.table.equals(first.table)
 
 
+def test_an_unpacked_folder_without_its_table_says_what_to_do(source, tmp_path):
+    unpacked(source("1.png"))
+    (tmp_path / "set-photos" / "photos.parquet").unlink()
+    with pytest.raises(
+        InputError, match=r"set-photos lacks photos\.parquet, the table of its photos; unpack them anew"
+    ):
+        read_catalog(tmp_path / "set-photos")
+
+
 def test_stopped_half_way_nothing_is_there(source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         unpacked(source("1.png", stop=True))
