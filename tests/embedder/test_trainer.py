@@ -115,8 +115,16 @@ def test_a_run_with_more_techniques_goes_on_where_it_was(
     assert_same(weights(whole), weights(tmp_path / "stopped"))
 
 
-def test_many_techniques_together_come_out_of_the_run(config: Config, photos: Path, tmp_path: Path) -> None:
-    many = with_techniques(config, LossSettings("arcface", part_centre=1.0), MANY)
+@pytest.mark.parametrize(
+    "attention",
+    [{"attention": "cbam"}, {"attention": "se", "pooling": "gem"}, {"attention": "eca", "pooling": "attention"}],
+    ids=str,
+)
+def test_many_techniques_together_come_out_of_the_run(
+    config: Config, photos: Path, tmp_path: Path, attention: dict[str, str]
+) -> None:
+    changes = MANY | {"model": MANY["model"] | attention}
+    many = with_techniques(config, LossSettings("arcface", part_centre=1.0), changes)
     run = fit(replace(many, train=replace(many.train, epochs=1)), tmp_path / "run")
     embedder = Embedder.open(run)
     assert set(embedder.views) == {"whole", "mirror", "smaller", "closer"}
