@@ -188,7 +188,7 @@ def test_more_parts_than_channels_are_refused() -> None:
     message = r"model\.parts is 97, more than the 96 channels of timm:test_resnet; lower it"
     with pytest.raises(InputError, match=message):
         build(parts=97)
-    with pytest.raises(InputError, match=r"model\.parts is 5000, .* of the map of stride 16 of timm:test_resnet; lower"):
+    with pytest.raises(InputError, match=r"model\.parts is 5000, .* of the map of stride 16 of timm:test_resnet"):
         build(parts=5000, part_stride=16)
 
 
