@@ -75,6 +75,46 @@ def test_an_open_dialog_goes_with_its_view(site, window):
     assert page.locator("dialog").count() == 0
 
 
+def test_a_removal_is_told_and_can_be_taken_back_though_one_has_gone_on(site, window):
+    page, held = window(f"{site}/#/browse"), []
+    page.evaluate("() => { Fieldmark.withToken = (then) => then('token'); }")
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/references/**", hold)
+    page.locator(".browse .tile button").first.click()
+    page.get_by_role("link", name="All labels").wait_for()
+    page.locator(".browse .tile button").first.click()
+    with page.expect_request("**/references/**"):
+        page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    page.go_back()
+    page.get_by_role("heading", name="Browse").wait_for()
+    held.pop().fulfill(json={"generation": 5})
+    page.get_by_text("is gone.").wait_for()
+    assert page.get_by_role("button", name="Undo").count() == 1
+    page.get_by_role("heading", name="Browse").wait_for()
+
+
+def test_whoever_has_gone_on_in_a_view_is_left_there_when_it_is_read(site, window):
+    page, held = window(f"{site}/#/browse"), []
+    page.locator(".browse .tile button").first.click()
+    page.get_by_role("link", name="All labels").wait_for()
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/labels?*", hold)
+    with page.expect_request("**/labels?*"):
+        page.go_back()
+    field = page.get_by_role("searchbox", name="Find a label")
+    field.click()
+    held.pop().continue_()
+    page.locator(".browse li[data-label]").first.wait_for()
+    page.wait_for_timeout(100)
+    expect(field).to_be_focused()
+
+
 def test_a_point_of_the_map_is_opened_from_its_tip_and_what_is_not_on_it_is_said(site, window):
     page = window(site, refused=True)
     page.route("**/map", lambda route: route.fulfill(json=MAP))
