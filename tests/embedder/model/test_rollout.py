@@ -52,11 +52,11 @@ def eva(registers: int) -> nn.Module:
     return body
 
 
-def of_timm(name: str) -> Callable[[int], nn.Module]:
+def of_timm(name: str, size: tuple[int, int] = (48, 64)) -> Callable[[int], nn.Module]:
     """A network of timm's, as it is built by its name but smaller."""
 
     def made(registers: int) -> nn.Module:
-        small = {"img_size": (48, 64), "patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}
+        small = {"img_size": size, "patch_size": 16, "embed_dim": 64, "depth": 3, "num_heads": 2}
         if registers and "dinov3" in name:
             small["num_reg_tokens"] = registers
         return timm.create_model(name, num_classes=0, **small)
@@ -236,6 +236,24 @@ def test_the_exported_file_has_the_maps(tmp_path: Path, settings: dict, views: t
         wanted = network(images)
         for name in outputs:
             np.testing.assert_allclose(found[name], getattr(wanted, name), atol=2e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["beit_base_patch16_224", "eva02_tiny_patch14_224", "vit_small_patch16_dinov3"])
+def test_the_maps_of_other_transformers_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    body = of_timm(name, (64, 64))(4)
+    with monkeypatch.context() as patch:
+        patch.setattr(timm, "create_model", lambda *_, **__: body)
+        network = filled(build(head="none"))
+    export(network, Preprocessing(64), tmp_path / "embedder.onnx", {})
+    images = photos(2, seed=2)
+    session = onnxruntime.InferenceSession(tmp_path / "embedder.onnx")
+    vectors, parts = session.run(["vector", "parts"], {"images": images.numpy()})
+    wanted = network(images)
+    np.testing.assert_allclose(vectors, wanted.vector, atol=2e-4)
+    np.testing.assert_allclose(parts, wanted.parts, atol=2e-4)
 
 
 def test_the_second_look_needs_no_other_parts() -> None:
