@@ -85,7 +85,8 @@
       said && element("span", { class: "only-read" }, said),
     ];
     if (!onSelect) return element("div", { class: "frame" }, inner);
-    return element("button", { class: "frame", type: "button", on: { click: onSelect } }, inner);
+    const name = photo.absent ? alt : null; // which a picture says by itself
+    return element("button", { class: "frame", type: "button", "aria-label": name, on: { click: onSelect } }, inner);
   }
 
   Fieldmark.tile = (tile) =>

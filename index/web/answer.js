@@ -21,7 +21,7 @@
       element(
         "a",
         { class: "chip", href: Fieldmark.link("browse", label), title: label },
-        short(label, 60),
+        element("bdi", null, short(label, 60)),
         share !== undefined && element("span", { class: "faint" }, ` ${surely(share)}`)
       )
     );
@@ -192,8 +192,8 @@
         .join(", ");
       return `Unknown. Nearest guesses: ${near || "none"}.`;
     }
-    const sure = answer.probability === null ? "not calibrated" : `${surely(answer.probability)} sure`;
-    return `${short(answer.label || "Nothing")}, ${sure}.`;
+    const { kicker, name, figure, unit } = words(answer, null, photos);
+    return `${kicker} ${short(name)}${figure ? `, ${figure} ${unit}` : ""}.`;
   };
 
   Fieldmark.doubt = (answer, photos = 1) => {

@@ -83,11 +83,11 @@
   }
 
   function route() {
-    if (location.hash && !location.hash.startsWith("#/")) return; // a place within a view
+    if (here && location.hash && !location.hash.startsWith("#/")) return; // a place within a view
     leave();
     const [, name = "", ...values] = location.hash.split("/").map(decoded);
     const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : VIEWS[""];
-    const [first, other, was] = [!here, !view.element.isConnected, before(view)];
+    const [first, other, was] = [!here, !view.element.isConnected || view === Fieldmark.browse, before(view)];
     if (!history.state || !history.state.visit) history.replaceState({ visit: `${Date.now()} ${visits.size}` }, "");
     here = { view, visit: history.state.visit };
     if (other) main.replaceChildren(view.element);
@@ -149,9 +149,13 @@
     );
   }
 
+  let stale = false; // what is known of the index, as there is another one
+
   async function inform() {
+    stale = true;
     try {
       info = await service.get("/info");
+      stale = false;
       Fieldmark.ask.start(info);
       foot();
       compared();
@@ -162,13 +166,13 @@
 
   function look() {
     if (document.hidden) return;
-    if (info)
+    if (info && !stale)
       service.get("/readyz", {}, { seconds: 10 }).catch(() => {}); // onGeneration hears of another one
     else inform();
   }
 
   service.onGeneration(inform);
-  document.addEventListener("fieldmark-answered", () => info && compared());
+  document.addEventListener("fieldmark-answered", () => info && !stale && compared());
   document.addEventListener("visibilitychange", look);
   setInterval(look, LOOK);
   history.scrollRestoration = "manual";

@@ -71,6 +71,7 @@
           info,
           photos: () => this.photos(),
           box: () => this.box(),
+          itself: () => this.itself(),
           onTaught: (notice) => {
             this.taught.replaceChildren(notice);
             this.again();
@@ -79,6 +80,10 @@
         });
         const [later] = this.verdict.getElementsByClassName("later");
         if (later) later.replaceWith(this.lesson());
+      }
+      const index = `${info.generation} ${info.embedder.fingerprint}`;
+      if (index !== this.sampled && !this.state.photos.length) {
+        this.sampled = index;
         this.sample();
       }
     }
@@ -400,6 +405,11 @@
     }
     box() {
       return this.state.photos.length === 1 ? this.state.box : null;
+    }
+    /* The reference that the photo is, where it is one. */
+    itself() {
+      const same = this.state.photos.length === 1 && this.answer() ? this.answer().neighbours : [];
+      return same.find((one) => one.same_photo) || null;
     }
     told() {
       return this.state.told;

@@ -21,6 +21,8 @@
     }
 
     show() {
+      if (!this.listening) service.onGeneration(() => (this.drawn = null)); // two indexes may be of one generation
+      this.listening = true;
       this.changed.replaceChildren();
       return this.read();
     }

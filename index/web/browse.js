@@ -15,7 +15,8 @@
 
   Fieldmark.openReference = ({ id, label, path }, { onChanged = () => {} } = {}) => {
     const close = () => dialog.close();
-    const remove = async () => {
+    const remove = async (event) => {
+      event.target.disabled = true;
       try {
         const told = await Fieldmark.withToken((token) =>
           service.remove(`/references/${encodeURIComponent(id)}`, { label }, { token })
@@ -27,10 +28,13 @@
         );
       } catch (error) {
         trouble.replaceChildren(Fieldmark.said(error));
+      } finally {
+        event.target.disabled = false;
       }
     };
     const trouble = element("div");
-    const button = (text, then) => element("button", { class: "button", type: "button", on: { click: then } }, text);
+    const button = (text, then, more) =>
+      element("button", { class: "button", type: "button", on: { click: then }, ...more }, text);
     const compare = () => {
       close();
       location.hash = Fieldmark.link("why", id, label);
@@ -48,7 +52,7 @@
         { class: "row" },
         Fieldmark.ask.photos().length > 0 && button("Compare with your photo", compare),
         Fieldmark.ask.info && Fieldmark.ask.info.service.edit && button("Remove", remove),
-        button("Close", close)
+        button("Close", close, { autofocus: true })
       )
     );
     dialog.addEventListener("close", () => dialog.remove());
@@ -59,7 +63,8 @@
     dialog.showModal();
   };
 
-  const more = (then) => element("button", { class: "button", type: "button", on: { click: then } }, "Show more");
+  const more = (then, text = "Show more") =>
+    element("button", { class: "button", type: "button", on: { click: then } }, text);
 
   class Browse {
     constructor() {
@@ -99,6 +104,7 @@
     }
 
     show(label) {
+      clearTimeout(this.timer);
       this.changed.replaceChildren();
       this.label = label;
       this.back.hidden = label === undefined;
@@ -111,19 +117,25 @@
       const asking = (this.asking = {});
       if (!values.after) {
         this.list.replaceChildren();
+        this.rest.replaceChildren();
         this.note.textContent = "Reading …";
       }
       try {
         const told = await service.get(path, values);
         if (asking !== this.asking) return;
-        this.list.append(...draw(told));
+        const drawn = draw(told);
+        this.list.append(...drawn);
+        if (values.after && this.rest.contains(document.activeElement)) drawn[0].querySelector("button").focus();
         this.rest.replaceChildren(
           ...(told.next === null ? [] : [more(() => this.page(path, { ...values, after: told.next }, draw))])
         );
       } catch (error) {
         if (asking !== this.asking) return;
-        this.note.textContent = "";
-        this.rest.replaceChildren(Fieldmark.said(error));
+        if (!values.after) this.note.textContent = "";
+        this.rest.replaceChildren(
+          Fieldmark.said(error),
+          more(() => this.page(path, values, draw), "Try again")
+        );
       }
     }
 
@@ -162,6 +174,7 @@
       this.seen.unobserve(item);
       try {
         const { references } = await service.get("/references", { label: item.dataset.label, limit: 1 });
+        item.querySelector("button").removeAttribute("aria-label");
         const photo = references.length ? Fieldmark.referencePhoto(references[0].id) : { absent: "no reference" };
         item.querySelector(".photo").replaceWith(Fieldmark.photo(photo, short(item.dataset.label)));
       } catch {

@@ -55,7 +55,8 @@
     });
     document.addEventListener("paste", (event) => {
       const typing = event.target.closest && event.target.closest("input, textarea");
-      if (typing && !event.clipboardData.files.length) return;
+      const text = event.clipboardData.types.includes("text/plain"); // beside which spreadsheets put a picture of it
+      if (typing && (text || !event.clipboardData.files.length)) return;
       event.preventDefault();
       take(event.clipboardData);
     });

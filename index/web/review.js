@@ -155,21 +155,12 @@
         this.about.textContent +=
           ` Looked at: ${Fieldmark.count(told.looked_at)} of ${plural(told.references, "reference")}, ` +
           "drawn label by label.";
-      this.tabs.replaceChildren(
-        ...Object.entries(KINDS).map(([kind, { name }]) =>
-          element(
-            "button",
-            {
-              class: "button",
-              type: "button",
-              "aria-pressed": String(kind === this.kind),
-              on: { click: () => this.look(kind) },
-            },
-            name,
-            told && element("span", { class: "badge" }, Fieldmark.count(told[kind]))
-          )
-        )
-      );
+      Object.entries(KINDS).forEach(([kind, { name }], place) => {
+        const badge = told && element("span", { class: "badge" }, Fieldmark.count(told[kind]));
+        const tab = this.tabs.children[place] || this.tabs.appendChild(press("", () => this.look(kind)));
+        tab.setAttribute("aria-pressed", String(kind === this.kind));
+        tab.replaceChildren(...[name, badge].filter(Boolean));
+      });
     }
 
     drawn(kind, found) {
@@ -231,7 +222,7 @@
         short(one.label, 60),
         text,
         this.examples(one.elected),
-        this.edits() && press(`Rename to ${short(one.elected, 30)}`, () => this.rename(one))
+        this.edits() && press(`Rename to ${short(one.elected, 30)}`, (event) => this.rename(one, event.target))
       );
     }
 
@@ -274,7 +265,11 @@
       return element(
         "p",
         null,
-        element("a", { href: Fieldmark.link("browse", one.label), title: one.label }, short(one.label, 60)),
+        element(
+          "a",
+          { href: Fieldmark.link("browse", one.label), title: one.label },
+          element("bdi", null, short(one.label, 60))
+        ),
         element("span", { class: "faint" }, ` ${count}`)
       );
     }
@@ -283,15 +278,11 @@
       return Fieldmark.ask.info && Fieldmark.ask.info.service.edit;
     }
 
-    async rename({ id, label, elected }) {
+    async rename(one, button) {
+      const { elected } = one;
+      button.disabled = true;
       try {
-        const told = await Fieldmark.withToken((token) =>
-          service.change(
-            `/references/${encodeURIComponent(id)}?${new URLSearchParams({ label })}`,
-            { to: elected },
-            { token }
-          )
-        );
+        const told = await Fieldmark.renamed(one, elected);
         if (told)
           this.onChanged(
             Fieldmark.undoable(`The reference is one of ${short(elected, 60)} now.`, told.generation, () =>
@@ -300,6 +291,8 @@
           );
       } catch (error) {
         this.changed.replaceChildren(Fieldmark.said(error));
+      } finally {
+        button.disabled = false;
       }
     }
 

@@ -1,8 +1,11 @@
 "use strict";
 /* "This is a ...": a photo becomes a reference, of a label that is known or new.
 
-   Fieldmark.teach({info, photos(), box(), onTaught, onUndone})  -> {element, suggest(labels), forget()}: the form. photos() and
-       box() are what is taught; onTaught(notice) and onUndone() are called when the index has changed.
+   Fieldmark.teach({info, photos(), box(), itself(), onTaught, onUndone})  -> {element, suggest(labels), forget()}: the form.
+       photos() and box() are what is taught; itself() is the reference that the photo is already, {id, label}, or null;
+       onTaught(notice) and onUndone() are called when the index has changed.
+   Fieldmark.renamed({id, label}, to)  -> Promise of what the service says when a reference has another label; null where
+       nobody gave the token.
    Fieldmark.labelField({id, label, suggestions(), onEnter})  -> {element, input}: a field that finds labels as one
        types.
    Fieldmark.undoable(text, generation, onUndone)  -> a notice of what was changed, with a button that takes it back. */
@@ -75,10 +78,8 @@
             "aria-selected": "false",
             title: label,
             on: {
-              pointerdown: (event) => {
-                event.preventDefault();
-                this.take(label);
-              },
+              pointerdown: (event) => event.preventDefault(), // the field keeps the focus; a finger may scroll
+              click: () => this.take(label),
             },
           },
           element("span", null, short(label, 60)),
@@ -120,6 +121,7 @@
     }
 
     key(event) {
+      if (event.isComposing || event.keyCode === 229) return; // it is of what somebody writes Chinese with, or Korean
       const open = !this.list.hidden;
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (step && !open) this.find();
@@ -183,7 +185,12 @@
     );
   }
 
-  Fieldmark.teach = ({ info, photos, box, onTaught, onUndone }) => {
+  Fieldmark.renamed = ({ id, label }, to) => {
+    const path = `/references/${encodeURIComponent(id)}?${new URLSearchParams({ label })}`;
+    return Fieldmark.withToken((token) => Fieldmark.service.change(path, { to }, { token }));
+  };
+
+  Fieldmark.teach = ({ info, photos, box, itself, onTaught, onUndone }) => {
     if (!info.service.edit)
       return {
         suggest() {},
@@ -206,7 +213,8 @@
       onEnter: () => learn(false),
     });
 
-    async function learn(relabel) {
+    async function learn(anew) {
+      if (button.disabled) return; // it is under way
       const label = field.input.value.trim();
       const problem = wrong(label, info.service.label);
       if (problem) return refuse(new Fieldmark.Refused(problem));
@@ -217,7 +225,7 @@
         photo: taken.map((one) => one.file),
         label,
         box: box() && box().join(","),
-        relabel: relabel || null,
+        relabel: anew || null,
       };
       try {
         const told = await Fieldmark.withToken((token) =>
@@ -234,8 +242,31 @@
         if (told.added || told.relabelled) onTaught(Fieldmark.undoable(said, told.generation, onUndone));
         else result.replaceChildren(notice(said));
       } catch (error) {
-        if (mine === turn) refuse(error, error.status === 409 && !relabel);
+        if (mine === turn) refuse(error, error.status === 409 && error.message.includes("there already as") && !anew);
         else result.replaceChildren(Fieldmark.said(error, `Of ${Fieldmark.names(taken)}, not taught: `));
+      } finally {
+        if (mine === turn) button.disabled = false;
+      }
+    }
+
+    /* A reference that is this very photo is renamed; what was taught of it is taught as something else. */
+    async function relabel() {
+      const [one, label] = [itself(), field.input.value.trim()];
+      if (!one || !label) return learn(true);
+      if (button.disabled) return;
+      button.disabled = true;
+      const mine = turn;
+      try {
+        const told = await Fieldmark.renamed(one, label);
+        if (!told) return;
+        if (mine === turn) {
+          result.replaceChildren();
+          field.input.value = "";
+          field.input.removeAttribute("aria-invalid");
+        }
+        onTaught(Fieldmark.undoable(`The reference is one of ${short(label, 60)} now.`, told.generation, onUndone));
+      } catch (error) {
+        if (mine === turn) refuse(error);
       } finally {
         if (mine === turn) button.disabled = false;
       }
@@ -246,7 +277,7 @@
       field.input.setAttribute("aria-invalid", "true");
       const again =
         insist &&
-        element("button", { class: "button", type: "button", on: { click: () => learn(true) } }, "Change its label");
+        element("button", { class: "button", type: "button", on: { click: relabel } }, "Change its label");
       result.replaceChildren(...[Fieldmark.said(error), again].filter(Boolean));
       field.input.focus();
       field.close();

@@ -31,6 +31,10 @@ expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = needs_chromium
 
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+NEIGHBOUR = {"rank": 1, "id": "1", "label": "b", "similarity": 1.0, "same_photo": False, "path": None}
+
+
 def test_the_walk(site, birds, window, shot):
     page = window(site)
     page.wait_for_selector(".ask .tiles img")
@@ -130,6 +134,82 @@ def test_what_one_has_taught_can_be_taken_back_though_it_is_taught_again(site, b
     page.get_by_text("Taken back").wait_for()
 
 
+def test_enter_teaches_once_and_not_while_something_is_being_written(site, birds, window):
+    page, held = window(site), []
+    page.evaluate("() => { Fieldmark.withToken = (then) => then('token'); }")
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/references", hold)
+    drop(page, file(birds, NEW))
+    field = page.get_by_label("This is a")
+    field.fill(NEW)
+    field.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    page.wait_for_timeout(100)
+    assert not held
+    for _ in range(2):
+        field.press("Enter")
+    page.wait_for_timeout(100)
+    assert len(held) == 1
+    held[0].fulfill(json={"generation": 9, "added": 0, "already_there": 1, "relabelled": 0, "ids": []})
+    page.get_by_text("had been a reference").wait_for()
+
+
+def test_text_that_is_pasted_with_its_picture_stays_text(site, birds, window):
+    page = window(site, refused=True)
+    drop(page, ("mine.png", file(birds, NEW).read_bytes()))
+    paste = """(element, text) => {
+        const data = new DataTransfer();
+        if (text) data.setData("text/plain", text);
+        data.items.add(new File([new Uint8Array(9)], "cell.png", { type: "image/png" }));
+        const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+        return element.dispatchEvent(event);
+    }"""
+    field = page.get_by_label("This is a")
+    assert field.evaluate(paste, NEW)  # it is the field's
+    assert page.get_by_alt_text("Your photo, mine.png").is_visible()
+    assert not field.evaluate(paste, "")
+    page.get_by_text("Choose another photo").wait_for()  # nine zeros are none
+
+
+def test_suggestions_are_scrolled_by_a_finger_and_taken_by_a_tap(site, birds, window):
+    page = window(site, **PHONE)
+    drop(page, file(birds, NEW))
+    field = page.get_by_label("This is a")
+    field.tap()
+    option = page.get_by_role("option").first
+    option.wait_for()
+    option.dispatch_event("pointerdown", {"pointerType": "touch", "bubbles": True})
+    assert field.input_value() == ""
+    label = option.get_attribute("title")
+    option.tap()
+    assert field.input_value() == label
+    assert page.get_by_role("option").count() == 0
+
+
+def test_a_reference_that_is_the_photo_itself_is_given_another_label(site, birds, window):
+    page, changed = window(site, refused=True), []
+    page.evaluate("() => { Fieldmark.withToken = (then) => then('token'); }")
+    answering(page, neighbours=[{**NEIGHBOUR, "same_photo": True}])
+
+    def answer(route):
+        if route.request.method == "PATCH":
+            changed.append((route.request.url, route.request.post_data))
+            return route.fulfill(json={"generation": 9})
+        return route.fulfill(status=409, json={"error": "a photo is there already as 'b'; rename that reference"})
+
+    page.route("**/references**", answer)
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    page.get_by_role("button", name="Change its label").click()
+    page.get_by_text(f"The reference is one of {NEW} now.").wait_for()
+    settled(page)
+    ((url, sent),) = changed
+    assert "/references/1?label=b" in url
+    assert "Azure" in sent
+
+
 def test_labels_are_suggested_however_many_there_are(site, birds, window):
     page = window(site)
     drop(page, file(birds, NEW))
@@ -167,9 +247,6 @@ def test_whoever_types_a_label_goes_on_when_an_answer_comes(site, birds, window)
     page.keyboard.type(NEW[5:])
     expect(page.get_by_label("This is a")).to_have_value(NEW)
     assert page.locator(".verdict .name").count() == 1
-
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 def test_a_phone_is_told_of_fingers_and_reaches_what_it_needs(site, birds, window):

@@ -96,6 +96,60 @@ def test_a_removal_is_told_and_can_be_taken_back_though_one_has_gone_on(site, wi
     page.get_by_role("heading", name="Browse").wait_for()
 
 
+def test_labels_are_left_behind_when_one_of_them_is_opened(site, window):
+    page, held = window(site), []
+
+    def many(route):
+        route.fulfill(json=route.fetch().json() | {"next": "x"})
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/labels?*", many)
+    page.goto(f"{site}/#/browse")
+    page.get_by_role("button", name="Show more").wait_for()
+    page.locator(".browse .tile img").last.wait_for()
+    page.route("**/references?*", hold)
+    with page.expect_request("**/references?*"):
+        page.locator(".browse .tile button").first.click()
+    assert page.get_by_role("button", name="Show more").count() == 0
+    held.pop().continue_()
+    page.locator(".browse .tile img").first.wait_for()
+    expect(page.locator(".browse h1")).to_be_focused()
+
+
+def test_what_is_no_view_opens_the_first_one(site, window):
+    page = window(f"{site}/#browse")
+    page.get_by_role("heading", name="What is this?").wait_for()
+
+
+def test_another_index_is_known_of_though_its_first_word_is_lost(site, birds, window):
+    page, fails = window(site, refused=True), [True]
+    drop(page, file(birds, KNOWN[0]))
+
+    def exchanged(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "fieldmark-embedder": "other"})
+
+    def info(route):
+        if fails:
+            fails.clear()
+            return route.abort()
+        told = route.fetch()
+        return route.fulfill(
+            json=told.json() | {"classes": 77}, headers={**told.headers, "fieldmark-embedder": "other"}
+        )
+
+    page.route("**/readyz", exchanged)
+    page.route("**/info", info)
+    look = "() => document.dispatchEvent(new Event('visibilitychange'))"
+    with page.expect_request("**/info"):
+        page.evaluate(look)
+    page.wait_for_timeout(100)
+    page.evaluate(look)
+    page.locator("#foot").get_by_text("77 labels").wait_for()
+
+
 def test_whoever_has_gone_on_in_a_view_is_left_there_when_it_is_read(site, window):
     page, held = window(f"{site}/#/browse"), []
     page.locator(".browse .tile button").first.click()
