@@ -165,8 +165,8 @@ class ModelSettings:
             trained, or pooling rollout (a view of the embedder: three times, parts included); none.
         look_detail: how many times larger the photo is, a side, that look cuts the square out of, than data.size and
             data.test_size, which is what the network sees: for small subjects. Without look, for a later export.
-        look_side: side of the square of a first look, as a share of the photo's: for subjects of which it is known how
-            large they are at most; 0 for a square around all that is attended to.
+        look_side: side of the square of a first look, as a share of what is seen, in training a crop of the photo: for
+            subjects of which it is known how large they are at most; 0 for a square around all that is attended to.
     """
 
     backbone: str = "efficientnet-lite0"

@@ -75,12 +75,12 @@ def _check_look(config: Config) -> None:
 def _check_pairs(config: Config) -> None:
     """Losses that compare photos of a class, where no two of them meet."""
     train, names = config.train, split_names(config.loss.name)
-    alone = train.photos_per_class == 1 and not config.loss.memory
+    alone = train.photos_per_class == 1 and (not config.loss.memory or config.loss.memory_start > 0)
     pairs = [name for name in names if LOSSES[name].pairs]
     if train.epochs and alone and pairs:
         raise InputError(
             f"train.photos_per_class is 1, so that no batch holds two photos of a class, which the loss {pairs[0]} "
-            "compares; raise it, or set loss.memory"
+            "compares; raise it, or set loss.memory, and loss.memory_start to 0"
         )
 
 

