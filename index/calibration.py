@@ -133,7 +133,7 @@ def class_codes(labels: NDArray[np.object_], kept: NDArray[np.bool_]) -> tuple[l
         labels: ``[N]``, of each row.
         kept: ``[N]``, which rows are references; the others are of the class -1.
     """
-    found = pa.array(labels[kept], pa.string()).dictionary_encode()
+    found = pa.array(labels[kept], pa.large_string()).dictionary_encode()  # one array, though they hold 2 GB
     names = np.array(found.dictionary.to_pylist(), dtype=object)
     order = np.argsort(names)
     codes = np.full(len(labels), -1)

@@ -2,7 +2,7 @@
 
 A change writes what is new and not the rest. But small segments at the end are joined with what is added, as in a
 log-structured merge tree (O'Neil, Cheng, Gawlick and O'Neil 1996): n references that come one by one cost n log n
-writes and leave log n segments.
+writes and leave log n segments, beside a bounded number of large ones.
 """
 
 import math
@@ -21,6 +21,9 @@ from index.segment import SegmentWriter, joined
 LARGEST_JOINED = 8192
 """Rows; a larger segment is left alone by additions, so that one of them never writes much more than was added."""
 
+MOST_LARGE = 64
+"""Segments that may be left alone so: in a large index larger ones are joined too, as each takes two open files."""
+
 
 def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files: Path) -> Manifest:
     """The generation that has the references of a new segment as well, after all others.
@@ -34,7 +37,7 @@ def added(writer: Writer, before: Manifest, references: SegmentWriter, new_files
     segments = list(before.segments)
     joining: list[Segment] = []
     total = references.count
-    while segments and segments[-1].count <= min(total, LARGEST_JOINED):
+    while segments and segments[-1].count <= min(total, max(LARGEST_JOINED, before.rows // MOST_LARGE)):
         joining.insert(0, segments.pop())
         total += joining[0].count
         for name in joining[0].files:  # what is damaged must not be written anew as if it were right

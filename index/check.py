@@ -124,7 +124,8 @@ def _references(index: Index) -> Iterator[str]:
     counts = once.group_by(once.column_names).aggregate([([], "count_all")])
     twice = counts.filter(pc.greater(counts["count_all"], 1))
     if len(twice):
-        yield f"{len(twice)} photos are there twice (ids {first_few(twice['id'].to_pylist())}); remove them by --id"
+        named = first_few(twice["id"].to_pylist())
+        yield f"{len(twice)} photos are there twice (ids {named}); remove them by --id, and add them again"
     broken = [row for row in rows.tolist() if not _is_picture(index.thumbnail(row))]
     if broken:
         yield f"{len(broken)} thumbnails cannot be read (rows {first_few([*map(str, broken)])})"

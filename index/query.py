@@ -226,7 +226,8 @@ def _text(answer: Answer) -> str:
         lines.append(f"  {answer.coverage:.0%} label set: {named}")
     lines += [f"  {remark}" for remark in answer.quality]
     width = max(len(neighbour.label) for neighbour in answer.neighbours)
-    lines += [_line(neighbour, width) for neighbour in answer.neighbours]
+    alone = all(neighbour.same_photo for neighbour in answer.neighbours)
+    lines += [_line(neighbour, width, alone) for neighbour in answer.neighbours]
     return "\n".join(lines)
 
 
@@ -241,9 +242,9 @@ def _named(answer: Answer) -> str:
     return f"{named} (then {', '.join(shares[1:])})" if shares[1:] else named
 
 
-def _line(neighbour: Neighbour, width: int) -> str:
-    """One reference for people: rank, similarity, label, path."""
-    remark = "  (the same photo: no vote)" if neighbour.same_photo else ""
+def _line(neighbour: Neighbour, width: int, alone: bool) -> str:
+    """One reference for people: rank, similarity, label, path; where there are no others, the photo itself votes."""
+    remark = f"  (the same photo{'' if alone else ': no vote'})" if neighbour.same_photo else ""
     name = neighbour.path or neighbour.id
     return f"  {neighbour.rank:3}  {neighbour.similarity:6.3f}  {neighbour.label:{width}}  {name}{remark}"
 

@@ -1,8 +1,9 @@
 """The command ``python -m index.rebuild NAME.index``: the same references, searched or embedded in another way."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,16 @@ def main(
         model = None
     fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
     address = _answering(milvus)
-    search = _asked(opened, kind, target_recall, max_memory, dimension, address)
-    plan = _Plan(model, search, _photos_folder(images_root, opened), address, on_bad_image)
+    search = partial(_asked, kind=kind, recall=target_recall, memory=max_memory, dimension=dimension, address=address)
+    search(opened)  # which had better be refused before photos are embedded than after
+    plan = _Plan(model, search, partial(_photos_folder, images_root), address, on_bad_image)
     with staging(index) as new_files, SegmentWriter(new_files, fingerprint, dimension) as references:
+        copy = copy_embedder(model, new_files) if model else None  # before anybody replaces it
         early = written(plan.renewed(opened, np.flatnonzero(opened.kept)), references) if model else ([], [])
         with writing(index) as writer:
             now = Index.open(index)
             check_same_rows(opened, now)
-            manifest, rows, left_out = plan.remade(opened, now, early, references, writer, new_files)
+            manifest, rows, left_out = plan.remade(opened, now, early, copy, references, writer, new_files)
             after = Index(Store.of(manifest, index, new_files))
             found = _compared(now, after, model, photos, rows)
             change = _change(manifest, left_out, found)
@@ -145,15 +148,15 @@ class _Plan:
 
     Attributes:
         model: another embedder; None where it stays.
-        search: how it is searched.
-        root: where its photos are.
+        search: how it is searched, given what it is by now.
+        root: where its photos are, likewise.
         address: of the Milvus that its vectors go to, or ``FOLDER``; None where they stay.
         on_bad_image: what to do with a photo that is not what it was.
     """
 
     model: Embedder | None
-    search: Search
-    root: Path
+    search: Callable[[Index], Search]
+    root: Callable[[Index], Path]
     address: str | None
     on_bad_image: OnBadImage
 
@@ -161,22 +164,24 @@ class _Plan:
         """Some references as they are to be written."""
         if self.model is None:
             return copied(index, rows)
-        return embedded(index, rows, model=self.model, root=self.root, on_bad_image=self.on_bad_image)
+        return embedded(index, rows, model=self.model, root=self.root(index), on_bad_image=self.on_bad_image)
 
     def remade(
         self,
         opened: Index,
         now: Index,
         early: tuple[list[int], list[dict[str, str]]],
+        copy: tuple[str, str | None] | None,
         references: SegmentWriter,
         writer: Writer,
         new_files: Path,
     ) -> tuple[Manifest, list[int], list[dict[str, str]]]:
         """The next generation, the rows that its rows have in ``now``, and the photos that were left out.
 
-        ``early`` is what has been written of ``opened`` already, which others may have changed since.
+        ``early`` is what has been written of ``opened`` already, which others may have changed since, and ``copy`` the
+        files of the new embedder.
         """
-        manifest = self._asked_for(now.manifest)
+        manifest = self._asked_for(now)
         rows, left_out = early
         if self.model is None:
             now.verify()
@@ -188,17 +193,18 @@ class _Plan:
         else:
             references.discard()
             rows = list(range(now.manifest.rows))
-        if self.model:
-            manifest = _with_embedder(manifest, self.model, new_files)
+        if self.model and copy:
+            manifest = _with_embedder(manifest, self.model, *copy)
         manifest = searchable(manifest, now.folder, new_files, writer.generation)
         if manifest.segments != now.manifest.segments or manifest.changes:
             manifest = calibrated_if_possible(manifest, now.folder, new_files, writer.generation)
         return manifest, rows, left_out
 
-    def _asked_for(self, manifest: Manifest) -> Manifest:
+    def _asked_for(self, now: Index) -> Manifest:
         """The generation that is to be searched in another way, with its photos or its vectors in another place."""
-        asked = {name: getattr(self.search, name) for name in ("kind", "target_recall", "max_memory")}
-        made_from = {**manifest.made_from, **asked, "images_root": str(self.root)}
+        manifest, search, root = now.manifest, self.search(now), str(self.root(now))
+        asked = {name: getattr(search, name) for name in ("kind", "target_recall", "max_memory")}
+        made_from = {**manifest.made_from, **asked, "images_root": root}
         place = manifest.milvus
         if self.address == FOLDER:
             place = None
@@ -206,7 +212,7 @@ class _Plan:
         elif self.address and (place is None or place.address != self.address):
             place = Collection(self.address, place.name if place else "")
             made_from["milvus"] = self.address
-        return replace(manifest, search=self.search, images_root=str(self.root), milvus=place, made_from=made_from)
+        return replace(manifest, search=search, images_root=root, milvus=place, made_from=made_from)
 
 
 def _is_tidy(index: Index) -> bool:
@@ -247,9 +253,8 @@ def _renewed(
     return replace(manifest, segments=[segment], deleted=gone, label_changes=labels, changes=0, map=None)
 
 
-def _with_embedder(manifest: Manifest, model: Embedder, new_files: Path) -> Manifest:
-    """The generation that has another embedder."""
-    file, trained_on = copy_embedder(model, new_files)
+def _with_embedder(manifest: Manifest, model: Embedder, file: str, trained_on: str | None) -> Manifest:
+    """The generation that has another embedder, which lies in a file."""
     return replace(
         manifest,
         fingerprint=model.fingerprint,

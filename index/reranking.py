@@ -50,7 +50,9 @@ class RerankedIndex(Index):
 
     def _evidence(self, unit: NDArray[np.float32], k: int, own_ids: Collection[str | None]) -> Neighbours:
         """The own photos and then ``k`` others, re-ranked: ``[1, K]``."""
-        own, others = self._apart(self.search(unit[None], max(k, self.rerank.candidates) + len(own_ids)), own_ids)
+        own, others = self._apart(
+            self.search(unit[None], max(k, self.rerank.candidates) + self.most_rows(own_ids)), own_ids
+        )
 
         def search(moved: NDArray[np.float32]) -> NDArray[np.int64]:
             return self._apart(self.search(moved, k), own_ids)[1].rows

@@ -90,8 +90,10 @@ class Index:
         """What is known of each row, the deleted rows among them, with the labels that it was written with."""
         return pa.concat_tables([segment.table for segment in self.segments], promote_options="default")
 
-    def known(self, ids: Collection[str] | pa.Array | pa.ChunkedArray) -> dict[str, dict[str, int]]:
+    def known(self, ids: Collection[str | None] | pa.Array | pa.ChunkedArray) -> dict[str, dict[str, int]]:
         """Those of some ids that references have: the labels that each has, with the row of each."""
+        if not isinstance(ids, pa.Array | pa.ChunkedArray) and {*ids} <= {None}:
+            return {}  # which a look at each reference would find, too
         wanted = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids, pa.string())
         own, wanted = (column.cast(pa.large_string()) for column in (self.table["id"], wanted))  # others hold 2 GB
         rows = np.flatnonzero(pc.is_in(own, value_set=wanted, skip_nulls=True).to_numpy() & self.kept)

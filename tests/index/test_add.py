@@ -8,7 +8,7 @@ import pytest
 
 from eval.embeddings import EmbeddingSet
 from eval.errors import InputError
-from index import Index
+from index import Index, changes
 from index.add import add, main
 from index.changes import LARGEST_JOINED
 from index.check import main as check
@@ -31,6 +31,15 @@ def test_what_is_added_one_by_one_is_joined(empty, tmp_path):
     index = Index.open(empty)
     found = index.search(VECTORS[:12], 1)
     assert [index.table["id"][int(row)].as_py() for row in found.rows[:, 0]] == NAMES[:12]
+
+
+def test_no_more_than_some_large_segments_are_left_alone(empty, monkeypatch):
+    monkeypatch.setattr(changes, "LARGEST_JOINED", 1)
+    monkeypatch.setattr(changes, "MOST_LARGE", 4)
+    for number in range(0, 36, 2):
+        put(empty, [number, number + 1], ["a", "b"])
+    assert len(Index.open(empty).manifest.segments) <= 8
+    check(empty)
 
 
 def test_large_segments_are_left_alone(tmp_path, monkeypatch):

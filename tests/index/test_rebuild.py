@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from embedder import Embedder
 from embedder.data.catalog import read_catalog
 from eval.errors import InputError
 from eval.folders import File
@@ -189,6 +190,36 @@ def test_rows_that_others_number_anew_meanwhile(folder, other_embedder, monkeypa
     with pytest.raises(InputError, match="has been built anew meanwhile; run the command again"):
         main(folder, embedder=other_embedder)
     assert Index.open(folder).count == 15
+
+
+def test_what_others_ask_for_meanwhile_stays(folder, other_embedder, monkeypatch):
+    real = rebuild.embedded
+
+    def slow(index, rows, **options):
+        yield from real(index, rows, **options)
+        if len(rows):  # the second time the index is locked
+            main(folder, kind="hnsw")
+
+    monkeypatch.setattr(rebuild, "embedded", slow)
+    main(folder, embedder=other_embedder)
+    manifest = Index.open(folder).manifest
+    assert (manifest.search.kind, manifest.made_from["kind"]) == ("hnsw", "hnsw")
+    assert manifest.fingerprint == Embedder.open(other_embedder).fingerprint
+
+
+def test_an_embedder_that_is_replaced_meanwhile_is_the_one_that_was_given(
+    folder, tiny_embedder, other_embedder, tmp_path, monkeypatch
+):
+    given = Path(shutil.copy(other_embedder, tmp_path / "given.onnx"))
+    fingerprint, real = Embedder.open(given).fingerprint, rebuild.embedded
+
+    def slow(index, rows, **options):
+        yield from real(index, rows, **options)
+        shutil.copy(tiny_embedder, given)
+
+    monkeypatch.setattr(rebuild, "embedded", slow)
+    main(folder, embedder=given)
+    assert Index.open(folder).embedder.fingerprint == fingerprint
 
 
 def test_a_dry_run_changes_nothing(folder, other_embedder, capsys):
