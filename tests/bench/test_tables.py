@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from bench import parts, peers, techniques
+from bench import drawn, parts, peers, pose, techniques
 from bench.differences import read_results
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,17 @@ def test_the_table_of_their_options_is_what_they_set(capsys: pytest.CaptureFixtu
     techniques.show_options()
     made = capsys.readouterr().out.strip()
     assert made in (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", [pose])
+def test_the_tables_of_drawn_birds_are_what_was_measured(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = script.__name__.rpartition(".")[2]
+    drawn.show(read_results(ROOT / "bench" / "measured" / f"{name}.jsonl"), [*script.WAYS])
+    made = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out).strip()
+    assert made.count("\n") > 4
+    assert made in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_parts_is_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
