@@ -80,9 +80,7 @@ def main(
     photos = None if validation is None else read_catalog(validation)
     if photos is not None:
         photos.check_labelled("comparing answers")
-    model = None if embedder is None else Embedder.open(embedder)
-    if model is not None and model.fingerprint == opened.fingerprint:
-        model = None
+    model = _another(embedder, opened)
     fingerprint, dimension = (model or opened.manifest).fingerprint, (model or opened.manifest).dimension
     address = _answering(milvus)
     search = partial(_asked, kind=kind, recall=target_recall, memory=max_memory, dimension=dimension, address=address)
@@ -106,6 +104,12 @@ def main(
     announce(index, change, now.generation if dry_run else now.generation + 1, dry_run)
     print(found)
     return found
+
+
+def _another(embedder: Path | None, index: Index) -> Embedder | None:
+    """The embedder that is given, where the index does not have it already."""
+    model = None if embedder is None else Embedder.open(embedder)
+    return None if model is None or model.fingerprint == index.fingerprint else model
 
 
 def _photos_folder(given: Path | None, index: Index) -> Path:
