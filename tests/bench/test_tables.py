@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from bench import drawn, parts, peers, pose, techniques
+from bench import drawn, parts, peers, pose, small_subjects, techniques
 from bench.differences import read_results
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_the_table_of_their_options_is_what_they_set(capsys: pytest.CaptureFixtu
     assert made in (ROOT / "docs" / "techniques.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("script", [pose])
+@pytest.mark.parametrize("script", [pose, small_subjects])
 def test_the_tables_of_drawn_birds_are_what_was_measured(
     script: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
