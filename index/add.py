@@ -86,10 +86,8 @@ def add(
         tell: is told what has been done.
 
     Raises:
-        InputError: a photo is there under another label, or the index has been given another embedder meanwhile.
+        InputError: as for ``meet``, or the index has been given another embedder meanwhile.
     """
-    if relabel and on_conflict == "both":
-        raise InputError("--relabel and --on-conflict both contradict each other; give one of them")
 
     def met(index: Index) -> Meeting:
         return meet(index.known(source.ids), source.ids, source.labels, source.paths, on_conflict, relabel)
@@ -99,7 +97,8 @@ def add(
     if dry_run or unchanged:
         if unchanged and recalibrate:
             say_unmeasured(opened.folder)
-        counted = _counted(change, source, meeting, meeting.new, source.left_out)
+        counted = change.counting(**_counts(source, meeting, meeting.new, source.left_out))
+        report_left_out(source.left_out)
         tell(opened.folder, counted, opened.generation, dry_run, source.unopened)
         return counted
     if recalibrate:
@@ -115,11 +114,12 @@ def add(
                 meeting = met(opened)
             shared = on_conflict == "both" and meeting.conflicts + source.conflicts > 0
             after = _grown(writer, opened, references, rows, meeting, shared, new_files)
-            counted = _counted(change, source, meeting, {*meeting.new} & {*rows}, left_out)
+            counted = change.counting(**_counts(source, meeting, {*meeting.new} & {*rows}, left_out))
             if after != opened.manifest:
                 if recalibrate:
                     after = calibrated_if_possible(after, opened.folder, new_files, writer.generation)
                 writer.commit(after, counted, new_files)
+    report_left_out(left_out)
     tell(opened.folder, counted, opened.generation if after == opened.manifest else writer.generation)
     return counted
 
@@ -165,19 +165,18 @@ def _embedded(source: Source, new: list[int], references: SegmentWriter) -> tupl
     return [new[place] for place in places], [*source.left_out, *left_out]
 
 
-def _counted(
-    change: Change, source: Source, meeting: Meeting, new: Collection[int], left_out: Sequence[dict[str, str]]
-) -> Change:
-    """What an addition does, in numbers; which photos cannot be read is said."""
-    report_left_out(left_out)
-    return change.counting(
-        added=len(new),
-        there_already=meeting.there_already + source.copies,
-        relabelled=len(meeting.relabelled),
-        removed=len(meeting.removed),
-        conflicts=meeting.conflicts + source.conflicts,
-        unreadable=len(left_out),
-    )
+def _counts(
+    source: Source, meeting: Meeting, new: Collection[int], left_out: Sequence[dict[str, str]]
+) -> dict[str, int]:
+    """What an addition does, in numbers."""
+    return {
+        "added": len(new),
+        "there_already": meeting.there_already + source.copies,
+        "relabelled": len(meeting.relabelled),
+        "removed": len(meeting.removed),
+        "conflicts": meeting.conflicts + source.conflicts,
+        "unreadable": len(left_out),
+    }
 
 
 if __name__ == "__main__":

@@ -143,8 +143,11 @@ def meet(
         relabel: give the reference the photo's label instead.
 
     Raises:
-        InputError: a photo is there under another label, ``on_conflict`` is ``error`` and ``relabel`` is off.
+        InputError: a photo is there under another label, ``on_conflict`` is ``error`` and ``relabel`` is off; or both
+            is to be done with it.
     """
+    if relabel and on_conflict == "both":
+        raise InputError("--relabel and --on-conflict both contradict each other; give one of them")
     relabelled: dict[int, str] = {}
     removed: list[int] = []
     same = conflicts = 0

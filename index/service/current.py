@@ -39,6 +39,7 @@ TRIES = 3
 """How often a generation is opened anew that writers have replaced meanwhile."""
 
 TAUGHT_FILE = r"(^|/)[0-9a-f]{32}\.[a-z]+$"
+"""How the path of a photo that was taught ends: its file is named by what is in it."""
 
 Stamp = tuple[int, int, int]
 

@@ -87,7 +87,7 @@
     leave();
     const [, name = "", ...values] = location.hash.split("/").map(decoded);
     const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : VIEWS[""];
-    const [first, other, was] = [!here, !view.element.isConnected || view === Fieldmark.browse, before(view)];
+    const [first, other, was] = [!here, !view.element.isConnected, before(view)];
     if (!history.state || !history.state.visit) history.replaceState({ visit: `${Date.now()} ${visits.size}` }, "");
     here = { view, visit: history.state.visit };
     if (other) main.replaceChildren(view.element);
@@ -99,7 +99,7 @@
     const shown = view.show && view.show(...values.map((value) => value || undefined));
     document.title = `${view.title} · Fieldmark`;
     if (was) comeBack(was, shown);
-    else if (!first && other) begin(view);
+    else if (!first && (other || view === Fieldmark.browse)) begin(view); // which shows all labels, or one
   }
 
   function foot() {

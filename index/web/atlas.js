@@ -9,6 +9,7 @@
   class Atlas {
     constructor() {
       this.title = "Map";
+      service.onGeneration(() => (this.drawn = null)); // two indexes may be of one generation
       this.lead = element("p", { class: "lead" }, "References that the embedder takes for alike lie close together.");
       this.body = element("div", { class: "stack" });
       this.element = element(
@@ -21,8 +22,6 @@
     }
 
     show() {
-      if (!this.listening) service.onGeneration(() => (this.drawn = null)); // two indexes may be of one generation
-      this.listening = true;
       this.changed.replaceChildren();
       return this.read();
     }

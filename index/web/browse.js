@@ -13,6 +13,9 @@
   const REFERENCES = 60;
   const PATIENCE = 200; // milliseconds
 
+  const press = (text, then, more) =>
+    element("button", { class: "button", type: "button", on: { click: then }, ...more }, text);
+
   Fieldmark.openReference = ({ id, label, path }, { onChanged = () => {} } = {}) => {
     const close = () => dialog.close();
     const remove = async (event) => {
@@ -33,8 +36,6 @@
       }
     };
     const trouble = element("div");
-    const button = (text, then, more) =>
-      element("button", { class: "button", type: "button", on: { click: then }, ...more }, text);
     const compare = () => {
       close();
       location.hash = Fieldmark.link("why", id, label);
@@ -50,9 +51,9 @@
       element(
         "div",
         { class: "row" },
-        Fieldmark.ask.photos().length > 0 && button("Compare with your photo", compare),
-        Fieldmark.ask.info && Fieldmark.ask.info.service.edit && button("Remove", remove),
-        button("Close", close, { autofocus: true })
+        Fieldmark.ask.photos().length > 0 && press("Compare with your photo", compare),
+        Fieldmark.ask.info && Fieldmark.ask.info.service.edit && press("Remove", remove),
+        press("Close", close, { autofocus: true })
       )
     );
     dialog.addEventListener("close", () => dialog.remove());
@@ -62,9 +63,6 @@
     document.body.append(dialog);
     dialog.showModal();
   };
-
-  const more = (then, text = "Show more") =>
-    element("button", { class: "button", type: "button", on: { click: then } }, text);
 
   class Browse {
     constructor() {
@@ -127,14 +125,14 @@
         this.list.append(...drawn);
         if (values.after && this.rest.contains(document.activeElement)) drawn[0].querySelector("button").focus();
         this.rest.replaceChildren(
-          ...(told.next === null ? [] : [more(() => this.page(path, { ...values, after: told.next }, draw))])
+          ...(told.next === null ? [] : [press("Show more", () => this.page(path, { ...values, after: told.next }, draw))])
         );
       } catch (error) {
         if (asking !== this.asking) return;
         if (!values.after) this.note.textContent = "";
         this.rest.replaceChildren(
           Fieldmark.said(error),
-          more(() => this.page(path, values, draw), "Try again")
+          press("Try again", () => this.page(path, values, draw))
         );
       }
     }

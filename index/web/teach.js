@@ -213,7 +213,8 @@
       onEnter: () => learn(false),
     });
 
-    async function learn(anew) {
+    /* What comes of a change is of the photos that were asked about when it was sent. */
+    async function change(send, done, anew) {
       if (button.disabled) return; // it is under way
       const label = field.input.value.trim();
       const problem = wrong(label, info.service.label);
@@ -221,55 +222,52 @@
       button.disabled = true;
       const [taken, mine] = [photos(), turn];
       result.replaceChildren(Fieldmark.busy("Adding to the references …"));
-      const values = {
-        photo: taken.map((one) => one.file),
-        label,
-        box: box() && box().join(","),
-        relabel: anew || null,
-      };
       try {
-        const told = await Fieldmark.withToken((token) =>
-          Fieldmark.service.send("/references", values, { token, seconds: 120 })
-        );
+        const told = await send(label, taken);
         if (mine === turn) result.replaceChildren();
         if (!told) return;
         if (mine === turn) {
           field.input.value = "";
           field.input.removeAttribute("aria-invalid");
         }
-        const said = outcome(label, told, taken);
-        // What has changed nothing leaves nothing to take back, but perhaps what was taught before.
-        if (told.added || told.relabelled) onTaught(Fieldmark.undoable(said, told.generation, onUndone));
-        else result.replaceChildren(notice(said));
+        done(told, label, taken);
       } catch (error) {
-        if (mine === turn) refuse(error, error.status === 409 && error.message.includes("there already as") && !anew);
+        const other = error.status === 409 && error.message.includes("there already as"); // no change has come between
+        if (mine === turn) refuse(error, other && !anew);
         else result.replaceChildren(Fieldmark.said(error, `Of ${Fieldmark.names(taken)}, not taught: `));
       } finally {
         if (mine === turn) button.disabled = false;
       }
     }
 
+    function learn(anew) {
+      const send = (label, taken) => {
+        const values = {
+          photo: taken.map((one) => one.file),
+          label,
+          box: box() && box().join(","),
+          relabel: anew || null,
+        };
+        return Fieldmark.withToken((token) =>
+          Fieldmark.service.send("/references", values, { token, seconds: 120 })
+        );
+      };
+      const done = (told, label, taken) => {
+        const said = outcome(label, told, taken);
+        // What has changed nothing leaves nothing to take back, but perhaps what was taught before.
+        if (told.added || told.relabelled) onTaught(Fieldmark.undoable(said, told.generation, onUndone));
+        else result.replaceChildren(notice(said));
+      };
+      return change(send, done, anew);
+    }
+
     /* A reference that is this very photo is renamed; what was taught of it is taught as something else. */
-    async function relabel() {
-      const [one, label] = [itself(), field.input.value.trim()];
-      if (!one || !label) return learn(true);
-      if (button.disabled) return;
-      button.disabled = true;
-      const mine = turn;
-      try {
-        const told = await Fieldmark.renamed(one, label);
-        if (!told) return;
-        if (mine === turn) {
-          result.replaceChildren();
-          field.input.value = "";
-          field.input.removeAttribute("aria-invalid");
-        }
-        onTaught(Fieldmark.undoable(`The reference is one of ${short(label, 60)} now.`, told.generation, onUndone));
-      } catch (error) {
-        if (mine === turn) refuse(error);
-      } finally {
-        if (mine === turn) button.disabled = false;
-      }
+    function relabel() {
+      const one = itself();
+      if (!one) return learn(true);
+      const done = ({ generation }, label) =>
+        onTaught(Fieldmark.undoable(`The reference is one of ${short(label, 60)} now.`, generation, onUndone));
+      return change((label) => Fieldmark.renamed(one, label), done, true);
     }
 
     /* What was refused stays typed; another label of the same photo can be insisted on. */

@@ -33,6 +33,8 @@ MAP = {
     "points": [[0, 0], [1, 1], [None, None]],
 }
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -150,6 +152,30 @@ def answering(page, **told):
         route.fulfill(json=given | {"answers": [one | told for one in given["answers"]]})
 
     page.route("**/search", answer)
+
+
+def holding(page, pattern, method=None):
+    """Keep back what the page asks of such an address, by a method if one is given: the routes, as they come."""
+    held = []
+
+    def hold(route):
+        if method in (None, route.request.method):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route(pattern, hold)
+    return held
+
+
+def having_taught(window, site, birds):
+    """A page on which a photo of a new label has been taught, and can be taken back."""
+    page = window(site)
+    drop(page, file(birds, NEW))
+    teach(page, NEW)
+    give_token(page)
+    page.get_by_role("button", name="Undo").wait_for()
+    return page
 
 
 def settled(page):

@@ -18,6 +18,7 @@ from tests.index.web.conftest import (
     editable,
     file,
     give_token,
+    holding,
     name,
     needs_chromium,
     settled,
@@ -159,15 +160,7 @@ def test_what_was_refused_of_a_photo_is_not_said_of_another(site, birds, window)
 
 def test_a_refusal_that_comes_late_is_of_its_photo(site, birds, window):
     page = window(site, refused=True)
-    held = []
-
-    def hold(route):
-        if route.request.method == "POST":
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route("**/references", hold)
+    held = holding(page, "**/references", "POST")
     drop(page, ("first.jpg", file(birds, NEW).read_bytes()))
     teach(page, KNOWN[0])
     with page.expect_request(lambda request: request.method == "POST" and "references" in request.url):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.index.web.conftest import KNOWN, MAP, drop, file, needs_chromium, violations
+from tests.index.web.conftest import KNOWN, MAP, drop, file, holding, needs_chromium, violations
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = needs_chromium
@@ -47,12 +47,9 @@ def test_one_comes_back_to_where_one_was_among_the_labels(site, window):
 
 
 def test_a_label_pressed_while_its_picture_comes_is_opened(site, window):
-    page, held = window(site), []
+    page = window(site)
 
-    def hold(route):
-        held.append(route)
-
-    page.route("**/references?*limit=1", hold)
+    held = holding(page, "**/references?*limit=1")
     with page.expect_request("**/references?*"):
         page.goto(f"{site}/#/browse")
     page.locator(".browse .tile button").first.hover()
@@ -76,13 +73,10 @@ def test_an_open_dialog_goes_with_its_view(site, window):
 
 
 def test_a_removal_is_told_and_can_be_taken_back_though_one_has_gone_on(site, window):
-    page, held = window(f"{site}/#/browse"), []
+    page = window(f"{site}/#/browse")
     page.evaluate("() => { Fieldmark.withToken = (then) => then('token'); }")
 
-    def hold(route):
-        held.append(route)
-
-    page.route("**/references/**", hold)
+    held = holding(page, "**/references/**")
     page.locator(".browse .tile button").first.click()
     page.get_by_role("link", name="All labels").wait_for()
     page.locator(".browse .tile button").first.click()
@@ -97,19 +91,16 @@ def test_a_removal_is_told_and_can_be_taken_back_though_one_has_gone_on(site, wi
 
 
 def test_labels_are_left_behind_when_one_of_them_is_opened(site, window):
-    page, held = window(site), []
+    page = window(site)
 
     def many(route):
         route.fulfill(json=route.fetch().json() | {"next": "x"})
-
-    def hold(route):
-        held.append(route)
 
     page.route("**/labels?*", many)
     page.goto(f"{site}/#/browse")
     page.get_by_role("button", name="Show more").wait_for()
     page.locator(".browse .tile img").last.wait_for()
-    page.route("**/references?*", hold)
+    held = holding(page, "**/references?*")
     with page.expect_request("**/references?*"):
         page.locator(".browse .tile button").first.click()
     assert page.get_by_role("button", name="Show more").count() == 0
@@ -151,14 +142,11 @@ def test_another_index_is_known_of_though_its_first_word_is_lost(site, birds, wi
 
 
 def test_whoever_has_gone_on_in_a_view_is_left_there_when_it_is_read(site, window):
-    page, held = window(f"{site}/#/browse"), []
+    page = window(f"{site}/#/browse")
     page.locator(".browse .tile button").first.click()
     page.get_by_role("link", name="All labels").wait_for()
 
-    def hold(route):
-        held.append(route)
-
-    page.route("**/labels?*", hold)
+    held = holding(page, "**/labels?*")
     with page.expect_request("**/labels?*"):
         page.go_back()
     field = page.get_by_role("searchbox", name="Find a label")
