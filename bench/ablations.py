@@ -5,7 +5,7 @@ SETS = ("cars98", "birds100")
 VIEWS = {"--model.look second": "closer", "--model.mirror": "mirror", "--model.smaller": "smaller"}
 """Options that change nothing in training: the photo is seen more often by what it makes, each time by such a view."""
 
-PLAIN = "--data.test_size {plain} --no-model.smaller"
+PLAIN = "--data.test_size {plain} --no-model.smaller --no-augment.relative_aspect"
 """Of every technique unless it says otherwise: the recipes without what was chosen by this."""
 
 LARGER = "--data.test_size {larger}"
@@ -21,6 +21,8 @@ TECHNIQUES = {
     "larger photos": LARGER,
     "larger photos, smaller view": f"{LARGER} --model.smaller",
     "larger photos, smaller view, mirror view": f"{LARGER} --model.smaller --model.mirror",
+    "crops as wide as photos": "--augment.relative_aspect",
+    "crops as wide as photos, larger photos, smaller view": f"--augment.relative_aspect {LARGER} --model.smaller",
     "squeeze-excitation": "--model.attention se",
     "CBAM": "--model.attention cbam",
     "ECA": "--model.attention eca",

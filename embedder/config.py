@@ -65,14 +65,14 @@ class AugmentSettings:
     Attributes:
         crop_share: least and greatest share of the photo's area that a crop keeps.
         crop_aspect: least and greatest width / height of a crop.
+        relative_aspect: that is relative to the photo's own where data.fit is squash, so that crops are squashed as it is.
         mirror: probability of a left-right flip.
         brightness: greatest relative change of brightness.
         contrast: greatest relative change of contrast.
         saturation: greatest relative change of saturation.
         hue: greatest turn of the hue, as a share of the full circle (at most 0.5).
         erase: probability that a random rectangle is painted over.
-        attended_crop: probability that a part that the network attends to is seen closer instead (such photos cost a
-            third more).
+        attended_crop: probability that a part that is attended to is seen closer instead (costs a third more).
         attended_drop: probability that such a part is painted over instead.
         attended_since: share of the steps before which neither is done yet, where they are.
         rotate: greatest turn of the photo, in degrees either way.
@@ -88,6 +88,7 @@ class AugmentSettings:
 
     crop_share: tuple[float, float] = (0.4, 1.0)
     crop_aspect: tuple[float, float] = (0.75, 1.3333)
+    relative_aspect: bool = False
     mirror: float = 0.5
     brightness: float = 0.2
     contrast: float = 0.2
@@ -215,8 +216,7 @@ class LossSettings:
         partial_fc: for very many classes, the share of them that a step of arcface, cosface or normalised-softmax looks
             at, such as 0.1: their vectors are divided among the processes; 0 for all vectors on each.
         part_centre: weight of a loss that pulls what is seen of each part to what its class shows of it on the whole,
-            so that a part is the same in all photos of a class; needs model.parts. It is logged beside the loss,
-            before weighting.
+            so that a part is the same in all photos of a class; needs model.parts. Logged unweighted.
         prefixes: how many of a vector's first numbers are to be good vectors, too, such as [32,64,128]; embedder.export
             --dimension can then cut them off.
     """

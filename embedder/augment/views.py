@@ -124,7 +124,9 @@ def _frame(settings: AugmentSettings, draws: np.ndarray, shape: tuple[int, int],
         shape: width and height of the photo.
         subject: its keypoints, in pixels of that shape.
     """
-    rectangle = _rectangle(draws[:4], settings.crop_share, settings.crop_aspect, shape)
+    low, high = settings.crop_aspect
+    whole = shape[0] / shape[1] if settings.relative_aspect else 1.0
+    rectangle = _rectangle(draws[:4], settings.crop_share, (low * whole, high * whole), shape)
     frame = Frame(*rectangle, mirrored=bool(draws[4] < settings.mirror))
     more = keyed_generator("geometry", float(draws[0]).hex()).random(DISTORTIONS + DRAWS)
     frame = distorted(frame, settings, more[:DISTORTIONS])

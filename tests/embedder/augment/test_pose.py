@@ -20,7 +20,9 @@ from eval.errors import InputError
 
 FINCH = SPECIES["Common Marshfinch"]
 SIDE = 96
-STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
+STILL = AugmentSettings(
+    crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
+)
 """Settings under which a view is the whole photo."""
 
 CUB = (

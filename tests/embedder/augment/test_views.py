@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.augment.views import _rectangle, check_settings, training_view
+from embedder.augment.pose import Subject
+from embedder.augment.views import _rectangle, check_settings, training_view, view_subject
 from embedder.config import AugmentSettings
 from embedder.randomness import keyed_generator
 from eval.errors import InputError
 
-STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
+STILL = AugmentSettings(
+    crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
+)
 """Settings under which a view is the whole photo, squashed to a square."""
 
 
@@ -79,6 +82,18 @@ def test_shares_and_aspects_of_crops():
         quarters = np.histogram(values, 4, (low, high))[0]
         assert (abs(quarters - 1000) < 120).all()
     assert abs(np.corrcoef(left / (300 - width), top / (300 - height))[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("size", [(400, 100), (300, 300), (90, 180)])
+def test_crops_relative_to_a_photo_are_squares_of_it_squashed(size):
+    """A place moves as if the photo had been squashed into a square before it was cropped."""
+    crops = replace(STILL, crop_share=(0.2, 0.8), crop_aspect=(0.75, 4 / 3), relative_aspect=True, mirror=0.5)
+    squashed = Subject(np.array([[0.3 * 300, 0.6 * 300, 1.0]]))
+    for key in range(50):
+        draws = [keyed_generator("test", key) for _ in range(2)]
+        place = view_subject(Subject(squashed.points * [size[0] / 300, size[1] / 300, 1]), crops, 32, draws[0], size)
+        expected = view_subject(squashed, replace(crops, relative_aspect=False), 32, draws[1], (300, 300))
+        assert np.allclose(place.points, expected.points)
 
 
 @pytest.mark.parametrize(

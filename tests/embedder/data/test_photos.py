@@ -16,7 +16,9 @@ from embedder.data.sampler import ClassBalancedSampler
 from embedder.ranks import Ranks
 from eval.errors import InputError
 
-STILL = AugmentSettings((1.0, 1.0), (0.01, 100.0), 0.0, 0.0, 0.0, 0.0)
+STILL = AugmentSettings(
+    crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
+)
 """Settings under which a view is the whole photo, squashed to a square."""
 
 
@@ -243,6 +245,23 @@ def test_nothing_readable_is_an_error(tmp_path):
 
 def test_an_empty_catalog_stays_empty(photo_folder):
     assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_aspects_are_relative_where_photos_are_squashed(tmp_path, cached):
+    """Of a photo four times as wide as high, all of it, squashed, or a square."""
+    stripes = np.repeat(np.arange(0, 240, 30, dtype=np.uint8), 40)
+    Image.fromarray(np.broadcast_to(stripes, (80, 320))).convert("RGB").save(tmp_path / "a.png")
+    columns = {"path": ["a.png"], "label": label_column(["wren"])}
+    catalog = Catalog(pa.table(columns), tmp_path, "test")
+    settings = replace(STILL, crop_share=(0.95, 1.0), crop_aspect=(0.99, 1.01), relative_aspect=True)
+    seen = {}
+    for fit in ("squash", "crop"):
+        data = DataSettings(size=64, fit=fit, cache=str(tmp_path / fit) if cached else None)
+        view = load_training_photos(catalog, Config(data, settings))[3].view((0, 0, 0))
+        seen[fit] = len(np.unique(view[32].mean(axis=-1).round(-1) // 30))
+    assert seen["squash"] == 8
+    assert seen["crop"] <= 4
 
 
 def test_a_head_is_cut_out_of_all_the_pixels_that_a_photo_has(tmp_path):
