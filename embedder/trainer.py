@@ -123,7 +123,8 @@ class Trainer:
             together = self.fabric, self.ranks, self.optimizer
             self.gradients = Gradients(*together, self.loss, config.seed, train.chunk_size, self.centres)
             run = self.steps, config.seed
-            first = FirstLook(self.network.detail, self.network.region) if self.network.look == "first" else None
+            looking = self.network
+            first = FirstLook(looking.detail, looking.widest, looking.region) if looking.look == "first" else None
             self.attended = AttendedViews(config.augment, first, self.network.mean, *run)
             self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None

@@ -50,10 +50,12 @@ class FirstLook(NamedTuple):
 
     Attributes:
         detail: how many times larger photos are, a side, than what it sees of them.
+        widest: greatest side of a square that it sees, as a share of the photo's.
         region: where it looks in photos, [B, M, h, w], to the squares that it then sees, [B, 3].
     """
 
     detail: int
+    widest: float
     region: Callable[[Tensor], Tensor]
 
 
@@ -110,7 +112,7 @@ class AttendedViews:
     def _cropped(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """What is strong on the maps [n, h, w], seen closer."""
         threshold = _between(CROP_THRESHOLD, share, maps)
-        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, CROP_MOST), images.shape[1])
+        return _closer(images, attended_region(maps, threshold, CROP_MARGIN, CROP_MOST), images.shape[1], CROP_MOST)
 
     def _painted_over(self, images: Tensor, maps: Tensor, share: Floats) -> Tensor:
         """The photos without what is strong on the maps [n, h, w]."""
@@ -130,7 +132,7 @@ def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tenso
         small = torch.cat([_as_images(shrunk(_as_photos(few), look.detail)) for few in torch.split(images, AT_ONCE)])
     region = look.region(places(small))
     pieces = zip(torch.split(images, AT_ONCE), torch.split(region, AT_ONCE), strict=True)
-    return torch.cat([_closer(few, theirs, small.shape[1]) for few, theirs in pieces])
+    return torch.cat([_closer(few, theirs, small.shape[1], look.widest) for few, theirs in pieces])
 
 
 def _one_of(maps: Tensor, which: Floats) -> Tensor:
@@ -147,9 +149,9 @@ def _between(limits: tuple[float, float], share: Floats, maps: Tensor) -> Tensor
     return torch.from_numpy(low + share * (high - low)).to(maps)[:, None, None]
 
 
-def _closer(images: Tensor, region: Tensor, size: int) -> Tensor:
-    """A square of each photo, uint8 [B, size, size, 3]."""
-    return _as_images(cut_out(_as_photos(images), region.float(), size))
+def _closer(images: Tensor, region: Tensor, size: int, most: float) -> Tensor:
+    """A square of each photo, uint8 [B, size, size, 3], of at most a share ``most`` of its side."""
+    return _as_images(cut_out(_as_photos(images), region.float(), size, most))
 
 
 def _as_photos(images: Tensor) -> Tensor:

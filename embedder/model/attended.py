@@ -93,15 +93,16 @@ def shrunk(photos: Tensor, detail: int) -> Tensor:
     return photos if detail == 1 else F.avg_pool2d(photos, detail)
 
 
-def cut_out(photos: Tensor, region: Tensor, size: int) -> Tensor:
+def cut_out(photos: Tensor, region: Tensor, size: int, most: float = 1.0) -> Tensor:
     """A square of each photo, [B, 3, size, size].
 
     Args:
         photos: [B, 3, S, S].
         region: left, top and side [B, 3] as shares of S.
         size: in pixels, a side.
+        most: the greatest side of these squares.
     """
-    finer = math.ceil(photos.shape[3] / size)  # so that no pixel is skipped, whatever the square
+    finer = math.ceil(most * photos.shape[3] / size)  # so that no pixel is skipped, whatever the square
     count = size * finer
     steps = (torch.arange(count, device=photos.device, dtype=photos.dtype) + 0.5) / count
     across, down = (region[:, [corner]] + region[:, 2:] * steps for corner in (0, 1))

@@ -113,7 +113,7 @@ class Network(nn.Module):
         output = self._embed(photos)
         if self.look != "none":
             region = self.region(output.places)
-            closer = cut_out(larger, region, photos.shape[3])
+            closer = cut_out(larger, region, photos.shape[3], self.widest)
             if self.look == "first":
                 photos, output = closer, self._embed(closer)._replace(region=region)
         further = [self._embed(one) for one in self._further(photos, output.features)]
@@ -123,11 +123,16 @@ class Network(nn.Module):
         smaller = further[-1].features if self.smaller else None
         return output._replace(vector=_unit_length(torch.stack(vectors).sum(0)), smaller=smaller)
 
+    @property
+    def widest(self) -> float:
+        """The greatest side of a square that is seen closer, as a share of the photo's."""
+        return MOST if self.look == "second" else self.side or 1.0
+
     def region(self, places: Tensor) -> Tensor:
         """The square of each photo that is seen closer, left, top and side [B, 3], by its places [B, M, h, w]."""
         if self.look == "first" and self.side:
             return square_around(places.mean(1), self.side)
-        return attended_region(places.mean(1), most=1.0 if self.look == "first" else MOST)
+        return attended_region(places.mean(1), most=self.widest)
 
     def _further(self, photos: Tensor, features: Tensor) -> Iterator[Tensor]:
         """What is seen beside the photos in evaluation, but for a closer look: mirror images; the photos, smaller.

@@ -40,7 +40,14 @@ def views(step=0, images=None, places=square, look=None, since=0.0, first=0, **s
 
 
 def first_look(detail=1):
-    return FirstLook(detail, lambda places: attended_region(places.mean(1), most=1.0))
+    return FirstLook(detail, 1.0, lambda places: attended_region(places.mean(1), most=1.0))
+
+
+def test_training_too_sees_the_pixels_themselves_by_a_look_at_half_the_side():
+    noise = torch.randint(256, (4, 2 * SIDE, 2 * SIDE, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    middle = FirstLook(2, 0.5, lambda places: torch.tensor([[0.25, 0.25, 0.5]]).expand(len(places), 3))
+    inside = slice(SIDE // 2, SIDE // 2 + SIDE)
+    assert torch.equal(views(images=noise, look=middle), noise[:, inside, inside])
 
 
 def white(images):

@@ -96,12 +96,12 @@ def test_cutting_out_is_what_interpolate_makes_of_the_square() -> None:
 
 
 @pytest.mark.parametrize("detail", [2, 3, 4])
-@pytest.mark.parametrize("square", [(0.0, 0.0, 1.0), (0.01, 0.02, 0.97), (0.2, 0.1, 0.71)])
+@pytest.mark.parametrize("square", [(0.0, 0.0, 1.0), (0.01, 0.02, 0.97), (0.2, 0.1, 0.71), (0.4, 0.3, 0.5)])
 def test_no_pixel_is_skipped_where_a_large_square_becomes_small(detail: int, square: tuple[float, ...]) -> None:
     count = 16 * detail
     photo = torch.zeros(count, 3, count, count)
     photo[range(count), :, :, range(count)] = 1.0  # a column each
-    cut = cut_out(photo, torch.tensor([square]).expand(count, 3), 16)
+    cut = cut_out(photo, torch.tensor([square]).expand(count, 3), 16, most=square[2])
     assert cut.shape == (count, 3, 16, 16)
     weights = cut[:, 0, 8].sum(1) * square[2] * detail  # of each column; alike, but for rounding to whole samples
     inside = slice(math.ceil(square[0] * count) + 1, math.floor((square[0] + square[2]) * count) - 1)
@@ -125,6 +125,14 @@ def test_a_first_look_takes_the_side_that_it_is_given() -> None:
     region = network(photos()).region
     assert (region[:, 2] == 0.5).all()
     torch.testing.assert_close(region, square_around(build()(photos()).places.mean(1), 0.5))
+
+
+def test_of_photos_twice_as_large_a_first_look_at_half_the_side_sees_the_pixels_themselves() -> None:
+    network, images = build(look="first", look_side=0.5, look_detail=2), networks.photos(2, side=128)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embedder.model.network.Output.places", torch.ones(2, 1, 2, 2))  # the middle of each photo
+        output = network(images)
+    torch.testing.assert_close(output.vector, build()(images[:, 32:96, 32:96]).vector)
 
 
 @pytest.mark.parametrize("detail", [1, 2, 3])
