@@ -53,11 +53,11 @@ def main() -> None:
 
 def best_frozen(options: argparse.Namespace, size: str = "") -> float:
     """The better recall@1 of the frozen network's two poolings, at the file's resolution or at another one."""
-    at = f" --data.size {size} --data.test_size {size}" if size else ""
+    at = f"{options.options} --train.epochs 0" + (f" --data.size {size} --data.test_size {size}" if size else "")
     suffix = f"-{size}px" if size else ""
     return max(
-        measure(options, f"frozen{suffix}", f"--train.epochs 0{at}")["recall@1"],
-        measure(options, f"frozen-avg{suffix}", f"--train.epochs 0 --model.pooling avg{at}")["recall@1"],
+        measure(options, f"frozen{suffix}", at)["recall@1"],
+        measure(options, f"frozen-avg{suffix}", f"{at} --model.pooling avg")["recall@1"],
     )
 
 

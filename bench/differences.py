@@ -44,12 +44,13 @@ def read_of_kind(file: Path, kind: Callable[[Result], Result]) -> list[Result]:
     return results
 
 
-def add_result(file: Path, result: Result) -> None:
-    """Add a line, and say what was found."""
+def add_results(file: Path, results: Sequence[Result]) -> None:
+    """Add the lines of one training, all at once, and say what was found."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(result) + "\n")
-    print({key: value for key, value in result.items() if key not in ("classes", "scores")}, flush=True)
+        lines.write("".join(json.dumps(result) + "\n" for result in results))
+    for result in results:
+        print({key: value for key, value in result.items() if key not in ("classes", "scores")}, flush=True)
 
 
 def scores(vectors: EmbeddingSet, references: EmbeddingSet | None = None) -> Result:

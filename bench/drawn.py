@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,19 @@ from bench.differences import (
     METRICS,
     Result,
     Results,
-    add_result,
+    add_results,
     differences,
     few_classes,
     mean,
     read_of_kind,
     read_results,
 )
-from bench.recipes import check_names
+from bench.recipes import check_names, digest
 from embedder.config import Config
 from embedder.data.catalog import TYPES
 from embedder.data.drawing.bird import DrawnBird
 from embedder.data.drawing.field_guide import TEST, TRAINING, VALIDATION
 from embedder.train import fit
-from eval.folders import checksum
 
 RESULTS = Path("bench/measured")
 
@@ -120,15 +118,10 @@ def compare(
             if any(one["seed"] == seed for one in before):
                 continue
             found = [measured(fit(settings(place, way, seed), place / f"{way}-{seed}"), place, way) for place in places]
-            for test in found[0]:
-                result = together([one[test] for one in found])
-                add_result(options.results, {**of_way, "seed": seed, "test": test, **kind, **result})
+            of_this = {**of_way, "seed": seed}
+            results = [{**of_this, "test": test, **kind, **together([one[test] for one in found])} for test in found[0]]
+            add_results(options.results, results)
     show(read_results(options.results), options.ways)
-
-
-def digest(config: Config) -> str:
-    """What names the settings of a way, whatever its seed and where its photos lie."""
-    return checksum(asdict(replace(config, seed=0, data=replace(config.data, root=""))))[:16]
 
 
 def show(results: list[Result], ways: Sequence[str]) -> None:

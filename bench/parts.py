@@ -3,14 +3,15 @@
     python -m bench.parts FOLDER [--seeds 3] [--epochs 8] [--size 160] [--test-size 224] [--parts 16]
         [--part-stride 16] [--photos 32] [--birds 8] [--held-out] [--results FILE]
 
-FOLDER gets the photos and the trainings, one a seed; a photo counts by its mean over them. Trained on are 24 species,
-12 pairs; the same individuals are drawn of each, so that pose and surroundings say nothing about the species. On photos
-of new individuals it is asked where the strongest part map points: at the middle of the place where it is greatest. The
-strongest map is, of a pair, the one whose part features tell the two species apart best in the training photos: the
-squared distance of their means over the spread within the species. As that takes what tells two species, which differ
-at the mark alone, "untrained" is the control: chosen in the same way, from as many maps that have not been trained, of
-the pretrained backbone's features. "highest" takes instead, photo by photo, the map with the greatest value, and
-"speaking" the one whose part says most about which of the two it is.
+FOLDER gets the photos, so many of each species in a folder of its own, and the trainings, one a seed; a photo counts by
+its mean over them. Trained on are 24 species, 12 pairs; the same individuals are drawn of each, so that pose and
+surroundings say nothing about the species. On photos of new individuals it is asked where the strongest part map
+points: at the middle of the place where it is greatest. The strongest map is, of a pair, the one whose part features
+tell the two species apart best in the training photos: the squared distance of their means over the spread within the
+species. As that takes what tells two species, which differ at the mark alone, "untrained" is the control: chosen in the
+same way, from as many maps that have not been trained, of the pretrained backbone's features. "highest" takes instead,
+photo by photo, the map with the greatest value, and "speaking" the one whose part says most about which of the two it
+is.
 
 The mark is where the photos of both members of a pair, drawn as the same individual, differ; where leaves hide it, both
 are left out. A point is at the mark if it is no farther from it than half a place of the map, whoever points: the maps,
@@ -31,7 +32,7 @@ import torch
 from PIL import Image, ImageChops
 from scipy.ndimage import distance_transform_edt
 
-from bench.differences import Result, add_result, read_of_kind, read_results
+from bench.differences import Result, add_results, read_of_kind, read_results
 from embedder.config import AugmentSettings, Config, DataSettings, LossSettings, ModelSettings, TrainSettings
 from embedder.data.drawing.bird import DrawnBird, draw_bird
 from embedder.data.drawing.species import Species
@@ -126,6 +127,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Train with each seed, but for what is among the results, and print the table."""
+    options.folder /= f"{options.photos}-photos"
     of_this = ("folder", "seeds", "run", "results")
     kind = {name: value for name, value in vars(options).items() if name not in of_this}
     done = {one["seed"] for one in read_of_kind(options.results, lambda _: kind)}
@@ -134,7 +136,7 @@ def measure(options: argparse.Namespace) -> None:
         run = fit(settings(options, seed), options.folder / f"{options.run}-{seed}")
         keep_freed_memory()
         found = scored(run, seed, options)
-        add_result(options.results, {"seed": seed, **kind, "scores": found})
+        add_results(options.results, [{"seed": seed, **kind, "scores": found}])
     show(read_results(options.results))
 
 

@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.ablations import SIZES
-from bench.differences import METRICS, Result, add_result, mean, read_results, scores, unpaired_differences
+from bench.differences import METRICS, Result, add_results, mean, read_results, scores, unpaired_differences
 from bench.photo_tables import write_tables
 from bench.processes import run_module
 from eval.embeddings import EmbeddingSet
@@ -86,8 +86,8 @@ def main() -> None:
             else:
                 python = options.environment / "bin" / "python"
                 results = {side: other(side, folder, python, seed, options.minutes, options.photos)}
-            for name, result in results.items():
-                add_result(options.results, {"budget": budget, "side": name + suffix, "seed": seed, **result})
+            of_this = {"budget": budget, "seed": seed}
+            add_results(options.results, [{**of_this, "side": one + suffix, **results[one]} for one in results])
 
 
 def write_backbone(file: Path) -> None:

@@ -31,7 +31,7 @@ from bench.differences import (
     METRICS,
     Result,
     Results,
-    add_result,
+    add_results,
     differences,
     few_classes,
     mean,
@@ -41,7 +41,7 @@ from bench.differences import (
 )
 from bench.photo_tables import write_tables
 from bench.processes import run_module
-from bench.recipes import check_names, recipe
+from bench.recipes import check_names, digest, recipe
 from bench.work import query_work
 from eval.embeddings import EmbeddingSet
 from eval.metrics import title
@@ -94,6 +94,9 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     before = runs(read_results(results), name, technique)
     if seed in before:
         return
+    settings = digest(recipe(*training(name, technique, kind["options"], out)))
+    if any(one.get("settings", settings) != settings for one in before.values()):
+        raise ValueError(f"{results} holds {technique!r} by other settings; give another --results")
     folder, source = run_folder(name, technique, seed, out), trained_as(technique)
     if source == technique:
         cost = trained(name, technique, seed, kind, out, results)
@@ -102,22 +105,31 @@ def measure(name: str, technique: str, seed: int, kind: Result, out: Path, resul
         cost = {"training of": source, **trained(name, source, seed, kind, out, results)}
         see_otherwise(name, technique, run_folder(name, source, seed, out) / "run", folder)
     embedder = next(folder.rglob("embedder.onnx"))
-    run_module(folder, ["embedder.embed", embedder, out / name / "held-out.csv", "--out", folder / "vectors"])
-    one = next(iter(before.values()), None)
+    found, one = scored(embedder, out / name / "held-out.csv", folder), next(iter(before.values()), None)
     query = one["query work"] if one else query_work(embedder, base_embedder(name, kind["options"], out))
-    result = {"photos": name, "technique": technique, "seed": seed, **kind, **cost, "query work": round(query, 3)}
-    result |= scores(EmbeddingSet.load(folder / "vectors"))
+    result = {"photos": name, "technique": technique, "seed": seed, "settings": settings, **kind, **cost}
+    result |= {"query work": round(query, 3), **found}
     if technique not in {trained_as(one) for one in TECHNIQUES if one != technique}:
         shutil.rmtree(folder)
-    add_result(results, result)
+    add_results(results, [result])
 
 
 def run_folder(name: str, technique: str, seed: int, out: Path) -> Path:
     return out / name / slug(technique) / str(seed)
 
 
+def scored(embedder: Path, photos: Path, folder: Path) -> Result:
+    """How well photos are found among each other; their vectors stay in the folder."""
+    run_module(folder, ["embedder.embed", embedder, photos, "--out", folder / "vectors"])
+    return scores(EmbeddingSet.load(folder / "vectors"))
+
+
 def trained(name: str, technique: str, seed: int, kind: Result, out: Path, results: Path) -> Result:
-    """What a training cost, which is made now unless it is at hand."""
+    """What a training cost, which is made now unless it is at hand.
+
+    Raises:
+        ValueError: it has been made before, and is another one now, so views of it would be of another.
+    """
     before = runs(read_results(results), name, technique)
     folder, done = run_folder(name, technique, seed, out), before.get(seed)
     if done and (folder / "run" / "embedder.onnx").exists():
@@ -129,6 +141,11 @@ def trained(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     epochs, began = max(1, round(kind["of base"] / work)), time.perf_counter()
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
     run_module(folder, ["embedder.train", *training(name, technique, kind["options"], out), *last])
+    if (
+        done
+        and scored(folder / "run" / "embedder.onnx", out / name / "held-out.csv", folder)["classes"] != done["classes"]
+    ):
+        raise ValueError(f"{folder} is not the training that {results} has of its seed; give another --results")
     return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
 
 
@@ -195,7 +212,10 @@ def show(results: list[Result]) -> None:
     for name in SETS:
         base = runs(results, name, "base")
         for technique in TECHNIQUES:
-            found, other = runs(results, name, technique), trained_as(technique)
+            other = trained_as(technique)
+            found = {
+                seed: one for seed, one in runs(results, name, technique).items() if one.get("training of") == other
+            }
             if found and other not in ("base", technique) and runs(results, name, other):
                 less = differences({other: runs(results, name, other), technique: found}, other, technique)
                 told = "; ".join(f"{title(metric)} {value}" for metric, value in less.items())

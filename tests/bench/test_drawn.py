@@ -3,15 +3,19 @@
 import sys
 from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from bench import drawn, pose, small_subjects
 from bench.differences import Result, read_results
+from bench.recipes import digest
 from embedder.config import Config, DataSettings
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.species import differences
+
+ROOT = Path(__file__).parents[2]
 
 
 def measured(run: Path, _folder: Path, way: str) -> dict[str, Result]:
@@ -69,6 +73,16 @@ def test_queries_of_several_folders_are_taken_together() -> None:
         "map@r": 4 / 8,
         "classes": [[3, 3.0, 1.5], [1, 0.0, 0.5], [4, 1.0, 2.0]],
     }
+
+
+@pytest.mark.parametrize("script", [pose, small_subjects])
+def test_what_is_kept_was_measured_by_todays_settings(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    kept = read_results(ROOT / "bench" / "measured" / f"{script.__name__.rpartition('.')[2]}.jsonl")
+    assert len(kept) > 4
+    for way in {one["way"] for one in kept}:
+        now = digest(script.settings(Path("anywhere"), way, 7))
+        assert {one["settings"] for one in kept if one["way"] == way} == {now}
 
 
 @pytest.mark.parametrize("script", ["pose", "small_subjects"])

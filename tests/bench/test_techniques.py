@@ -45,8 +45,10 @@ def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, mo
 
     monkeypatch.setattr(techniques, "run_module", run_module)
     monkeypatch.setattr(techniques, "query_work", lambda *_: 1.0)
-    monkeypatch.setattr(techniques, "scores", lambda _: {})
+    found = {"recall@1": 0.5, "classes": [[2, 1.0, 0.5]]}
+    monkeypatch.setattr(techniques, "scores", lambda _: found)
     monkeypatch.setattr(techniques, "EmbeddingSet", SimpleNamespace(load=lambda _: None))
+    monkeypatch.chdir(ROOT)
     results = tmp_path / "results.jsonl"
 
     def measured(technique: str) -> list[str]:
@@ -59,10 +61,18 @@ def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, mo
     assert measured("base") == []
     assert measured("mirror view") == ["export", "embed"]
     shutil.rmtree(tmp_path / "runs")
-    assert measured("smaller view") == ["train", "export", "embed"]
+    assert measured("smaller view") == ["train", "embed", "export", "embed"]  # and the training is what it was
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     told = {one["technique"]: one.get("training of") for one in rows}
     assert told == {"base": None, "larger photos": "base", "mirror view": "base", "smaller view": "base"}
+    assert len({one["settings"] for one in rows}) == 4
+    shutil.rmtree(tmp_path / "runs")
+    found = {"recall@1": 0.6, "classes": [[2, 1.2, 0.5]]}
+    with pytest.raises(ValueError, match=r"is not the training that .* of its seed"):
+        measured("larger photos, smaller view")
+    monkeypatch.setitem(techniques.TECHNIQUES, "mirror view", "--model.mirror --model.smaller")
+    with pytest.raises(ValueError, match="holds 'mirror view' by other settings; give another --results"):
+        techniques.measure("cars98", "mirror view", 1, KIND, tmp_path / "runs", results)
 
 
 def test_dearer_steps_make_fewer_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
