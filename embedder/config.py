@@ -259,7 +259,7 @@ class TrainSettings:
         checkpoint_minutes: save at least this often, besides after every epoch.
         accelerator: cpu, cuda, mps, or auto.
         precision: auto takes bf16 on GPUs that have it, else 32 bits; 64 is for comparing runs to the last digits.
-        deterministic: also ask the GPU for the same bits every time, which is slower; a CPU always does.
+        deterministic: also ask the GPU for the same bits every time, which is slower; as many cores of a CPU always do.
     """
 
     epochs: int = 10
