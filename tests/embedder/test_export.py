@@ -129,8 +129,9 @@ def test_a_run_is_exported_once_more_for_larger_photos(whole, config, photos, tm
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path):
-    seen = replace(config.data, size=64), replace(config.model, look="first", look_detail=3)
+@pytest.mark.parametrize("look_side", [0.0, 0.5])
+def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path, look_side):
+    seen = replace(config.data, size=64), replace(config.model, look="first", look_detail=3, look_side=look_side)
     run = fit(replace(config, data=seen[0], model=seen[1], train=replace(config.train, epochs=1)), tmp_path / "run")
     assert Embedder.open(run).preprocessing.size == 3 * 64
     for views, size, side in (
@@ -248,6 +249,7 @@ def test_a_smaller_embedder_and_what_it_costs(whole, tmp_path, capsys, options, 
             0.85,
         ),  # maps of 8 bits may move what is cut out
         ({"backbone": "timm:test_vit", "pooling": "rollout"}, {"views": "whole,closer"}, 0.9999),
+        ({"backbone": "timm:test_vit", "pooling": "token", "parts": 3}, {"views": "whole,closer"}, 0.9999),
         (
             {"backbone": "timm:test_vit", "pooling": "rollout"},
             {"views": "closer,mirror", "precision": "fp16", "max_loss": 1},
