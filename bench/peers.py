@@ -14,8 +14,8 @@ training and at two scales, and with one view, as the others have it. At equal t
 many minutes, of Fieldmark its start included; open-metric-learning and pytorch-metric-learning keep one learning rate,
 so they stop when the time is over, and Fieldmark, whose rate falls to zero, has as many epochs as fit. The others get
 the allocator setting that Fieldmark has. --options are further ones of embedder.train, for Fieldmark; what is trained
-by them stands in rows of its own. ``run`` adds a line a run to the results and leaves out what has one; it wants
-the machine for itself, and open-metric-learning's batches 16 GB.
+by them stands in rows of its own, and rows of another recipe are not added to. ``run`` adds a line a run to the results
+and leaves out what has one; it wants the machine for itself, and open-metric-learning's batches 16 GB.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from bench.ablations import SIZES
 from bench.differences import METRICS, Result, add_results, mean, read_results, scores, unpaired_differences
 from bench.photo_tables import write_tables
 from bench.processes import run_module
+from bench.recipes import digest, recipe
 from eval.embeddings import EmbeddingSet
 
 SIDES = ("fieldmark", "pml", "pml-pooled", "oml", "pretrained")
@@ -44,6 +45,9 @@ ONE_VIEW = "fieldmark, one view"
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(64 * 2**20)}
 """What embedder/memory.py sets, as glibc reads it from the environment."""
+
+RECIPE = ("--config", "configs/cars98.yaml", "--data.validation", "none")
+"""Fieldmark's, for embedder.train."""
 
 SPENT = 0.95
 """Of the minutes that Fieldmark's epochs are chosen to fill, as a machine is not always as fast as in a trial."""
@@ -73,21 +77,34 @@ def main() -> None:
     budget = f"{options.minutes:g} minutes" if options.minutes else f"{options.photos} photos"
     for seed in map(int, options.seeds.split(",")):
         for side in options.only:
-            done = {(one["budget"], one["side"], one["seed"]) for one in read_results(options.results)}
-            suffix = f", {options.options}" if options.options and side == "fieldmark" else ""
-            if (budget, side + suffix, seed) in done:
-                continue
-            folder = out / "cars98" / f"{side}-{seed}"
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            if side == "fieldmark":
-                more = ["--seed", seed, *options.options.split()]
-                results = fieldmark(folder, options.cars98, more, options.minutes, options.photos)
-            else:
-                python = options.environment / "bin" / "python"
-                results = {side: other(side, folder, python, seed, options.minutes, options.photos)}
-            of_this = {"budget": budget, "seed": seed}
-            add_results(options.results, [{**of_this, "side": one + suffix, **results[one]} for one in results])
+            measure(options, budget, side, seed, out / "cars98")
+
+
+def measure(options: argparse.Namespace, budget: str, side: str, seed: int, out: Path) -> None:
+    """Train and evaluate one side with one seed, if it is not among the results yet.
+
+    Raises:
+        ValueError: Fieldmark's results are by another recipe.
+    """
+    own = side == "fieldmark"
+    suffix = f", {options.options}" if options.options and own else ""
+    more = ["--seed", str(seed), *options.options.split()]
+    of_this = {"budget": budget, "seed": seed, **({"settings": digest(recipe(*RECIPE, *more))} if own else {})}
+    results = [one for one in read_results(options.results) if one["budget"] == budget]
+    before = [one for one in results if one["side"] == side + suffix]
+    if any(one.get("settings") != of_this.get("settings") for one in before):
+        raise ValueError(f"{options.results} holds {side!r} by another recipe; give another --results")
+    if seed in {one["seed"] for one in before}:
+        return
+    folder = out / f"{side}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if own:
+        found = fieldmark(folder, options.cars98, more, options.minutes, options.photos)
+    else:
+        python = options.environment / "bin" / "python"
+        found = {side: other(side, folder, python, seed, options.minutes, options.photos)}
+    add_results(options.results, [{**of_this, "side": name + suffix, **one} for name, one in found.items()])
 
 
 def write_backbone(file: Path) -> None:
@@ -106,11 +123,12 @@ def fieldmark(
     folder: Path, root: Path, options: list[Any], minutes: float | None, photos: int | None
 ) -> dict[str, Result]:
     """Train by the recipe, with as many epochs as there are minutes or photos for; embed by it, and by one view."""
-    fixed = ["embedder.train", "--config", "configs/cars98.yaml", "--data.root", root, "--data.validation", "none"]
 
     def train(epochs: int, name: str) -> tuple[float, list[dict[str, str]]]:
-        began = time.perf_counter()
-        run_module(folder, [*fixed, *options, "--train.epochs", epochs, "--run", folder / name])
+        began, of_run = time.perf_counter(), ["--run", folder / name]
+        run_module(
+            folder, ["embedder.train", *RECIPE, "--data.root", root, *options, "--train.epochs", epochs, *of_run]
+        )
         seconds = time.perf_counter() - began
         with (folder / name / "log.csv").open(encoding="utf-8", newline="") as file:
             return seconds, [*csv.DictReader(file)]

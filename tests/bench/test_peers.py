@@ -1,5 +1,6 @@
-"""How many epochs Fieldmark gets beside other libraries."""
+"""How many epochs Fieldmark gets beside other libraries, and which results are added to."""
 
+from argparse import Namespace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from bench import peers
+from bench.differences import Result, read_results
 
+ROOT = Path(__file__).parents[2]
 EPOCH, REST = 10, 25
 """Seconds of an epoch, and of all else in a training."""
 
@@ -51,3 +54,28 @@ def test_no_more_photos_are_seen_than_the_others_see(tmp_path: Path, trained: li
     assert trained == [2]
     with pytest.raises(ValueError, match="not one epoch of 40 photos fits; give more --minutes or --photos"):
         peers.fieldmark(tmp_path / "other", tmp_path, [], minutes=None, photos=39)
+
+
+def test_results_of_another_recipe_are_not_added_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    trained: list[list[str]] = []
+
+    def fieldmark(_folder: Path, _root: Path, options: list[str], *_: object) -> dict[str, Result]:
+        trained.append(options)
+        return {side: {"recall@1": 0.5} for side in ("fieldmark", peers.ONE_VIEW)}
+
+    monkeypatch.setattr(peers, "fieldmark", fieldmark)
+
+    def measure(seed: int, options: str = "") -> None:
+        asked = {"minutes": 1.0, "photos": None, "cars98": tmp_path, "results": tmp_path / "results.jsonl"}
+        peers.measure(Namespace(**asked, options=options), "1 minutes", "fieldmark", seed, tmp_path)
+
+    for _ in range(2):
+        measure(0)
+        measure(1, "--train.warmup 0.1")
+    assert trained == [["--seed", "0"], ["--seed", "1", "--train.warmup", "0.1"]]
+    sides = [one["side"] for one in read_results(tmp_path / "results.jsonl")]
+    assert sides == ["fieldmark", peers.ONE_VIEW, *(f"{one}, --train.warmup 0.1" for one in sides[:2])]
+    monkeypatch.setattr(peers, "RECIPE", (*peers.RECIPE, "--augment.erase", "0.1"))
+    with pytest.raises(ValueError, match="holds 'fieldmark' by another recipe; give another --results"):
+        measure(2)
