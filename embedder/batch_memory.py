@@ -36,7 +36,7 @@ class BatchMemory(CrossBatchMemory):
             InputError: the memory is smaller than the batch.
         """
         if len(vectors) > self.memory_size:
-            raise InputError(f"loss.memory is {self.memory_size}, less than a batch of {len(vectors)} photos")
+            raise InputError(f"loss.memory is {self.memory_size}, less than a batch of {len(vectors)} photos; raise it")
         self.steps += 1
         if self.steps <= self.start:
             return self.loss(vectors, labels, self.miner(vectors, labels) if self.miner else None)

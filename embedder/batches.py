@@ -94,7 +94,7 @@ def embed_catalog(
     )
     batch = GPU_BATCH if gpu else BATCH
     pieces = prefetched(work, batched(range(len(catalog)), PIECE), threads=cores, ahead=2 * batch // PIECE + 2 * cores)
-    with nullcontext(progress) if progress else tqdm(total=len(catalog), unit="photo") as bar:
+    with nullcontext(progress) if progress is not None else tqdm(total=len(catalog), unit="photo") as bar:
         for some in batched(pieces, batch // PIECE):
             photos = {row: photo for piece, _ in some for row, photo in piece.items()}
             found = np.concatenate([found for _, found in some])

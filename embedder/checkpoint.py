@@ -41,5 +41,7 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of a training run; embedder.train --overwrite trains from the start"
         )
     if state["format"] > FORMAT:
-        raise InputError(f"{path} was written by a newer version (format {state['format']}; this one reads {FORMAT})")
+        raise InputError(
+            f"{path} was written by a newer Fieldmark (format {state['format']}; this one reads {FORMAT}); update it"
+        )
     return state

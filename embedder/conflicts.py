@@ -117,7 +117,7 @@ def _check_mixing(config: Config) -> None:
         "mix.vectors is true": mix.vectors,
         f"loss.part_centre is {weight}": weight > 0 and not mix.since and mix.until == 1,
     }
-    for setting in (setting for setting, wanted in rests.items() if wanted):
+    if setting := next((setting for setting, wanted in rests.items() if wanted), None):
         raise InputError(
             f"{setting}, which is of batches whose photos are not mixed, but mix.photos is {mix.photos} in all of "
             "them; lower mix.share"
@@ -137,9 +137,9 @@ def _check_feature_views(config: Config) -> None:
         "augment.attended_crop or attended_drop is set; set both to 0": augment.attended_crop + augment.attended_drop
         > 0,
     }
-    if config.data.feature_views:
-        for fault in (fault for fault, there in faults.items() if there):
-            raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {fault}")
+    fault = next((fault for fault, there in faults.items() if there), None)
+    if config.data.feature_views and fault:
+        raise InputError(f"data.feature_views is {config.data.feature_views}, so photos are seen once, but {fault}")
 
 
 def _check_cache(config: Config) -> None:

@@ -30,7 +30,7 @@ class Step(NamedTuple):
     """What a step has seen.
 
     Attributes:
-        loss: of the whole batch; among its parts is that of the centres, before weighting, which its value is without.
+        loss: of the whole batch; its value leaves the part-centre loss out, its parts have it, before weighting.
         vectors: [B, D] of all ranks, without a graph.
         labels: [B].
     """

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from embedder.config import TrainSettings
-from embedder.model.backbone import Backbone
+from embedder.model.features import Backbone
 from embedder.model.network import Network
 from embedder.partial_fc import partial_losses, take_up, whole_state
 from eval.errors import InputError

@@ -114,6 +114,10 @@ class Ranks:
         anyone = self.reduced(torch.tensor(flags, dtype=torch.int32, device=self.device), dist.ReduceOp.MAX)
         return [bool(flag) for flag in anyone.tolist()]
 
+    def wait(self) -> None:
+        """Go on when all ranks have come here."""
+        self.any(False)
+
     def gather(self, own: Tensor, total: int) -> Tensor:
         """The rows [B, ...] that ranks hold shares of, as ``share`` deals them out.
 

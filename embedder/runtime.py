@@ -122,7 +122,7 @@ class Embedder:
         except (ValueError, EOFError) as error:
             raise InputError(f"{file} is damaged ({error}); train the run anew with --overwrite, or copy it") from None
 
-    @property
+    @cached_property
     def classes_trained_on(self) -> frozenset[str] | None:
         """The names of the classes that the network was trained on; None where its summary does not say."""
         names = self.summary.get("classes_trained_on")

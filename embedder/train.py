@@ -24,7 +24,6 @@ from embedder.config import (
     ModelSettings,
     TrainSettings,
 )
-from embedder.conflicts import check_together
 from embedder.data.catalog import read_source
 from embedder.data.splits import is_zero_shot
 from embedder.runtime import EMBEDDER, Embedder
@@ -96,7 +95,6 @@ def fit(config: Config, run: Path, *, overwrite: bool = False) -> Path:
     """
     config = settled(config)
     config.check()
-    check_together(config)
     if not is_first():
         _train(config, run, overwrite)
         return run
@@ -116,9 +114,11 @@ def _train(config: Config, run: Path, overwrite: bool) -> None:
     if not several and not overwrite and is_finished(config, run):
         return
     with stage("import torch"):  # which --help and a finished run do without
+        from embedder.conflicts import check_together  # noqa: PLC0415
         from embedder.ranks import join  # noqa: PLC0415
         from embedder.trainer import Trainer  # noqa: PLC0415
 
+    check_together(config)
     joined = join(config.train)
     if several and not overwrite and joined[1].from_first(lambda: is_finished(config, run)):
         return

@@ -304,7 +304,7 @@ class Trainer:
         self.log.flush()
         if self.ranks.first:
             checkpoint.save(self.folder / LAST, state)
-        self.ranks.any(False)  # nobody goes on, or ends, before it is written
+        self.ranks.wait()  # nobody goes on, or ends, before it is written
 
     def _resume(self) -> list[Row]:
         """Take up the last checkpoint, if there is one; return the rows logged so far."""

@@ -104,6 +104,8 @@ def check_same_on_all(ranks: Ranks, photos: Sequence[tuple[Any, ...]]) -> None:
     Raises:
         InputError: names the first rank that differs from rank 0, and a photo in which it does.
     """
+    if ranks.count == 1:
+        return
     digests = ranks.exchange(checksum(photos))
     if len(set(digests)) == 1:
         return

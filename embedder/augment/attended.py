@@ -38,11 +38,11 @@ class Attended(NamedTuple):
 
     Attributes:
         images: uint8 [B, S, S, 3].
-        unchanged: bool [B], those that are neither cropped nor painted over.
+        unchanged: bool [B], those that are neither cropped nor painted over; None for all of them.
     """
 
     images: Tensor
-    unchanged: Tensor
+    unchanged: Tensor | None = None
 
 
 class FirstLook(NamedTuple):
@@ -99,9 +99,9 @@ class AttendedViews:
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)
-        unchanged = torch.from_numpy(~change).to(images.device)
         if not change.any():
-            return Attended(images, unchanged)
+            return Attended(images)
+        unchanged = torch.from_numpy(~change).to(images.device)
         crops, before, views = chance[change] < self._crop, images[~unchanged], images.clone()
         maps, share = _one_of(places(before), which[change]), share[change]
         for chosen, changed in ((crops, self._cropped), (~crops, self._painted_over)):

@@ -27,9 +27,10 @@ def read(root: Path) -> Catalog:
     check_layout(root, "birds100", ["images", *LISTS], LAYOUT)
     species, photos, labels, splits = (numbered(root / name, first=0, separator=",") for name in LISTS)
     if len(species) != 100:
-        raise InputError(f"{root / LISTS[0]} lists {len(species)} species; birds100 has 100")
+        raise InputError(f"{root / LISTS[0]} lists {len(species)} species; birds100 has 100: unpack the data set anew")
     if not len(photos) == len(labels) == len(splits):
-        raise InputError(f"{root}: {', '.join(LISTS[1:])} have {len(photos)}, {len(labels)} and {len(splits)} lines")
+        lines = f"{len(photos)}, {len(labels)} and {len(splits)} lines"
+        raise InputError(f"{root}: {', '.join(LISTS[1:])} have {lines}; unpack the data set anew")
     paths = [f"images/{photo}" for photo in photos]
     check_listed(root, paths, root / LISTS[1])
     names = {str(number): name for number, name in enumerate(species)}

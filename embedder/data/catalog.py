@@ -216,11 +216,14 @@ class Catalog:
             if field.type != expected:
                 raise InputError(f"{self.root}: the column {field.name!r} is {field.type}; it must be {expected}")
         if None in self.paths or "" in self.paths:
-            raise InputError(f"{self.root}: row {[path or '' for path in self.paths].index('')} has no path")
+            row = [path or "" for path in self.paths].index("")
+            raise InputError(f"{self.root}: row {row} has no path; give it one, or take the row out")
         if "split" in self.table.column_names:
             for name in self.table["split"].unique().to_pylist():
                 if name not in {"train", "test", None}:
-                    raise InputError(f"{self.root}: the split {name!r} is neither 'train' nor 'test'")
+                    raise InputError(
+                        f"{self.root}: the split {name!r} is neither 'train' nor 'test'; make it one of these"
+                    )
 
     def _check_boxes(self) -> None:
         """Refuse boxes without area."""

@@ -83,7 +83,7 @@ def _photos(file: Path, content: bytes) -> tuple[NDArray[np.uint8], list[int]]:
         planes = np.asarray(batch["data"], np.uint8).reshape(-1, 3, SIDE, SIDE)
         return planes.transpose(0, 2, 3, 1), [int(label) for label in batch["labels"]]
     except (pickle.UnpicklingError, KeyError, ValueError, TypeError, EOFError, AttributeError, IndexError) as error:
-        raise InputError(f"{file} is no batch of CIFAR-10 ({error})") from None
+        raise InputError(f"{file} is no batch of CIFAR-10 ({error}); unpack the data set anew") from None
 
 
 class _ArraysOnly(pickle.Unpickler):

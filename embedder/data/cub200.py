@@ -47,7 +47,9 @@ def read(root: Path) -> Catalog:
         raise InputError(f"{root / LISTS[0]} lists a species twice; unpack the data set anew")
     for name, values in zip(LISTS[2:4], (labels, splits), strict=True):
         if len(values) != len(photos):
-            raise InputError(f"{root / name} has {len(values)} lines and {LISTS[1]} has {len(photos)}")
+            raise InputError(
+                f"{root / name} has {len(values)} lines and {LISTS[1]} has {len(photos)}; unpack them anew"
+            )
     paths = [f"images/{photo}" for photo in photos]
     check_listed(root, paths, root / LISTS[1])
     names = {str(number): name for number, name in enumerate(species, 1)}

@@ -5,16 +5,14 @@ Detection Dataset" (2018); Van Horn, Cole, Beery, Wilber, Belongie and Mac Aodha
 for Natural World Image Collections" (2021).
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from embedder.data.catalog import Catalog, label_column
 from embedder.data.layout import Counts, check_counts, check_layout, check_listed
-from embedder.data.lists import text
 from eval.errors import InputError
+from eval.files import read_json
 
 LEVELS = ("genus", "family", "order", "class", "phylum", "kingdom")
 ABOVE = {"class": "taxonomic_class"}
@@ -69,17 +67,9 @@ def read_lists(
     return catalog
 
 
-def _json(file: Path) -> Any:
-    """What a list holds."""
-    try:
-        return json.loads(text(file))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file} is damaged ({error}); load it anew") from None
-
-
 def _species(file: Path) -> dict[int, dict[str, str]]:
     """Name and levels of each species by its number."""
-    contents = _json(file)
+    contents = read_json(file)
     rows = contents.get("categories", []) if isinstance(contents, dict) else contents
     species: dict[int, dict[str, str]] = {}
     for row in rows:
@@ -94,7 +84,7 @@ def _species(file: Path) -> dict[int, dict[str, str]]:
 
 def _photos(file: Path, species: dict[int, dict[str, str]]) -> list[tuple[str, int]]:
     """The path and the species of each photo of a list."""
-    contents = _json(file)
+    contents = read_json(file)
     try:
         names = {image["id"]: image["file_name"] for image in contents["images"]}
         codes = {one["image_id"]: one["category_id"] for one in contents["annotations"]}

@@ -64,10 +64,11 @@ def numbers(file: Path, count: int, columns: int) -> NDArray[np.float64]:
     try:
         found = np.loadtxt(file, ndmin=2)
     except ValueError as error:
-        raise InputError(f"{file}: {error}") from None
+        raise InputError(f"{file} is damaged ({error}); unpack the data set anew") from None
     if found.shape != (count, columns) or not np.isfinite(found).all():
         raise InputError(
-            f"{file} has {len(found)} lines of {found.shape[1]} values; {count} lines of {columns} numbers are due"
+            f"{file} has {len(found)} lines of {found.shape[1]} values; {count} lines of {columns} numbers are due: "
+            "unpack the data set anew"
         )
     return found
 

@@ -73,8 +73,7 @@ class TrainingPhotos:
         self._boxes, self._ids, self._subjects = catalog.boxes, ids, subjects(catalog)
         self.size, self.codes = size, catalog.codes
         self._augment, self._seed, self._squares = augment, seed, squares
-        enough = round(MARGIN * square_side(size, augment.crop_share))
-        self._enough = None if augment.pose_head else enough  # a head is a small part of a photo
+        self._enough = _enough(augment, size)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -158,7 +157,7 @@ class EpochBatches:
 
 
 def check_photos(
-    catalog: Catalog, on_bad_image: OnBadImage = "skip", ranks: Ranks = ALONE
+    catalog: Catalog, on_bad_image: OnBadImage = "skip", ranks: Ranks = ALONE, enough: int | None = None
 ) -> tuple[Catalog, list[str], list[dict[str, str]]]:
     """Decode every photo once, before training.
 
@@ -166,6 +165,7 @@ def check_photos(
         catalog: the photos.
         on_bad_image: leave out those that cannot be read, or refuse the catalog.
         ranks: those of a machine share the work.
+        enough: pixels of the shorter side, with which a photo is decoded as ``open_image`` says; none for all.
 
     Returns:
         The catalog of the readable photos, their ids, and those left out, each as ``{"path", "reason"}``.
@@ -176,7 +176,7 @@ def check_photos(
     threads = available_cores()
 
     def identify(rows: Sequence[int]) -> list[str | BadImage]:
-        outcomes = prefetched(lambda row: _identify(catalog, row), rows, threads, ahead=8 * threads)
+        outcomes = prefetched(lambda row: _identify(catalog, row, enough), rows, threads, ahead=8 * threads)
         return [*tqdm(outcomes, total=len(rows), disable=not ranks.first, **BAR)]
 
     return _readable(catalog, ranks.on_this_machine(identify, len(catalog)), on_bad_image)
@@ -204,7 +204,7 @@ def load_training_photos(
     check_settings(augment)
     check_keypoints(augment, catalog)
     if data.cache is None:
-        photos, ids, left_out = check_photos(catalog, data.on_bad_image, ranks)
+        photos, ids, left_out = check_photos(catalog, data.on_bad_image, ranks, _enough(augment, size))
     else:
         side = square_side(size, augment.crop_share)
         with tqdm(total=len(catalog), disable=not ranks.first, **BAR) as bar:
@@ -236,9 +236,14 @@ def _readable(
     return catalog.select(readable), ids, left_out
 
 
-def _identify(catalog: Catalog, row: int) -> str | BadImage:
+def _enough(augment: AugmentSettings, size: int) -> int | None:
+    """Pixels of a photo's shorter side, or its box's, that views have a use for; a head is a small part of all."""
+    return None if augment.pose_head else round(MARGIN * square_side(size, augment.crop_share))
+
+
+def _identify(catalog: Catalog, row: int, enough: int | None) -> str | BadImage:
     """The id of one photo, or why it cannot be read."""
     try:
-        return open_photo(catalog.file(row), catalog.box(row))[0]
+        return open_photo(catalog.file(row), catalog.box(row), enough)[0]
     except BadImage as error:
         return error

@@ -71,7 +71,9 @@ class ClassBalancedSampler:
         self._seed = seed
         room = classes_in_batch(batch_size, photos_per_class)
         if len(self._photos) < 2:
-            raise InputError(f"{len(self._photos)} classes to train on; two at least are needed")
+            raise InputError(
+                f"{len(self._photos)} classes to train on; two at least are needed, so add photos of others"
+            )
         self.photos_per_class = photos_per_class
         self.classes_per_batch = min(room, len(self._photos))
         one_pass = round(len(labels) / (self.classes_per_batch * photos_per_class))
@@ -104,15 +106,15 @@ class ClassBalancedSampler:
         generator = keyed_generator("classes", self._seed, epoch)
         size, total = self.classes_per_batch, len(self._photos)
         rounds, extras = divmod(self.steps * size, total)
-        order = self._ring()[np.arange(epoch * extras, (epoch + 1) * extras) % total]
-        for _ in range(rounds):
-            begun = order[len(order) - len(order) % size :]
+        pieces = [self._ring()[np.arange(epoch * extras, (epoch + 1) * extras) % total]]
+        for number in range(rounds):
+            begun = pieces[-1][len(pieces[-1]) - (extras + number * total) % size :]
             shuffled = generator.permutation(total)
             held = np.isin(shuffled, begun)
             free, waiting = shuffled[~held], shuffled[held]
             rest = generator.permutation(np.concatenate([free[size - len(begun) :], waiting]))
-            order = np.concatenate([order, free[: size - len(begun)], rest])
-        return generator.permutation(order.reshape(self.steps, size))
+            pieces.append(np.concatenate([free[: size - len(begun)], rest]))
+        return generator.permutation(np.concatenate(pieces).reshape(self.steps, size))
 
     def _ring(self) -> np.ndarray:
         """The order [C] in which classes take turns at being the epochs' extra ones, those left over from rounds."""

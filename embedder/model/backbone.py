@@ -5,13 +5,11 @@ from pathlib import Path
 import timm
 import torchvision
 
-from embedder.model.features import Backbone, Features
+from embedder.model.features import Backbone
 from embedder.model.timm_backbone import LITE0, build_timm
 from embedder.model.torchvision_backbone import build_torchvision
 from embedder.model.wide_resnet import PREFIX, build_wide_resnet
 from eval.errors import unknown
-
-__all__ = ["Backbone", "Features", "build_backbone", "pretraining"]
 
 
 def build_backbone(name: str, weights: str) -> Backbone:

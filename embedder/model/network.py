@@ -11,8 +11,8 @@ from embedder.closer import MOST
 from embedder.config import Look, ModelSettings
 from embedder.model.attended import activation_map, attended_region, cut_out, shrunk, square_around
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
-from embedder.model.backbone import Backbone, build_backbone
-from embedder.model.features import Features
+from embedder.model.backbone import build_backbone
+from embedder.model.features import Backbone, Features
 from embedder.model.head import build_head
 from embedder.model.parts import Parts, build_parts
 from embedder.model.pooling import AttentionPooling, build_pooling

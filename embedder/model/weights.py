@@ -40,7 +40,9 @@ def load_file(body: nn.Module, path: Path, classifier: tuple[str, ...]) -> None:
     }
     if any(differences.values()):
         told = [f"{len(names)} {what} ({', '.join(names[:3])})" for what, names in differences.items() if names]
-        raise InputError(f"the tensors of {path} are those of another network: {'; '.join(told)}")
+        raise InputError(
+            f"the tensors of {path} are those of another network: {'; '.join(told)}; set model.backbone to theirs"
+        )
     body.load_state_dict(found, strict=False)
 
 
@@ -51,7 +53,10 @@ def read_file(path: Path) -> dict[str, Tensor]:
         InputError: there is no such file, or it holds something else.
     """
     if not path.is_file():
-        raise InputError(f"weights {str(path)!r} are neither 'pretrained' nor 'random' nor a file that exists")
+        raise InputError(
+            f"weights {str(path)!r} are neither 'pretrained' nor 'random' nor a file that exists; set model.weights to "
+            "one of these"
+        )
     try:
         if path.suffix == ".safetensors":
             state: Any = safetensors.torch.load_file(path)

@@ -57,6 +57,17 @@ def test_a_run_folder_holds_all_that_it_should(whole: Path, config: Config, phot
     assert Embedder.open(whole).classes_trained_on == {f"kind{number}" for number in range(6)}
 
 
+def test_help_and_a_finished_run_do_without_torch(whole: Path) -> None:
+    for words in (["--help"], ["--config", str(whole / "config.yaml"), "--run", str(whole)]):
+        code = (
+            "import sys\nfrom embedder.train import main\nfrom eval.command import run\n"
+            f"sys.argv[1:] = {words!r}\ntry: run(main)\nfinally: print('torch' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_profile_names_each_stage(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {field.name: getattr(config, field.name) for field in fields(config)}
     main(**{**settings, "train": replace(config.train, epochs=1)}, run=tmp_path / "run", profile=True)

@@ -15,6 +15,7 @@ from embedder.data.photos import EpochBatches, LostPhoto, TrainingPhotos, check_
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.ranks import Ranks
 from eval.errors import InputError
+from eval.images import open_photo
 
 STILL = AugmentSettings(
     crop_share=(1.0, 1.0), crop_aspect=(0.01, 100.0), mirror=0, brightness=0, contrast=0, saturation=0
@@ -245,6 +246,24 @@ def test_nothing_readable_is_an_error(tmp_path):
 
 def test_an_empty_catalog_stays_empty(photo_folder):
     assert [len(each) for each in check_photos(read_catalog(photo_folder).select([]))] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("pose_head", "decoded"), [(0.0, 40), (1.0, 160)])
+def test_photos_are_checked_at_the_size_of_their_views(tmp_path, monkeypatch, pose_head, decoded):
+    """At a quarter of their pixels a side, which are five times those of a view; for the head alone, whole."""
+    catalog = spotted(tmp_path, "a.jpg", (160, 160), (80, 80), None)
+    sides = []
+
+    def open_and_look(*asked):
+        name, image = open_photo(*asked)
+        sides.append(image.width)
+        return name, image
+
+    monkeypatch.setattr(module, "open_photo", open_and_look)
+    monkeypatch.setattr(module, "check_keypoints", lambda *_: None)
+    settings = AugmentSettings(crop_share=(1.0, 1.0), pose_head=pose_head)
+    load_training_photos(catalog, Config(DataSettings(size=8), settings))
+    assert sides == [decoded]
 
 
 @pytest.mark.parametrize("cached", [False, True])
