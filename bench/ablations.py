@@ -35,8 +35,6 @@ TECHNIQUES = {
     "parts, centres, second look": "--model.parts 8 --loss.part_centre 1 --model.look second",
     "parts, centres, second look, mirror view": "--model.parts 8 --loss.part_centre 1 --model.look second "
     "--model.mirror",
-    "parts, centres, second look, larger photos, smaller view": "--model.parts 8 --loss.part_centre 1 "
-    f"--model.look second {LARGER} --model.smaller",
     "parts, centres, attended crop and drop": "--model.parts 8 --loss.part_centre 1 --augment.attended_crop 0.3 "
     "--augment.attended_drop 0.3",
     "finer parts, centres": "--model.parts 16 --model.part_stride 16 --loss.part_centre 1",

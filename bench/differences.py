@@ -147,10 +147,16 @@ def _words(over_classes: Interval, reach: float) -> str:
     """A difference with its interval: over other classes, and over other trainings, of which half is given."""
     middle = over_classes.mean
     if isnan(reach):
-        return f"{middle:+.3f}, of one training"
+        return f"{_rounded(middle):+.3f}, of one training"
     low, high = middle - hypot(middle - over_classes.low, reach), middle + hypot(over_classes.high - middle, reach)
+    low, high = _rounded(low), _rounded(high)
     unseen = "" if low > 0 or high < 0 else f", {NONE_SEEN}"
-    return f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
+    return f"{_rounded(middle):+.3f} [{low:+.3f}, {high:+.3f}]{unseen}"
+
+
+def _rounded(value: float) -> float:
+    """To what is told, of which zero has one sign, and an interval that is told to end there holds it."""
+    return round(value, 3) + 0.0
 
 
 def _welch(first: list[float], second: list[float]) -> float:

@@ -7,10 +7,9 @@ from types import ModuleType
 import pytest
 
 from bench import drawn, parts, peers, pose, small_subjects, techniques
-from bench.differences import differences, mean, read_results
+from bench.differences import read_results
 
 ROOT = Path(__file__).parents[2]
-CARS = ("cars98", "base")
 
 
 @pytest.mark.parametrize(
@@ -30,16 +29,6 @@ def test_the_table_of_techniques_is_what_was_measured(
     made = re.sub(r"\|  (?=\|)", "| ", capsys.readouterr().out)
     assert made.count("\n") > 3
     assert made.strip() in (ROOT / "docs" / f"{document}.md").read_text(encoding="utf-8")
-
-
-def test_the_table_of_wide_crops_is_what_was_measured() -> None:
-    measured = ROOT / "bench" / "measured"
-    base = [one for one in read_results(measured / "screen.jsonl") if (one["photos"], one["technique"]) == CARS]
-    wide = read_results(measured / "wide-crops.jsonl")
-    ways = {name: {one["seed"]: one for one in found} for name, found in (("base", base), ("wide", wide))}
-    more = differences(ways, "base", "wide")
-    cells = [mean(wide, "recall@1"), mean(wide, "map@r"), more["recall@1"], more["map@r"]]
-    assert f"| 1.4 to 2.5 times | {' | '.join(cells)} |" in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_of_peers_are_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
