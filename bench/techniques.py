@@ -141,12 +141,12 @@ def trained(name: str, technique: str, seed: int, kind: Result, out: Path, resul
     epochs, began = max(1, round(kind["of base"] / work)), time.perf_counter()
     last = ["--seed", seed, "--train.epochs", epochs, "--run", folder / "run"]
     run_module(folder, ["embedder.train", *training(name, technique, kind["options"], out), *last])
-    if (
-        done
-        and scored(folder / "run" / "embedder.onnx", out / name / "held-out.csv", folder)["classes"] != done["classes"]
-    ):
-        raise ValueError(f"{folder} is not the training that {results} has of its seed; give another --results")
-    return {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
+    cost = {"epochs": epochs, "seconds": round(time.perf_counter() - began), "work": round(work, 3)}
+    again = scored(folder / "run" / "embedder.onnx", out / name / "held-out.csv", folder) if done else {}
+    if done and again["classes"] != done["classes"]:
+        shutil.rmtree(folder)
+        raise ValueError(f"{folder} was not the training that {results} has of its seed; give another --results")
+    return cost
 
 
 def see_otherwise(name: str, technique: str, run: Path, folder: Path) -> None:

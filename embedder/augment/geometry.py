@@ -28,6 +28,11 @@ FINER = 1.125
 more it is jagged (``bench/resampling.py``)."""
 
 
+def squashed_aspect(settings: AugmentSettings, shape: tuple[int, int]) -> float:
+    """Width / height of what becomes a square when it is squashed as a photo of that width and height is."""
+    return shape[0] / shape[1] if settings.relative_aspect else 1.0
+
+
 @dataclass(frozen=True)
 class Frame:
     """What of a photo a view shows: a rectangle, whose contents are turned, slanted, seen aslant and mirrored.

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.augment.geometry import Floats, Frame, moved
+from embedder.augment.geometry import Floats, Frame, moved, squashed_aspect
 from embedder.config import AugmentSettings
 from embedder.data.catalog import Catalog
 from eval.errors import InputError
@@ -179,10 +179,11 @@ def posed(frame: Frame, settings: AugmentSettings, draws: Floats, subject: Subje
         looks_right = subject.looks_right(replace(frame, mirrored=False))
         frame = frame if looks_right is None else replace(frame, mirrored=looks_right)
     if heading < settings.pose_head and (head := subject.head()) is not None:
-        low, high = HEAD_ROOM
-        longest = max(float(np.ptp(head, axis=0).max()), LEAST_HEAD * min(shape))
-        side = min((low + room * (high - low)) * longest, *shape)
-        return _about(replace(frame, width=side, height=side), head.mean(axis=0), np.array(aside), 0.2, shape)
+        (low, high), aspect = HEAD_ROOM, squashed_aspect(settings, shape)
+        longest = max(float((np.ptp(head, axis=0) / (aspect, 1)).max()), LEAST_HEAD * min(shape[0] / aspect, shape[1]))
+        height = min((low + room * (high - low)) * longest, shape[0] / aspect, shape[1])
+        square = replace(frame, width=aspect * height, height=height)
+        return _about(square, head.mean(axis=0), np.array(aside), 0.2, shape)
     if cropping < settings.pose_crop and len(points := subject.seen()):
         return _about(frame, points[int(which * len(points))], np.array(aside), 0.5, shape)
     return frame

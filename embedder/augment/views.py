@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from embedder.augment.geometry import DISTORTIONS, Frame, distorted, seen
+from embedder.augment.geometry import DISTORTIONS, Frame, distorted, seen, squashed_aspect
 from embedder.augment.pose import DRAWS, Subject, posed
 from embedder.config import AugmentSettings
 from embedder.randomness import keyed_generator
@@ -124,9 +124,8 @@ def _frame(settings: AugmentSettings, draws: np.ndarray, shape: tuple[int, int],
         shape: width and height of the photo.
         subject: its keypoints, in pixels of that shape.
     """
-    low, high = settings.crop_aspect
-    whole = shape[0] / shape[1] if settings.relative_aspect else 1.0
-    rectangle = _rectangle(draws[:4], settings.crop_share, (low * whole, high * whole), shape)
+    (low, high), square = settings.crop_aspect, squashed_aspect(settings, shape)
+    rectangle = _rectangle(draws[:4], settings.crop_share, (low * square, high * square), shape)
     frame = Frame(*rectangle, mirrored=bool(draws[4] < settings.mirror))
     more = keyed_generator("geometry", float(draws[0]).hex()).random(DISTORTIONS + DRAWS)
     frame = distorted(frame, settings, more[:DISTORTIONS])

@@ -1,7 +1,7 @@
 """Random views of a catalog's photos, and finding out which of them can be read."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -198,8 +198,7 @@ def load_training_photos(
     Raises:
         InputError: as for ``check_photos``, or ``augment`` describes no view.
     """
-    data, squares = config.data, None
-    augment = replace(config.augment, relative_aspect=config.augment.relative_aspect and data.fit == "squash")
+    data, augment, squares = config.data, config.augment, None
     size = data.size * (config.model.detail if config.model.look == "first" else 1)  # a second look is for later
     check_settings(augment)
     check_keypoints(augment, catalog)

@@ -70,6 +70,12 @@ def test_where_all_photos_are_mixed_nothing_is_left_for_losses_of_others(
         check_together(replace(config, mix=replace(some, share=1.0)))
 
 
+def test_crops_are_squashed_only_as_photos_are() -> None:
+    check_together(changed({"augment": {"relative_aspect": True}, "data": {"fit": "squash"}}))
+    with pytest.raises(InputError, match=r"^augment\.relative_aspect .* but data\.fit crop squashes none; set it"):
+        check_together(changed({"augment": {"relative_aspect": True}, "data": {"fit": "crop"}}))
+
+
 @pytest.mark.parametrize("mix", [{"photos": "mixup"}, {"vectors": True}])
 def test_mixing_begins_before_it_ends(mix: dict[str, Any]) -> None:
     check_together(changed({"mix": mix | {"since": 0.8, "until": 0.85}}))

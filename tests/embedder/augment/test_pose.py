@@ -186,6 +186,18 @@ def test_a_head_view_is_the_head_with_room_around_it():
         assert pixels.shape == (SIDE, SIDE, 3)
 
 
+@pytest.mark.parametrize("change", [{}, {"pose_head": 1.0}, {"pose_crop": 1.0}])
+def test_views_relative_to_a_photo_are_those_of_the_photo_squashed(change):
+    settings = replace(STILL, crop_share=(0.3, 0.8), crop_aspect=(0.75, 4 / 3), mirror=0.5, **change)
+    for key in range(24):
+        _, subject = drawn(key)
+        wide = Subject(subject.points * (2, 1, 1), subject.names)
+        relative = replace(settings, relative_aspect=True)
+        found = view_subject(wide, relative, 32, keyed_generator("test", key), (2 * SIDE, SIDE))
+        expected = view_subject(subject, settings, 32, keyed_generator("test", key), (SIDE, SIDE))
+        assert np.allclose(found.points, expected.points)
+
+
 def test_head_views_are_as_frequent_as_asked_for_and_the_others_stay_as_they_were():
     bird, subject = drawn(4)
     plain = replace(STILL, crop_share=(0.5, 1.0), mirror=0.5)

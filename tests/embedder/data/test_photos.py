@@ -267,20 +267,20 @@ def test_photos_are_checked_at_the_size_of_their_views(tmp_path, monkeypatch, po
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_aspects_are_relative_where_photos_are_squashed(tmp_path, cached):
-    """Of a photo four times as wide as high, all of it, squashed, or a square."""
+def test_aspects_are_relative_where_that_is_asked_for(tmp_path, cached):
+    """Of a photo four times as wide as high, all of it or a square."""
     stripes = np.repeat(np.arange(0, 240, 30, dtype=np.uint8), 40)
     Image.fromarray(np.broadcast_to(stripes, (80, 320))).convert("RGB").save(tmp_path / "a.png")
     columns = {"path": ["a.png"], "label": label_column(["wren"])}
     catalog = Catalog(pa.table(columns), tmp_path, "test")
-    settings = replace(STILL, crop_share=(0.95, 1.0), crop_aspect=(0.99, 1.01), relative_aspect=True)
     seen = {}
-    for fit in ("squash", "crop"):
-        data = DataSettings(size=64, fit=fit, cache=str(tmp_path / fit) if cached else None)
+    for relative in (True, False):
+        settings = replace(STILL, crop_share=(0.95, 1.0), crop_aspect=(0.99, 1.01), relative_aspect=relative)
+        data = DataSettings(size=64, fit="squash", cache=str(tmp_path / "cache") if cached else None)
         view = load_training_photos(catalog, Config(data, settings))[3].view((0, 0, 0))
-        seen[fit] = len(np.unique(view[32].mean(axis=-1).round(-1) // 30))
-    assert seen["squash"] == 8
-    assert seen["crop"] <= 4
+        seen[relative] = len(np.unique(view[32].mean(axis=-1).round(-1) // 30))
+    assert seen[True] == 8
+    assert seen[False] <= 4
 
 
 def test_a_head_is_cut_out_of_all_the_pixels_that_a_photo_has(tmp_path):
