@@ -17,7 +17,7 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.config import Config
 from embedder.data.catalog import Catalog
-from embedder.data.loading import Batch, make_loader
+from embedder.data.loading import BESIDE_GPU, Batch, make_loader
 from embedder.data.photos import EpochBatches, Key, TrainingPhotos
 from embedder.model.network import Network
 from embedder.preprocess import Preprocessing
@@ -128,10 +128,11 @@ def _pool(
 def _pooled(network: Network, views: TrainingPhotos, keys: Sequence[Key], workers: int, speaks: bool) -> Tensor:
     """The pooled features [K, C] of some views."""
     batches = [[*keys[start : start + BATCH]] for start in range(0, len(keys), BATCH)]
+    ahead = 0 if network.mean.device.type == "cpu" else BESIDE_GPU
     found = []
     with tqdm(total=len(keys), desc="pooling views", unit="view", dynamic_ncols=True, disable=not speaks) as bar:
-        for images, _, _ in make_loader(views, batches, workers):
-            found.append(network.pooled(images.to(network.mean.device)))
+        for images, _, _ in make_loader(views, batches, workers, ahead):
+            found.append(network.pooled(images.to(network.mean.device, non_blocking=True)))
             bar.update(len(images))
     none = torch.empty(0, network.backbone.channels, device=network.mean.device)
     return torch.cat([none, *found])
