@@ -5,9 +5,9 @@
 FOLDER gets the photos and the trainings. In photos of 448 pixels a side, birds take a fifth to a third of it, anywhere.
 All train by configs/lanes/cpu.yaml. "whole" sees the whole photos, "larger" with 1.6 times the pixels, "largest" with
 twice as many. "look" sees the square that the network attends to, cut out of photos twice as large, and "side" a square
-of half the photo's side around the middle of that, in training and afterwards; a query of both costs 2.5 times as much,
-one of "larger" 1.45 times. "box" sees the birds cut out by their boxes, which nothing can do better. Tested are species
-never trained on, each photo among the others.
+of half the photo's side around the middle of that, in training and afterwards; a query of "look" costs 2.5 times as
+much, of "side" 2.0 times, of "larger" 1.45 times. "box" sees the birds cut out by their boxes, which nothing can do
+better. Tested are species never trained on, each photo among the others.
 For choices, --held-out leaves the test species out: each quarter of the others is the test of a training on the rest.
 Each training's results are lines of bench/measured/small_subjects.jsonl, or of --results; what has them is not trained
 again.
