@@ -17,7 +17,7 @@ from tqdm import tqdm
 from embedder import checkpoint
 from embedder.config import Config
 from embedder.data.catalog import Catalog
-from embedder.data.loading import BESIDE_GPU, Batch, make_loader
+from embedder.data.loading import Batch, batches_ahead, make_loader
 from embedder.data.photos import EpochBatches, Key, TrainingPhotos
 from embedder.model.network import Network
 from embedder.preprocess import Preprocessing
@@ -128,13 +128,13 @@ def _pool(
 def _pooled(network: Network, views: TrainingPhotos, keys: Sequence[Key], workers: int, speaks: bool) -> Tensor:
     """The pooled features [K, C] of some views."""
     batches = [[*keys[start : start + BATCH]] for start in range(0, len(keys), BATCH)]
-    ahead = 0 if network.mean.device.type == "cpu" else BESIDE_GPU
+    device = network.mean.device
     found = []
     with tqdm(total=len(keys), desc="pooling views", unit="view", dynamic_ncols=True, disable=not speaks) as bar:
-        for images, _, _ in make_loader(views, batches, workers, ahead):
-            found.append(network.pooled(images.to(network.mean.device, non_blocking=True)))
+        for images, _, _ in make_loader(views, batches, workers, batches_ahead(device)):
+            found.append(network.pooled(images.to(device, non_blocking=True)))
             bar.update(len(images))
-    none = torch.empty(0, network.backbone.channels, device=network.mean.device)
+    none = torch.empty(0, network.backbone.channels, device=device)
     return torch.cat([none, *found])
 
 

@@ -23,7 +23,7 @@ from embedder.checkpoint import BEST, LAST
 from embedder.collapse import batch_statistics, looks_collapsed
 from embedder.config import Config, DataSettings
 from embedder.conflicts import comparing_places
-from embedder.data.loading import BESIDE_GPU, make_loader
+from embedder.data.loading import batches_ahead, make_loader
 from embedder.data.photos import EpochBatches
 from embedder.data.sampler import ClassBalancedSampler
 from embedder.gradients import Gradients
@@ -197,11 +197,10 @@ class Trainer:
         """Take every step that is left, unless the validation stops getting better or a signal comes."""
         train = self.config.train
         batches = EpochBatches(self.sampler, self.step, self.steps, self.ranks)
-        ahead = 0 if self.fabric.device.type == "cpu" else BESIDE_GPU
         if self.pooled:
             loader = self.pooled.loader(batches)
         else:
-            loader = make_loader(self.data.views, batches, self.config.data.workers, ahead)
+            loader = make_loader(self.data.views, batches, self.config.data.workers, batches_ahead(self.fabric.device))
         saved = clock = time.perf_counter()
         bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=not self.ranks.first)
         with interrupts() as stop, bar:

@@ -23,6 +23,11 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Views uint8 ``[B, S, S, 3]``, class codes ``[B]`` and rows ``[B]``."""
 
 
+def batches_ahead(device: torch.device) -> int:
+    """How many batches to make before they are asked for, where a network computes on that device."""
+    return 0 if device.type == "cpu" else BESIDE_GPU
+
+
 def make_loader(
     photos: TrainingPhotos, batches: Iterable[list[Key]], workers: int = 0, ahead: int = 0
 ) -> Iterator[Batch]:
