@@ -18,7 +18,8 @@ def recipe(*arguments: str) -> Config:
 def digest(config: Config) -> str:
     """What names settings, whatever the seed and where the photos lie: those that are not the default.
 
-    So an option that is new changes none; but nor does a default that becomes another one.
+    So an option that is new changes none, unless a recipe sets it; but nor does a default that becomes another one,
+    which every recipe that leaves it to the default follows without a word.
     """
     plain, found = asdict(Config()), asdict(replace(config, seed=0, data=replace(config.data, root=None)))
     groups = [name for name in found if name != "seed"]

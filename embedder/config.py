@@ -65,7 +65,7 @@ class AugmentSettings:
     Attributes:
         crop_share: least and greatest share of the photo's area that a crop keeps.
         crop_aspect: least and greatest width / height of a crop.
-        relative_aspect: that is relative to the photo's own where data.fit is squash: crops are squashed as photos.
+        relative_aspect: that is relative to the photo's own: crops are squashed as photos are, by data.fit squash.
         mirror: probability of a left-right flip.
         brightness: greatest relative change of brightness.
         contrast: greatest relative change of contrast.

@@ -23,7 +23,7 @@ def check_together(config: Config) -> None:
     _check_mixing(config)
     _check_feature_views(config)
     _check_cache(config)
-    if config.augment.relative_aspect and config.data.fit != "squash":
+    if config.train.epochs and config.augment.relative_aspect and config.data.fit != "squash":
         raise InputError(
             f"augment.relative_aspect squashes crops as photos are, but data.fit {config.data.fit} squashes none; set "
             "it to squash, or relative_aspect to false"

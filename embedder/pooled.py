@@ -132,7 +132,7 @@ def _pooled(network: Network, views: TrainingPhotos, keys: Sequence[Key], worker
     found = []
     with tqdm(total=len(keys), desc="pooling views", unit="view", dynamic_ncols=True, disable=not speaks) as bar:
         for images, _, _ in make_loader(views, batches, workers, batches_ahead(device)):
-            found.append(network.pooled(images.to(device, non_blocking=True)))
+            found.append(network.pooled(images.to(device, non_blocking=images.is_pinned())))
             bar.update(len(images))
     none = torch.empty(0, network.backbone.channels, device=device)
     return torch.cat([none, *found])

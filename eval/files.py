@@ -182,7 +182,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is damaged: {error}; make it anew, or load it again") from None
+        raise InputError(f"{path} is damaged: {error}; make it, or download it, anew") from None
 
 
 def sha256(path: Path) -> str:

@@ -23,10 +23,11 @@ DRAWS = 9
 """Random numbers that ``posed`` takes."""
 
 HEAD_ROOM = (1.4, 2.2)
-"""Side of a head view, as a multiple of the longer side of the box around the visible points of the head."""
+"""Side of a head view, as a multiple of the longer side of the box around the visible points of the head; of the photo
+as it is squashed, where crops are (``relative_aspect``)."""
 
 LEAST_HEAD = 0.05
-"""The same at least, as a share of the photo's shorter side: where the points nearly meet."""
+"""The same at least, as a share of the photo's shorter side, or, squashed, of its height: where points nearly meet."""
 
 
 @dataclass(frozen=True)

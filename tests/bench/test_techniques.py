@@ -37,13 +37,17 @@ def test_a_recipe_by_another_name_is_not_measured(monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
+    interrupted: list[str] = []
 
     def run_module(folder: Path, arguments: list[Any]) -> None:
         done.append(arguments[0])
+        if arguments[0] in interrupted:
+            raise KeyboardInterrupt
         if arguments[0] == "embedder.train":
-            (folder / "run").mkdir()
-        if arguments[0] != "embedder.embed":
-            (folder / ("run" if arguments[0] == "embedder.train" else "") / "embedder.onnx").touch()
+            arguments[-1].mkdir()
+            (arguments[-1] / "embedder.onnx").touch()
+        if arguments[0] == "embedder.export":
+            arguments[-1].touch()
 
     monkeypatch.setattr(techniques, "run_module", run_module)
     monkeypatch.setattr(techniques, "query_work", lambda *_: 1.0)
@@ -63,6 +67,10 @@ def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, mo
     assert measured("base") == []
     assert measured("mirror view") == ["export", "embed"]
     shutil.rmtree(tmp_path / "runs")
+    interrupted.append("embedder.embed")
+    with pytest.raises(KeyboardInterrupt):
+        measured("smaller view")
+    interrupted.clear()
     assert measured("smaller view") == ["train", "embed", "export", "embed"]  # and the training is what it was
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     told = {one["technique"]: one.get("training of") for one in rows}
@@ -79,7 +87,7 @@ def test_what_is_seen_otherwise_is_exported_from_one_training(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("name", ["screen", "long-parts", "pairs"])
-def test_what_is_kept_was_measured_by_todays_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_was_measured_by_what_todays_recipes_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     kept = read_results(ROOT / "bench" / "measured" / f"{name}.jsonl")
     assert len(kept) > 10
@@ -91,7 +99,9 @@ def test_what_is_kept_was_measured_by_todays_settings(name: str, monkeypatch: py
 def test_dearer_steps_make_fewer_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that every technique has the work of the base recipe."""
     trained: list[Any] = []
-    monkeypatch.setattr(techniques, "run_module", lambda _, arguments: trained.append(arguments))
+    monkeypatch.setattr(
+        techniques, "run_module", lambda _, arguments: trained.append(arguments) or arguments[-1].mkdir()
+    )
     monkeypatch.setattr(techniques, "step_work", lambda *_: 1.5)
     cost = techniques.trained("cars98", "mixup", 0, KIND, tmp_path, tmp_path / "results.jsonl")
     ((*_, option, epochs, _, _),) = trained

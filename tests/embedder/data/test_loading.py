@@ -6,7 +6,7 @@ import torch
 
 from embedder.config import AugmentSettings
 from embedder.data.catalog import read_catalog
-from embedder.data.loading import make_loader
+from embedder.data.loading import batches_ahead, make_loader
 from embedder.data.photos import EpochBatches, TrainingPhotos, check_photos
 from embedder.data.sampler import ClassBalancedSampler
 
@@ -34,6 +34,11 @@ def test_so_many_batches_are_made_ahead(photos, monkeypatch, ahead, made):
     assert len(seen) == 4 * made
     assert len(list(loader)) == 5
     assert len(seen) == 24
+
+
+def test_batches_are_made_ahead_of_a_gpu_alone():
+    assert batches_ahead(torch.device("cpu")) == 0
+    assert batches_ahead(torch.device("cuda")) > 0
 
 
 def test_batches_come_in_order(photos):
