@@ -81,12 +81,12 @@ def resume(config: Config, out: Path) -> None:
     stop_at = Trainer(config, out / "looked-at").steps // 2
     step = Trainer._step
 
-    def dying(self: Trainer, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def dying(self: Trainer, *batch: torch.Tensor) -> None:
         if self.step == stop_at:
             raise InterruptedError
-        step(self, images, labels)
+        step(self, *batch)
 
-    Trainer._step = dying  # type: ignore[method-assign]
+    Trainer._step = dying  # type: ignore[assignment, method-assign]
     try:
         fit(with_train(config, checkpoint_minutes=0.05), out / "stopped")
     except InterruptedError:

@@ -102,7 +102,7 @@ def time_a_query(folder: Path, photos: EmbeddingSet, by: Rerank | None, timed: i
 def time_of_network(folder: Path) -> str:
     """What an index's embedder sees, and the milliseconds that its network takes."""
     embedder = Index.open(folder).embedder
-    pixels = np.zeros((1, embedder.preprocessing.size, embedder.preprocessing.size, 3), np.uint8)
+    pixels = np.zeros((1, *embedder.preprocessing.shape), np.uint8)
     return f"{' and '.join(embedder.views)}: {median(lambda _: embedder.vectors(pixels), 50):.1f} ms a photo"
 
 

@@ -7,7 +7,8 @@ All train by configs/lanes/cpu.yaml. "whole" sees the whole photos, "larger" wit
 twice as many. "look" sees the square that the network attends to, cut out of photos twice as large, and "side" a square
 of half the photo's side around the middle of that, in training and afterwards; a query of "look" costs 2.5 times as
 much, of "side" 2.0 times, of "larger" 1.45 times. "box" sees the birds cut out by their boxes, which nothing can do
-better. Tested are species never trained on, each photo among the others.
+better, and "half" every second bird by its box and the others as "side" does, in training and afterwards. Tested are
+species never trained on, each photo among the others.
 For choices, --held-out leaves the test species out: each quarter of the others is the test of a training on the rest.
 Each training's results are lines of bench/measured/small_subjects.jsonl, or of --results; what has them is not trained
 again.
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.differences import Result, scores
@@ -25,7 +27,7 @@ from bench.recipes import recipe
 from embedder import Embedder
 from embedder.batches import embed_whole
 from embedder.config import Config
-from embedder.data.catalog import read_catalog
+from embedder.data.catalog import TYPES, read_catalog
 from embedder.data.drawing.bird import DrawnBird, draw_bird
 from embedder.data.drawing.field_guide import SPECIES
 from embedder.data.drawing.pose import random_pose
@@ -41,10 +43,12 @@ WAYS: dict[str, tuple[str, ...]] = {
     "look": LOOK,
     "side": (*LOOK, "--model.look_side", "0.5"),
     "box": (),
+    "half": (*LOOK, "--model.look_side", "0.5"),
 }
 """What is other than in the lane."""
 
-TABLES = {way: "boxes" if way == "box" else "whole" for way in WAYS}
+TABLES = {"box": "boxes", "half": "half"}
+"""The tables of ways that know of boxes."""
 
 
 def main() -> None:
@@ -53,12 +57,16 @@ def main() -> None:
 
 
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
-    """The photos of the species trained on and of the others, with tables that know of boxes and such that do not."""
+    """Photos of the species trained on and of the others, with tables that know all boxes, every second, or none."""
     for name, species, count, first in (("train", trained, 32, 0), ("test", tested, 24, 100)):
-        table = folder / f"{name}-whole.parquet"
-        if not table.exists():
+        whole, half = (folder / f"{name}-{known}.parquet" for known in ("whole", "half"))
+        if not half.exists():
             save(folder, f"{name}-boxes", birds(species, count, first), lambda drawn: square(drawn.box))
-            pq.write_table(pq.read_table(folder / f"{name}-boxes.parquet").drop_columns(["box"]), table)
+            table = pq.read_table(folder / f"{name}-boxes.parquet")
+            pq.write_table(table.drop_columns(["box"]), whole)
+            place, boxes = table.column_names.index("box"), table["box"].to_pylist()
+            every_second = pa.array([box if row % 2 else None for row, box in enumerate(boxes)], TYPES["box"])
+            pq.write_table(table.set_column(place, "box", every_second), half)
 
 
 def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str, DrawnBird]]:
@@ -71,14 +79,16 @@ def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str,
 
 def settings(folder: Path, way: str, seed: int) -> Config:
     """One training's."""
-    photos = ("--data.root", str(folder / f"train-{TABLES[way]}.parquet"), "--data.protocol", "closed-set")
+    table = folder / f"train-{TABLES.get(way, 'whole')}.parquet"
+    photos = ("--data.root", str(table), "--data.protocol", "closed-set")
     fixed = ("--data.validation", "none", "--train.accelerator", "cpu")
     return recipe("--config", LANE, *photos, *fixed, *WAYS[way], "--seed", str(seed))
 
 
 def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:
     """What is found of each photo among the others."""
-    vectors, _ = embed_whole(Embedder.open(run), read_catalog(folder / f"test-{TABLES[way]}.parquet"))
+    table = folder / f"test-{TABLES.get(way, 'whole')}.parquet"
+    vectors, _ = embed_whole(Embedder.open(run), read_catalog(table))
     return {"species never trained on": scores(vectors)}
 
 

@@ -79,21 +79,21 @@ def images_per_second(options: argparse.Namespace) -> float:
         trainer.log = RunLog(Path(folder), [], 0)
         batches = EpochBatches(trainer.sampler, 0, WARM_UP + options.steps)
 
-        def random_batches() -> Iterator[tuple[torch.Tensor, torch.Tensor, None]]:
+        def random_batches() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
             size = (options.batch, options.size, options.size, 3)
             images = torch.randint(0, 256, size, dtype=torch.uint8)
             labels = torch.arange(options.batch) // 4
             while True:
-                yield images, labels, None
+                yield images, labels, labels  # as rows: any will do
 
         loaded = random_batches() if options.way == "random tensors" else make_loader(trainer.data.views, batches)
         start = 0.0
-        for step, (images, labels, _) in enumerate(loaded):
+        for step, batch in enumerate(loaded):
             if step == WARM_UP:
                 start = time.perf_counter()
             if step == WARM_UP + options.steps:
                 break
-            trainer._step(images, labels)
+            trainer._step(*batch)
         seconds = time.perf_counter() - start
     return options.batch * options.steps / seconds
 

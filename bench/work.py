@@ -31,8 +31,7 @@ def compare_steps(*sides: list[str]) -> float:
         for side, (run, batches) in enumerate(runs):
             run.step = run.steps * number // WARM if number < WARM else run.steps * (number - WARM) // STEPS
             began = time.process_time()
-            images, labels, _ = next(batches)
-            run._step(images, labels)
+            run._step(*next(batches))
             work[number, side] = time.process_time() - began
     base, technique = work[WARM:].sum(axis=0)
     return float(technique / base)

@@ -180,17 +180,18 @@ def _prepared(
 ) -> tuple[dict[int, _Photo | BadImage], NDArray[np.uint8]]:
     """The same with the pixels of those that can be read."""
     photos: dict[int, _Photo | BadImage] = {}
-    pixels = np.empty((len(rows), *[embedder.preprocessing.size] * 2, 3), np.uint8)
+    pixels = np.empty((len(rows), *embedder.preprocessing.shape), np.uint8)
     readable = 0
     for row in rows:
         try:
-            name, image = open_photo(catalog.file(row), catalog.box(row), embedder.preprocessing.enough)
+            box = catalog.box(row)
+            name, image = open_photo(catalog.file(row), box, embedder.preprocessing.enough)
         except BadImage as error:
             photos[row] = error
             continue
         with stage("hash, thumbnail"):
             photos[row] = _Photo(name, picture_hash(image), on_photo(image) if on_photo else None)
-        pixels[readable] = embedder.preprocessing(image)
+        pixels[readable] = embedder.preprocessing(image, boxed=box is not None)
         readable += 1
     return photos, pixels[:readable]
 

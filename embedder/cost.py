@@ -108,8 +108,8 @@ def _speeds(*embedders: Embedder) -> list[float]:
 
 def _speed(embedder: Embedder) -> float:
     """Photos a second."""
-    size = embedder.preprocessing.size
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+    shape = BATCH, *embedder.preprocessing.shape
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     batches = [pixels] * (embedder.cores * ceil(TIMED / embedder.cores))
     start = time.perf_counter()
     work = prefetched(partial(Embedder.vectors, embedder.on_one_core), batches, embedder.cores, len(batches))

@@ -119,7 +119,8 @@ def _seen_as(run: Path, embedder: Embedder, views: tuple[str, ...], size: int | 
             f"--size is {size}; it must be at most {GREATEST_SIZE // detail}, as {run} cuts closer looks out of photos "
             f"{detail} times as large (model.look_detail)"
         )
-    return dataclasses.replace(before, size=detail * (before.seen if size is None else size), detail=detail)
+    seen = before.seen if size is None else size
+    return dataclasses.replace(before, size=detail * seen, detail=detail, marked=views[0] == "closer")
 
 
 def _read_views(views: str, run: Path) -> tuple[str, ...]:
@@ -282,8 +283,9 @@ def export(network: Any, preprocessing: Preprocessing, path: Path, summary: dict
     preprocessing, which makes the graph simpler and faster; the number of images is free.
 
     Args:
-        network: maps uint8 ``[B, S, S, 3]`` to an output with ``vector`` ``[B, D]`` of unit length and ``features``
-            ``[B, C, h, w]``, and what else its views give (``output_names``); left as it is.
+        network: maps uint8 ``[B, S, S, 3]``, or 4 where ``preprocessing.marked``, to an output with ``vector``
+            ``[B, D]`` of unit length and ``features`` ``[B, C, h, w]``, and what else its views give
+            (``output_names``); left as it is.
         preprocessing: how photos become its images.
         path: where to write; replaced in one step.
         summary: how the network was trained, as JSON values; no part of the fingerprint.

@@ -11,6 +11,8 @@ from embedder.runtime import AGREEMENT, open_session
 def examples(preprocessing: Preprocessing, closer: bool) -> np.ndarray:
     """Three images that have little in common, uint8 [3, S, S, 3]: noise, a slope of colours, and stripes.
 
+    Where ``preprocessing.marked``, they are [3, S, S, 4], and the last one is cut out by a box.
+
     Args:
         preprocessing: which size they have.
         closer: whether the network looks closer at a part of them. Then each has a subject, and no more detail than
@@ -19,7 +21,12 @@ def examples(preprocessing: Preprocessing, closer: bool) -> np.ndarray:
     images = _images(preprocessing.seen)
     if not closer:
         return images
-    return _with_subjects(images).repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
+    larger = _with_subjects(images).repeat(preprocessing.detail, axis=1).repeat(preprocessing.detail, axis=2)
+    if not preprocessing.marked:
+        return larger
+    marks = np.zeros((*larger.shape[:3], 1), np.uint8)
+    marks[-1] = 255
+    return np.concatenate([larger, marks], axis=3)
 
 
 def _images(size: int) -> np.ndarray:

@@ -56,7 +56,7 @@ class PlaceShares:
         return cls(embedder, read_tail(embedder.path, embedder.fingerprint))
 
     def of(self, pixels: NDArray[np.uint8]) -> Shares:
-        """What each place of a prepared photo, uint8 [S, S, 3], adds to its vector."""
+        """What each place of a prepared photo, uint8 [S, S, 3] or 4, adds to its vector."""
         views, seen = self._embedder.views, self._embedder.outputs(pixels[None])
         made = self._of_view(seen)
         if "mirror" in views:

@@ -49,6 +49,8 @@ class Preprocessing:
         interpolation: the filter, widened where the photo shrinks (so without aliasing).
         detail: how many times larger the square is, a side, than what the network sees of it: for one that looks
             closer at a part of it.
+        marked: whether a fourth channel says where the subject is known to be: 255 in what is cut out by a box, 0 where
+            the network is to look for it.
     """
 
     size: int
@@ -56,6 +58,12 @@ class Preprocessing:
     crop_share: float = 0.875
     interpolation: Interpolation = "bicubic"
     detail: int = 1
+    marked: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the pixels of one photo."""
+        return self.size, self.size, 3 + self.marked
 
     @property
     def seen(self) -> int:
@@ -74,16 +82,24 @@ class Preprocessing:
             if name not in known:
                 raise unknown(kind, name, known)
 
-    def __call__(self, image: Image.Image, cores: int = 1) -> NDArray[np.uint8]:
+    def __call__(self, image: Image.Image, cores: int = 1, boxed: bool = False) -> NDArray[np.uint8]:
         """Turn one photo into pixels.
 
         Args:
             image: an RGB photo of any size and aspect.
             cores: how many work on it, each on a strip. The pixels are the same to one grey level.
+            boxed: whether a box has been cut out.
 
         Returns:
-            uint8 ``[S, S, 3]``.
+            uint8 ``[S, S, 3]``, or 4 where ``marked``.
         """
+        pixels = self._resized(image, cores)
+        if not self.marked:
+            return pixels
+        return np.concatenate([pixels, np.full((self.size, self.size, 1), 255 * boxed, np.uint8)], axis=2)
+
+    def _resized(self, image: Image.Image, cores: int) -> NDArray[np.uint8]:
+        """What is kept of one photo, uint8 ``[S, S, 3]``."""
         with stage("preprocess"):
             left, top, right, bottom = self.square(*image.size)
             strips = min(cores, self.size, 1 + image.width * image.height // STRIP)
@@ -105,12 +121,13 @@ class Preprocessing:
         return max(LEAST, round(MARGIN * (self.size if self.fit == "squash" else self._shorter)))
 
     def stack(self, images: Iterable[Image.Image]) -> NDArray[np.uint8]:
-        """Turn photos into one batch, uint8 ``[B, S, S, 3]``."""
+        """Turn photos into one batch, uint8 ``[B, S, S, 3]``, or 4 where ``marked``."""
         return np.stack([self(image) for image in images])
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values, for ``from_json``; ``detail`` where it is not 1, as it changes fingerprints."""
-        return {name: value for name, value in asdict(self).items() if name != "detail" or value != 1}
+        """The settings as JSON values, for ``from_json``; the last two where they are set: they change fingerprints."""
+        plain = {"detail": 1, "marked": False}
+        return {name: value for name, value in asdict(self).items() if name not in plain or value != plain[name]}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "Preprocessing":

@@ -132,7 +132,7 @@ class Embedder:
         """Turn photos into vectors.
 
         Args:
-            photos: files, bytes or open images; N of them.
+            photos: files, bytes or open images; N of them, of which no box has been cut out (see ``prepare``).
 
         Returns:
             Vectors of unit length, float32 ``[N, D]``, in the order of the photos.
@@ -157,29 +157,31 @@ class Embedder:
         return np.concatenate([*prefetched(embedded, batches, threads=self.cores, ahead=self.cores)])
 
     def prepare(self, photo: Photo, box: Box | None = None) -> NDArray[np.uint8]:
-        """Turn one photo, or the part of it in ``box``, into the pixels that the network is given, uint8 ``[S, S, 3]``.
+        """Turn one photo, or the part of it in ``box``, into the pixels that the network is given.
+
+        They are uint8 ``[S, S, 3]``, or ``[S, S, 4]`` of a network that otherwise looks for the subject itself.
 
         Raises:
             BadImage: the photo cannot be read.
         """
-        return self.preprocessing(open_image(photo, box, self.preprocessing.enough))
+        return self.preprocessing(open_image(photo, box, self.preprocessing.enough), boxed=box is not None)
 
     def vectors(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn prepared photos, uint8 ``[B, S, S, 3]``, into vectors of unit length, float32 ``[B, D]``.
+        """Turn prepared photos, uint8 ``[B, S, S, 3]`` or 4, into vectors of unit length, float32 ``[B, D]``.
 
         Raises:
             InputError: the batch has another type or shape.
         """
-        size = self.preprocessing.size
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
-            raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {size}, {size}, 3)")
+        shape = self.preprocessing.shape
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != shape:
+            raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {str(shape)[1:]}")
         parts = [batch[start : start + self.at_once] for start in range(0, len(batch), self.at_once)]
         with stage("network"):
             vectors = [self._run(part)[0] for part in parts]
         return np.concatenate(vectors) if vectors else np.empty((0, self.dimension), np.float32)
 
     def outputs(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """All that the network gives for a few prepared photos, uint8 ``[B, S, S, 3]``, by name.
+        """All that the network gives for a few prepared photos, uint8 ``[B, S, S, 3]`` or 4, by name.
 
         ``vector`` ``[B, D]`` and ``features`` ``[B, C, h, w]``, and of some networks ``parts``, ``region``
         and ``smaller``.
@@ -201,7 +203,7 @@ class Embedder:
 
     def _stacked(self, pixels: Iterable[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Prepared photos as one batch, which may be empty."""
-        return np.array([*pixels], np.uint8).reshape(-1, self.preprocessing.size, self.preprocessing.size, 3)
+        return np.array([*pixels], np.uint8).reshape(-1, *self.preprocessing.shape)
 
 
 def trained_on_file(embedder: Path) -> Path:

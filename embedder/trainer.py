@@ -125,6 +125,7 @@ class Trainer:
             run = self.steps, config.seed
             looking = self.network
             first = FirstLook(looking.detail, looking.widest, looking.region) if looking.look == "first" else None
+            self.boxed = torch.tensor([box is not None for box in photos.boxes])
             self.attended = AttendedViews(config.augment, first, self.network.mean, *run)
             self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None
@@ -204,8 +205,8 @@ class Trainer:
         saved = clock = time.perf_counter()
         bar = tqdm(total=self.steps, initial=self.step, unit="step", dynamic_ncols=True, disable=not self.ranks.first)
         with interrupts() as stop, bar:
-            for images, labels, _ in awaited("wait for photos", loader):
-                self._step(images, labels)
+            for batch in awaited("wait for photos", loader):
+                self._step(*batch)
                 self.means.add({"seconds": time.perf_counter() - clock})
                 bar.update()
                 finished = self.step % self.sampler.steps == 0
@@ -226,14 +227,14 @@ class Trainer:
                     break
                 clock = time.perf_counter()
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+    def _step(self, images: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:
         """Take one step of the optimiser."""
         waiting = self.unfreezing.waiting(self.step)
         self.network.train()
-        images, labels = self.fabric.to_device((images, labels))
+        images, labels, boxed = self.fabric.to_device((images, labels, self.boxed[rows]))
         batch_size, places = self.sampler.batch_size, self.gradients.places
         first, _ = bounds(batch_size, self.ranks.rank, self.ranks.count)
-        images, unchanged = self.attended(self.step, images, places, first)
+        images, unchanged = self.attended(self.step, images, places, first, boxed)
         images, mixed = self.mixing(self.step, images, labels, places)
         between = self.mixing.between_weight(self.step)
         done = self.gradients.add(self.step, images, labels, batch_size, mixed, between, unchanged)
@@ -346,4 +347,4 @@ def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
     """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
     interpolation = cast(Interpolation, network.backbone.interpolation)
     size = network.detail * (data.test_size or data.size)
-    return Preprocessing(size, data.fit, data.crop_share, interpolation, network.detail)
+    return Preprocessing(size, data.fit, data.crop_share, interpolation, network.detail, network.look == "first")

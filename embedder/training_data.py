@@ -9,7 +9,7 @@ from typing import Any
 
 from embedder.augment.pose import NEEDS, useful
 from embedder.batches import report_left_out
-from embedder.config import Config, ModelSettings
+from embedder.config import Config
 from embedder.data.catalog import Catalog, read_source
 from embedder.data.photos import TrainingPhotos, check_photos, load_training_photos
 from embedder.data.splits import Split, is_zero_shot, split
@@ -79,7 +79,6 @@ def load_training_data(config: Config, ranks: Ranks, catalog: Catalog, parts: Sp
     if ranks.first:
         report_left_out([*left_out, *also_left_out])
         _say_what_is_scarce(config, photos, validation)
-        _say_what_is_cut_twice(config.model, photos)
     protocol = "zero-shot" if is_zero_shot(catalog, data.protocol) else "closed-set"
     digests = {"photos": checksum([ids, photos.labels, held_out_ids, validation.labels])}
     if any(posed_by):
@@ -139,13 +138,3 @@ def _say_what_is_scarce(config: Config, photos: Catalog, validation: Catalog) ->
             unseen = f"{NEEDS[option][0]} cannot be seen in them"
             told = f"augment.{option} changes nothing in {len(photos) - count} of {len(photos)} photos: {unseen}"
             print(told, file=sys.stderr)
-
-
-def _say_what_is_cut_twice(model: ModelSettings, photos: Catalog) -> None:
-    """Tell of boxes of which a look shows a part alone, as it knows the size of subjects in whole photos."""
-    if model.look_side and (boxed := sum(box is not None for box in photos.boxes)):
-        print(
-            f"of {boxed} photos with a box, a square of {model.look_side} of its side is seen (model.look_side); widen "
-            "the boxes as much, or leave one of the two out",
-            file=sys.stderr,
-        )

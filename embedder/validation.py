@@ -34,10 +34,11 @@ def embed(network: Network, photos: Catalog, rows: Sequence[int], preprocessing:
 
 
 def prepared(photos: Catalog, rows: Sequence[int], preprocessing: Preprocessing) -> Iterator[Tensor]:
-    """Yield some photos as evaluation sees them, in batches uint8 [B, S, S, 3]."""
+    """Yield some photos as evaluation sees them, in batches uint8 [B, S, S, 3] or 4."""
 
     def prepare(row: int) -> np.ndarray:
-        return preprocessing(open_image(photos.file(row), photos.box(row), preprocessing.enough))
+        box = photos.box(row)
+        return preprocessing(open_image(photos.file(row), box, preprocessing.enough), boxed=box is not None)
 
     pixels = prefetched(prepare, rows, threads=available_cores(), ahead=2 * BATCH)
     for batch in batched(pixels, BATCH):

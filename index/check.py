@@ -161,7 +161,7 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
     rows = np.flatnonzero(index.kept)
     chosen = np.sort(np.random.default_rng(0).permutation(rows)[:sample]).tolist()
     root = Path(index.manifest.images_root)
-    gone, other, images, kept = [], [], [], []
+    gone, other, pixels, kept = [], [], [], []
     for row in chosen:
         path, name = (index.table[column][row].as_py() for column in ("path", "id"))
         box = index.table["box"][row].as_py() if "box" in index.table.column_names else None
@@ -173,7 +173,7 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
             gone.append(path or name)
             continue
         if found == name:
-            images.append(image)
+            pixels.append(index.embedder.preprocessing(image, index.embedder.cores, boxed=box is not None))
             kept.append(row)
         else:
             other.append(path)
@@ -181,10 +181,10 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
         yield f"of {len(chosen)} photos {len(gone)} cannot be read in {root} (such as {gone[0]})"
     if other:
         yield f"of {len(chosen)} photos {len(other)} are others by now (such as {other[0]})"
-    if images:
-        cosines = np.einsum("nd,nd->n", index.embedder.embed(images), index.vectors(np.array(kept)))
+    if pixels:
+        cosines = np.einsum("nd,nd->n", index.embedder.vectors(np.stack(pixels)), index.vectors(np.array(kept)))
         if cosines.min() < AGREEMENT:
-            yield f"photos give other vectors now: the least cosine of {len(images)} is {cosines.min():.5f}"
+            yield f"photos give other vectors now: the least cosine of {len(pixels)} is {cosines.min():.5f}"
 
 
 if __name__ == "__main__":

@@ -158,14 +158,15 @@ def explain_each(
             raise InputError(f"row {row} is no reference of {index.folder}; take one that an answer names")
     places, preprocessing = PlaceShares.open(index.embedder), index.embedder.preprocessing
 
-    def seen(image: Image.Image) -> _Photo:
-        return _Photo(image, places.of(preprocessing(image, index.embedder.cores)))
+    def seen(image: Image.Image, boxed: bool) -> _Photo:
+        return _Photo(image, places.of(preprocessing(image, index.embedder.cores, boxed)))
 
-    query = seen(open_image(photo, box, preprocessing.enough))
+    query = seen(open_image(photo, box, preprocessing.enough), box is not None)
     made = []
     for row in wanted:
         image, kind = _reference(index, row, images_root, most_pixels)
-        made.append(_explained(index, row, query, seen(image) if image else None, kind))
+        boxed = "box" in index.table.column_names and index.table["box"][row].is_valid
+        made.append(_explained(index, row, query, seen(image, boxed) if image else None, kind))
     if rival is None:
         return made
     *made, against = made

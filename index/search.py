@@ -146,7 +146,8 @@ class Index:
             InputError: ``k`` is below 1, or the index is empty.
         """
         own_id, image = self._opened(photo, box)
-        (vector,) = self.embedder.embed([image])
+        pixels = self.embedder.preprocessing(image, self.embedder.cores, boxed=box is not None)
+        (vector,) = self.embedder.vectors(pixels[None])
         return replace(self.judge(vector, k, _name(photo), {own_id}), quality=self._quality(_name(photo), image))
 
     def query_together(self, photos: Sequence[Photo], k: int = 10) -> Answer:

@@ -85,7 +85,14 @@ class AttendedViews:
             )
         self._mean, self._seed = mean.round().to(torch.uint8).flatten(), seed
 
-    def __call__(self, step: int, images: Tensor, places: Callable[[Tensor], Tensor], first: int = 0) -> Attended:
+    def __call__(
+        self,
+        step: int,
+        images: Tensor,
+        places: Callable[[Tensor], Tensor],
+        first: int = 0,
+        boxed: Tensor | None = None,
+    ) -> Attended:
         """Change the photos of one step.
 
         Args:
@@ -93,9 +100,10 @@ class AttendedViews:
             images: uint8 [B, S, S, 3], of a first look [B, S * detail, S * detail, 3]; left as they are.
             places: photos, uint8 [B, S, S, 3], to where the network looks in them, [B, M, h, w], without a graph.
             first: the first one's place in the batch of all ranks, so that any number of them changes the same.
+            boxed: bool [B], those that are cut out by a box, at which a first look does not look; none by default.
         """
         if self._look:
-            images = _looked_at(images, self._look, places)
+            images = _looked_at(images, self._look, places, boxed)
         generator = keyed_generator("attended", self._seed, step)
         chance, which, share = generator.random((first + len(images), 3))[first:].T
         change = chance < (self._crop + self._drop if step >= self._start else 0)
@@ -125,14 +133,17 @@ class AttendedViews:
         return torch.where(painted[..., None], self._mean.to(images.device), images)
 
 
-def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor]) -> Tensor:
+def _looked_at(
+    images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor], boxed: Tensor | None = None
+) -> Tensor:
     """What a first look sees of photos, uint8 [B, S, S, 3]; a few at once, as in float32 they are large."""
     small = images
     if look.detail > 1:
         small = torch.cat([_as_images(shrunk(_as_photos(few), look.detail)) for few in torch.split(images, AT_ONCE)])
     region = look.region(places(small))
     pieces = zip(torch.split(images, AT_ONCE), torch.split(region, AT_ONCE), strict=True)
-    return torch.cat([_closer(few, theirs, small.shape[1], look.widest) for few, theirs in pieces])
+    seen = torch.cat([_closer(few, theirs, small.shape[1], look.widest) for few, theirs in pieces])
+    return seen if boxed is None else torch.where(boxed[:, None, None, None], small, seen)
 
 
 def _one_of(maps: Tensor, which: Floats) -> Tensor:

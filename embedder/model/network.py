@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from embedder.closer import MOST
+from embedder.closer import MOST, WHOLE
 from embedder.config import Look, ModelSettings
 from embedder.model.attended import activation_map, attended_region, cut_out, shrunk, square_around
 from embedder.model.attention import ConvolutionalBlockAttention, build_attention
@@ -66,8 +66,8 @@ class Network(nn.Module):
         mirror: whether, in evaluation, the vector of the mirrored photo is added.
         smaller: whether, in evaluation, the vector of the photo at about 1 / sqrt(2) of its size is added (Radenović et
             al., "Fine-tuning CNN Image Retrieval with No Human Annotation", 2018: multi-scale representation).
-        look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``) or its
-            vector is added (``second``); or ``none``.
+        look: whether, in evaluation, the square that is attended to is seen instead of the photo (``first``), unless it
+            has been cut out by a box, or its vector is added (``second``); or ``none``.
         detail: how many times larger, a side, than what the network sees the photos are that a look is cut out of.
         side: of that square in a first look, as a share of the photo's; 0 for one around all that is attended to.
     """
@@ -101,21 +101,24 @@ class Network(nn.Module):
 
         Args:
             images: uint8 [B, H, W, 3]; seen as [B, 3, H, W] they already are in the channels-last memory format. In
-                evaluation, H and W times ``detail``. Or, in training, photos that ``pooled`` has seen before: their
-                features [B, C].
+                evaluation, H and W times ``detail``; and for a first look [B, H, W, 4], see ``Preprocessing.marked``.
+                Or, in training, photos that ``pooled`` has seen before: their features [B, C].
         """
         if images.ndim == 2:
             return Output(_unit_length(self.head(images)), images[:, :, None, None])
         if self.training or self.views == ["whole"]:
             return self.seen(images)
-        larger = self._normalised(images)
+        larger = self._normalised(images[..., :3])
         photos = shrunk(larger, self.detail)
         output = self._embed(photos)
         if self.look != "none":
             region = self.region(output.places)
             closer = cut_out(larger, region, photos.shape[3], self.widest)
             if self.look == "first":
-                photos, output = closer, self._embed(closer)._replace(region=region)
+                boxed = images[:, 0, 0, 3:] > 0
+                photos = torch.where(boxed[:, :, None, None], photos, closer)
+                region = torch.where(boxed, region.new_tensor(WHOLE), region)
+                output = self._embed(photos)._replace(region=region)
         further = [self._embed(one) for one in self._further(photos, output.features)]
         vectors = [output.vector, *(one.vector for one in further)]
         if self.look == "second":

@@ -24,7 +24,7 @@ class Question:
 
     Attributes:
         snapshot: the generation that answers.
-        pixels: of each photo, as the network sees it: uint8 ``[S, S, 3]``.
+        pixels: of each photo, as the network sees it: uint8 ``[S, S, 3]`` or 4.
         own_ids: of the photos.
         k: neighbours to show.
         labels: of the references that are looked at; all where there are none.

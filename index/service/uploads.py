@@ -60,7 +60,7 @@ class Prepared:
 
     Attributes:
         id: names it among references.
-        pixels: uint8 ``[S, S, 3]``.
+        pixels: uint8 ``[S, S, 3]`` or 4.
         quality: what is wrong with the photo itself.
     """
 
@@ -170,7 +170,7 @@ def prepared(snapshot: Snapshot, upload: Upload, box: Box | None, limits: Limits
     floor = None if index.calibration is None else index.calibration.least_sharp
     with decoding(upload.content, limits):
         image = open_image(upload.content, box, view.enough)
-        pixels, quality = view(image, cores), tuple(remarks(None, image, view.seen, floor))
+        pixels, quality = view(image, cores, box is not None), tuple(remarks(None, image, view.seen, floor))
         del image
     return Prepared(photo_id(upload.content, box), pixels, quality)
 

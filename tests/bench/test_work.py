@@ -50,7 +50,7 @@ def test_a_step_is_as_much_dearer_as_it_takes_more_of_the_processor(
         Image.fromarray(pixels).save(tmp_path / f"kind{number % 2}" / f"{number}.png")
     clock, steps = [0.0], set()
 
-    def step(run: Trainer, images: torch.Tensor, _: torch.Tensor) -> None:
+    def step(run: Trainer, images: torch.Tensor, *_: torch.Tensor) -> None:
         clock[0] += images.shape[1] * images.shape[2]
         steps.add(run.step / run.steps)
 

@@ -46,5 +46,5 @@ def test_a_file_that_is_not_the_network_is_never_written(tmp_path, small_network
 def test_rounding_of_where_a_real_network_looks_is_no_difference(tmp_path):
     settings = ModelSettings(head="none", smaller=True, look="first", look_detail=2, look_side=0.5)
     network = build_network(settings).eval()
-    export(network, Preprocessing(448, detail=2), tmp_path / "embedder.onnx", {})
+    export(network, Preprocessing(448, detail=2, marked=True), tmp_path / "embedder.onnx", {})
     assert Embedder.open(tmp_path / "embedder.onnx").views == ("closer", "smaller")

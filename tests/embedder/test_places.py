@@ -85,17 +85,22 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Embedder
     @cache
     def made(*settings: str, **views: object) -> Embedder:
         folder = tmp_path_factory.mktemp("exported")
-        export(network(*settings, **views), Preprocessing(SIDE), folder / "embedder.onnx", {})
+        made = network(*settings, **views)
+        preprocessing = Preprocessing(SIDE, marked=made.views[0] == "closer")
+        export(made, preprocessing, folder / "embedder.onnx", {})
         return Embedder.open(folder)
 
     return made
 
 
-def check(embedder: Embedder, exact: bool) -> np.ndarray:
+def check(embedder: Embedder, exact: bool, boxed: bool = False) -> np.ndarray:
     """The shares of the first photo, once the sums of products with the second are what they must be."""
-    vectors = embedder.vectors(photos()).astype(np.float64)
-    found = [PlaceShares.open(embedder).of(pixels) for pixels in photos()]
-    for pixels, shares in zip(photos(), found, strict=True):
+    given = photos()
+    if embedder.preprocessing.marked:
+        given = np.concatenate([given, np.full_like(given[..., :1], 255 * boxed)], axis=3)
+    vectors = embedder.vectors(given).astype(np.float64)
+    found = [PlaceShares.open(embedder).of(pixels) for pixels in given]
+    for pixels, shares in zip(given, found, strict=True):
         assert shares.parts is None or np.array_equal(shares.parts, embedder.outputs(pixels[None])["parts"][0])
     for shares, own, other in zip(found, vectors, vectors[::-1], strict=True):
         assert shares.exact is exact
@@ -175,8 +180,10 @@ def test_shares_of_the_photo_seen_smaller_lie_where_they_belong(exported) -> Non
 def test_shares_of_a_square_that_is_looked_at_closer_belong_to_it(exported) -> None:
     embedder = exported("avg", "linear", "layer", look="first")
     shares = check(embedder, exact=True)
-    np.testing.assert_allclose(shares.region, embedder.outputs(photos()[:1])["region"][0], atol=1e-6)
+    given = np.concatenate([photos()[:1], np.zeros((1, SIDE, SIDE, 1), np.uint8)], axis=3)
+    np.testing.assert_allclose(shares.region, embedder.outputs(given)["region"][0], atol=1e-6)
     assert shares.region[2] < 0.9
+    assert check(embedder, exact=True, boxed=True).region == (0.0, 0.0, 1.0)
 
 
 def test_the_mean_belongs_to_all_places_and_the_greatest_value_to_one(exported) -> None:

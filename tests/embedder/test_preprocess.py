@@ -78,9 +78,23 @@ def test_stack_is_the_photos_in_order():
     assert all(np.array_equal(pixels, preprocessing(image)) for pixels, image in zip(batch, images, strict=True))
 
 
+def test_a_fourth_channel_says_what_is_cut_out_by_a_box():
+    plain, marked = Preprocessing(8), Preprocessing(8, marked=True)
+    assert (plain.shape, marked.shape) == ((8, 8, 3), (8, 8, 4))
+    image = noise(20, 30)
+    assert np.array_equal(plain(image, boxed=True), plain(image))
+    for boxed in (False, True):
+        pixels = marked(image, boxed=boxed)
+        assert np.array_equal(pixels[..., :3], plain(image))
+        assert (pixels[..., 3] == 255 * boxed).all()
+        assert pixels.dtype == np.uint8
+
+
 def test_json_and_back():
     preprocessing = Preprocessing(160, fit="squash", crop_share=0.95, interpolation="bilinear")
-    assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing
+    assert {*preprocessing.to_json()} == {"size", "fit", "crop_share", "interpolation"}
+    for one in (preprocessing, Preprocessing(160, detail=2, marked=True)):
+        assert Preprocessing.from_json(one.to_json()) == one
 
 
 @pytest.mark.parametrize(

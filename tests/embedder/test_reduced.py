@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 
 from embedder import Embedder
@@ -15,6 +16,7 @@ from embedder.reduced import halved, principal_directions, projected, quantised,
 from embedder.runtime import open_session
 from embedder.tail import _Graph, _pooling
 from eval.errors import InputError
+from tests.embedder.model.networks import marked
 
 
 def images(count, size=16, seed=0):
@@ -96,13 +98,18 @@ def test_a_quantised_network_looks_closer_where_its_maps_say_and_at_every_pixel(
     settings = ModelSettings(
         **{"backbone": "wide-resnet-10-1", "weights": "random", "head": "none", "look": "first", **settings}
     )
-    size = 112
-    export(build_network(settings).eval(), Preprocessing(size), tmp_path / "whole.onnx", {})
-    made = quantised(onnx.load(tmp_path / "whole.onnx"), [images(8, size, seed=seed) for seed in range(2)])
+    size, first = 112, settings.look == "first"
+    export(build_network(settings).eval(), Preprocessing(size, marked=first), tmp_path / "whole.onnx", {})
+
+    def given(count, seed):
+        made = torch.from_numpy(images(count, size, seed=seed))
+        return (marked(made, 0) if first else made).numpy()
+
+    made = quantised(onnx.load(tmp_path / "whole.onnx"), [given(8, seed) for seed in range(2)])
     (looked_at,) = (node.input[1] for node in made.graph.node if node.op_type == "GridSample")
     made.graph.output.append(helper.make_empty_tensor_value_info(looked_at))
     onnx.save(made, tmp_path / "made.onnx")
-    (places,) = open_session(tmp_path / "made.onnx").run([looked_at], {"images": images(4, size, seed=9)})
+    (places,) = open_session(tmp_path / "made.onnx").run([looked_at], {"images": given(4, 9)})
     across = places[:, 0, :, 0]
     steps = np.diff(across, axis=1)
     np.testing.assert_allclose(steps, np.broadcast_to(steps.mean(1, keepdims=True), steps.shape), rtol=1e-3)

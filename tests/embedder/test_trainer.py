@@ -138,8 +138,8 @@ def test_averaged_weights_follow_those_of_every_step(config: Config, tmp_path: P
     run = Trainer(replace(config, loss=LossSettings("arcface")), tmp_path / "run")
     run.log = SilentLog([])
     expected: dict[str, torch.Tensor] = {}
-    for images, labels, _ in make_loader(run.data.views, EpochBatches(run.sampler, 0, 3, ALONE)):
-        run._step(images, labels)
+    for batch in make_loader(run.data.views, EpochBatches(run.sampler, 0, 3, ALONE)):
+        run._step(*batch)
         now = {name: value.detach().clone() for name, value in run.network.named_parameters()}
         expected = {name: 0.9 * expected.get(name, value) + 0.1 * value for name, value in now.items()}
     found = dict(run.evaluated.named_parameters())

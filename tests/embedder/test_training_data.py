@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import AugmentSettings, Config, DataSettings, ModelSettings
+from embedder.config import AugmentSettings, Config, DataSettings
 from embedder.ranks import ALONE
 from embedder.training_data import TrainingData, load_training_data, read_split
 from eval.errors import InputError
@@ -63,12 +61,3 @@ def test_what_is_scarce_is_said(table, capsys):
     said = capsys.readouterr().err
     assert "classes with a single photo to train on, of which views must do: 2 (kind1, kind2)" in said
     assert "augment.pose_head changes nothing in 3 of 4 photos: two points of the head cannot be seen in them" in said
-
-
-@pytest.mark.parametrize(("side", "told"), [(0.5, True), (0.0, False)])
-def test_boxes_of_which_a_part_is_seen_are_told_of(table, capsys, side, told):
-    rows = table.read_text().replace("30 10 1  25 8 1  5 20 1", "0 0 20 20").replace("keypoints", "box").splitlines()
-    table.write_text("\n".join([*rows[:-1], rows[-1].replace("0 0 20 20", "")]))
-    loaded(replace(config(table, []), model=ModelSettings(look="first", look_side=side)))
-    said = "of 3 photos with a box, a square of 0.5 of its side is seen (model.look_side); widen the boxes"
-    assert (said in capsys.readouterr().err) is told

@@ -179,8 +179,8 @@ def test_photos_that_have_changed_since(built, photos, tmp_path):
 def test_vectors_of_another_network_are_found(built, other_embedder, tmp_path, photos, monkeypatch):
     copy = shutil.copytree(built, tmp_path / "birds.index")
     opened = Index.open(copy)
-    right = type(opened.embedder).embed
-    monkeypatch.setattr(type(opened.embedder), "embed", lambda self, images: np.roll(right(self, images), 1, axis=1))
+    right = type(opened.embedder).vectors
+    monkeypatch.setattr(type(opened.embedder), "vectors", lambda self, batch: np.roll(right(self, batch), 1, axis=1))
     with pytest.raises(InputError, match="photos give other vectors now: the least cosine of 20 is"):
         main(copy, deep=True)
 

@@ -50,6 +50,16 @@ def test_training_too_sees_the_pixels_themselves_by_a_look_at_half_the_side():
     assert torch.equal(views(images=noise, look=middle), noise[:, inside, inside])
 
 
+def test_training_too_sees_what_a_box_has_cut_out_as_it_is():
+    noise = torch.randint(256, (4, 2 * SIDE, 2 * SIDE, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    corner = FirstLook(2, 0.5, lambda places: torch.tensor([[0.5, 0.5, 0.5]]).expand(len(places), 3))
+    made = AttendedViews(AugmentSettings(), corner, MEAN, 100, 7)
+    seen = made(0, noise, square, boxed=torch.tensor([False, True, False, True])).images
+    assert torch.equal(seen[::2], noise[::2, SIDE:, SIDE:])
+    means = noise.view(4, SIDE, 2, SIDE, 2, 3).float().mean((2, 4))
+    assert torch.equal(seen[1::2], means[1::2].round().to(torch.uint8))
+
+
 def white(images):
     return (images > 200).all(-1).float().mean((1, 2))
 

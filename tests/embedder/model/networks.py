@@ -19,6 +19,13 @@ def photos(count: int = 3, side: int = 64, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(pixels)
 
 
+def marked(images: torch.Tensor, *boxed: int) -> torch.Tensor:
+    """Photos [B, S, S, 3] as a first look takes them: [B, S, S, 4], some of them cut out by a box."""
+    marks = torch.zeros_like(images[..., :1])
+    marks[[*boxed]] = 255
+    return torch.cat([images, marks], 3)
+
+
 def filled(network: Network) -> Network:
     """With parts that do add something."""
     torch.nn.init.normal_(network.parts.project.weight, std=0.3)

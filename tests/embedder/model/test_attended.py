@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_a_square_of_a_known_side_lies_around_the_middle_of_what_is_attended_to(
 
 def test_a_first_look_takes_the_side_that_it_is_given() -> None:
     network = build(look="first", look_side=0.5)
-    region = network(photos()).region
+    region = network(networks.marked(photos())).region
     assert (region[:, 2] == 0.5).all()
     torch.testing.assert_close(region, square_around(build()(photos()).places.mean(1), 0.5))
 
@@ -131,8 +132,23 @@ def test_of_photos_twice_as_large_a_first_look_at_half_the_side_sees_the_pixels_
     network, images = build(look="first", look_side=0.5, look_detail=2), networks.photos(2, side=128)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("embedder.model.network.Output.places", torch.ones(2, 1, 2, 2))  # the middle of each photo
-        output = network(images)
+        output = network(networks.marked(images))
     torch.testing.assert_close(output.vector, build()(images[:, 32:96, 32:96]).vector)
+
+
+@pytest.mark.parametrize("settings", [{"look_side": 0.5}, {}, {"mirror": True, "smaller": True}], ids=str)
+def test_what_a_box_has_cut_out_is_seen_whole_and_the_others_closer(settings: dict[str, Any]) -> None:
+    looks, images = build(look="first", look_detail=2, **settings), networks.photos(3, side=192)
+    images[:, 80:] = 128  # no subject there
+    images[:, :, 80:] = 128
+    views = {name: value for name, value in settings.items() if name != "look_side"}
+    found, unboxed = looks(networks.marked(images, 1)), looks(networks.marked(images))
+    boxed = build(**views)(images.view(3, 96, 2, 96, 2, 3).float().mean((2, 4)))  # as float: nothing is rounded
+    torch.testing.assert_close(found.vector[1], boxed.vector[1])
+    assert found.region[1].tolist() == [0.0, 0.0, 1.0]
+    for name in ("vector", "features", "region"):
+        torch.testing.assert_close(getattr(found, name)[[0, 2]], getattr(unboxed, name)[[0, 2]])
+    assert (found.vector[1] @ unboxed.vector[1]) < 0.9999
 
 
 @pytest.mark.parametrize("detail", [1, 2, 3])
@@ -154,7 +170,7 @@ def test_looks_see_what_is_attended_to_closer(detail: int) -> None:
     whole.mirror = True
     torch.testing.assert_close(whole(images).vector, F.normalize(output.vector + mirrored + closer.vector))
     assert whole.views == ["whole", "closer", "mirror"]
-    whole.look = "first"
+    whole.look, images = "first", networks.marked(images)
     region = attended_region(output.parts.mean(1), most=1.0)
     closer = whole._embed(cut_out(larger, region, 96))
     there = whole._embed(cut_out(larger, region, 96).flip(3)).vector
@@ -166,12 +182,12 @@ def test_looks_see_what_is_attended_to_closer(detail: int) -> None:
     torch.testing.assert_close(found.parts, closer.parts)
     torch.testing.assert_close(found.region, region)
     assert whole.views == ["closer"]
-    assert torch.equal(whole.train()(images).vector, whole._embed(larger).vector)
+    assert torch.equal(whole.train()(images[..., :3]).vector, whole._embed(larger).vector)
 
 
 def test_the_first_look_needs_no_parts() -> None:
     network = build(look="first")
-    output = network(photos())
+    output = network(networks.marked(photos()))
     whole = build()(photos())
     region = attended_region(whole.places.mean(1), most=1.0)
     torch.testing.assert_close(output.region, region)
@@ -182,7 +198,7 @@ def test_the_first_look_leaves_a_photo_whole_that_is_attended_to_everywhere() ->
     network, images = build(look="first", look_detail=2), networks.photos(1, side=128)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("embedder.model.network.Output.places", torch.ones(1, 1, 2, 2))
-        output = network(images)
+        output = network(networks.marked(images))
     assert output.region.tolist() == [[0.0, 0.0, 1.0]]
     whole = build()
     small = shrunk((images.permute(0, 3, 1, 2).float() - whole.mean) / whole.std, 2)
