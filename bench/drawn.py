@@ -128,7 +128,7 @@ def show(results: list[Result], ways: Sequence[str]) -> None:
     """The table of what there is; the first way is the base."""
     tests = dict.fromkeys(one["test"] for one in results)
     found = {test: {way: runs(results, test, way) for way in ways} for test in tests}
-    heads = [head for test in tests for head in (f"recall@1, {test}", f"less {ways[0]}")]
+    heads = [head for test in tests for head in (f"recall@1, {test}", f"minus {ways[0]}")]
     print(f"\n| way | seeds | {' | '.join(heads)} |\n|{'---|' * (2 + len(heads))}")
     for way in [way for way in ways if all(one[way] for one in found.values())]:
         seeds = len(next(iter(found.values()))[way])

@@ -323,7 +323,7 @@ def show(results: list[Result]) -> None:
     more |= {"an untrained map": strongest - every["untrained"]}
     print(f"\n{compared(scores, *COLUMNS[:3])}")
     for name, less in class_intervals(more, pairs, bounds=(-2.0, 1.0)).items():
-        print(f"strongest less {name}: {words(less)}{', rough: few pairs' if less.is_rough else ''}")
+        print(f"strongest minus {name}: {words(less)}{', rough: few pairs' if less.is_rough else ''}")
     print(f"with more room: {compared(scores, *(f'{name}, more room' for name in COLUMNS[:3]))}")
     for one in results:
         print(f"seed {one['seed']}: {compared(mean_scores([one]), *COLUMNS[:3])}")

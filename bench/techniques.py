@@ -202,7 +202,7 @@ def show_options() -> None:
 def show(results: list[Result]) -> None:
     """The table of what there is."""
     print("| photos | technique | seeds | epochs | work of a step | of a query | recall@1 | MAP@R ", end="")
-    print("| recall@1 less base | MAP@R less base |\n|" + "---|" * 10)
+    print("| recall@1 minus base | MAP@R minus base |\n|" + "---|" * 10)
     for name in SETS:
         for technique in [one for one in TECHNIQUES if runs(results, name, "base") and runs(results, name, one)]:
             rows = [*runs(results, name, technique).values()]
