@@ -55,7 +55,8 @@ def in_torch(run: Path, photos: Catalog, preprocessing: Preprocessing) -> np.nda
     vectors = []
     for start in range(0, len(photos), BATCH):
         rows = range(start, min(start + BATCH, len(photos)))
-        pixels = preprocessing.stack(open_image(photos.file(row), photos.box(row)) for row in rows)
+        opened = [(open_image(photos.file(row), photos.box(row)), photos.box(row) is not None) for row in rows]
+        pixels = np.stack([preprocessing(image, boxed=boxed) for image, boxed in opened])
         vectors.append(network(torch.from_numpy(pixels)).vector.numpy())
     return np.concatenate(vectors)
 

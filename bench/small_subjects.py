@@ -59,11 +59,13 @@ def main() -> None:
 def draw(folder: Path, trained: Sequence[str], tested: Sequence[str]) -> None:
     """Photos of the species trained on and of the others, with tables that know all boxes, every second, or none."""
     for name, species, count, first in (("train", trained, 32, 0), ("test", tested, 24, 100)):
-        whole, half = (folder / f"{name}-{known}.parquet" for known in ("whole", "half"))
-        if not half.exists():
-            save(folder, f"{name}-boxes", birds(species, count, first), lambda drawn: square(drawn.box))
-            table = pq.read_table(folder / f"{name}-boxes.parquet")
+        known, whole, half = (folder / f"{name}-{boxes}.parquet" for boxes in ("boxes", "whole", "half"))
+        if not known.exists():
+            save(folder, known.stem, birds(species, count, first), lambda drawn: square(drawn.box))
+        table = pq.read_table(known)
+        if not whole.exists():
             pq.write_table(table.drop_columns(["box"]), whole)
+        if not half.exists():
             place, boxes = table.column_names.index("box"), table["box"].to_pylist()
             every_second = pa.array([box if row % 2 else None for row, box in enumerate(boxes)], TYPES["box"])
             pq.write_table(table.set_column(place, "box", every_second), half)

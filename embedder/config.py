@@ -161,9 +161,9 @@ class ModelSettings:
         mirror: add the vector of the mirrored photo (a view of the embedder: twice the time).
         smaller: add the vector of the photo at 0.67 to 0.8 of its size, as it comes to whole places of the feature map:
             160 for 224 (a view of the embedder: half the time more); works best with a larger data.test_size.
-        look: first sees the square that the network attends to instead of the whole photo, in training too, where it
-            costs a forward pass (twice the time of a query); second adds its vector, and needs parts that were
-            trained, or pooling rollout (a view of the embedder: three times, parts included); none.
+        look: first sees the square that the network attends to instead of the whole photo, unless a box has cut that
+            out, in training too, for a forward pass more (a query: twice the time); second adds its vector, and needs
+            parts that were trained, or pooling rollout (a view of the embedder: three times, parts included); none.
         look_detail: how many times larger the photo is, a side, that look cuts the square out of, than data.size and
             data.test_size, which is what the network sees: for small subjects. Without look, for a later export.
         look_side: side of the square of a first look, as a share of what is seen, in training a crop of the photo: for

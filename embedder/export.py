@@ -69,9 +69,9 @@ def main(
         run: a run folder.
         out: the file, such as embedder-small.onnx; the list of the photos trained on is put beside it.
         views: what a vector is the mean of, such as whole,mirror: whole for the photo as it is; closer for the square
-            that the network attends to, without the whole photo or, of a run with parts, with it; mirror for the mirror
-            image, which takes as long again; smaller for the photo at 0.67 to 0.8 of its size, which takes half
-            as long, and is best with a larger --size; by default those of the run.
+            that the network attends to, without the whole photo (unless a box has cut it out) or, of a run with parts,
+            with it; mirror for the mirror image, which takes as long again; smaller for the photo at 0.67 to 0.8 of its
+            size, which takes half as long, and is best with a larger --size; by default those of the run.
         size: side in pixels of the square that the network sees a photo as; by default data.test_size of the run. Many
             networks tell more apart in photos somewhat larger than those of training; the time grows with the square.
         precision: fp16 stores the weights in half of the bits; int8 computes in 8 bits, which is faster on most CPUs,

@@ -54,7 +54,7 @@ def check_outputs(file: Path, images: np.ndarray, outputs: dict[str, np.ndarray]
 
     Args:
         file: the exported one.
-        images: uint8 [B, S, S, 3].
+        images: uint8 [B, S, S, 3] or 4.
         outputs: what the network makes of them, by name.
 
     Raises:

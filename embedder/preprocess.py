@@ -121,7 +121,7 @@ class Preprocessing:
         return max(LEAST, round(MARGIN * (self.size if self.fit == "squash" else self._shorter)))
 
     def stack(self, images: Iterable[Image.Image]) -> NDArray[np.uint8]:
-        """Turn photos into one batch, uint8 ``[B, S, S, 3]``, or 4 where ``marked``."""
+        """Turn photos into one batch, uint8 ``[B, S, S, 3]``, or 4 where ``marked``, none of them cut out by a box."""
         return np.stack([self(image) for image in images])
 
     def to_json(self) -> dict[str, Any]:

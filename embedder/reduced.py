@@ -103,7 +103,7 @@ def quantised(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> o
     that they reach on some photos.
 
     Args:
-        model: has the input ``images`` uint8 ``[B, S, S, 3]``.
+        model: has the input ``images`` uint8 ``[B, S, S, 3]``, or 4 where ``Preprocessing.marked``.
         batches: prepared photos, such as those that it was trained on.
     """
     with tempfile.TemporaryDirectory() as folder, _silent():

@@ -58,7 +58,8 @@ class Embedder:
         fingerprint: names the weights, graph, preprocessing and views; vectors of different fingerprints never meet.
         dimension: length D of a vector.
         preprocessing: how a photo becomes the pixels that the network is given, squares of S x S.
-        views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to),
+        views: what a vector is made from: some of ``whole`` (the photo), ``closer`` (the square attended to;
+            alone, what a box has cut out, where there is one),
             ``mirror`` (the mirror image of what comes first) and ``smaller`` (what comes first, seen smaller).
         summary: how the network was trained.
     """
@@ -172,9 +173,10 @@ class Embedder:
         Raises:
             InputError: the batch has another type or shape.
         """
-        shape = self.preprocessing.shape
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != shape:
-            raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be uint8 (B, {str(shape)[1:]}")
+        height, width, channels = self.preprocessing.shape
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (height, width, channels):
+            wanted = f"uint8 (B, {height}, {width}, {channels})"
+            raise InputError(f"the batch is {batch.dtype} {batch.shape}; it must be {wanted}")
         parts = [batch[start : start + self.at_once] for start in range(0, len(batch), self.at_once)]
         with stage("network"):
             vectors = [self._run(part)[0] for part in parts]

@@ -347,4 +347,4 @@ def make_preprocessing(data: DataSettings, network: Network) -> Preprocessing:
     """How photos are seen in validation and by the exported embedder; resized as the backbone was trained to."""
     interpolation = cast(Interpolation, network.backbone.interpolation)
     size = network.detail * (data.test_size or data.size)
-    return Preprocessing(size, data.fit, data.crop_share, interpolation, network.detail, network.look == "first")
+    return Preprocessing(size, data.fit, data.crop_share, interpolation, network.detail, marked=network.look == "first")

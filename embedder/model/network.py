@@ -36,7 +36,7 @@ class Output(NamedTuple):
             look at; None of a network that knows none. With more places than the features in an earlier layer.
         part_features: [B, M, C], what ``Network.parts`` sees of each, C of the layer that it looks at.
         region: left, top and side [B, 3], as shares of the photo's side, of the square that all this is about; None
-            where it is the whole photo.
+            of a network that sees whole photos.
         smaller: [B, C, h', w'], the feature map of the same picture seen smaller, where it is.
     """
 
@@ -54,7 +54,7 @@ class Output(NamedTuple):
 
 
 class Network(nn.Module):
-    """Photos as uint8 [B, H, W, 3] to vectors of unit length: exactly what the exported file holds.
+    """Photos as uint8 [B, H, W, 3] or 4 to vectors of unit length: exactly what the exported file holds.
 
     Attributes:
         backbone: normalised photos to features.

@@ -204,9 +204,8 @@ class Current:
         if before and before.index.manifest.files.get(name) == index.manifest.files[name]:
             return before.index.embedder
         embedder = open_embedder(index.folder, index.manifest, self._cores)
-        embedder.vectors(
-            np.zeros((1, *embedder.preprocessing.shape), np.uint8)
-        )  # the first photo takes longer than the others
+        # The first photo takes longer than the others.
+        embedder.vectors(np.zeros((1, *embedder.preprocessing.shape), np.uint8))
         PlaceShares.open(embedder)  # an explanation may be asked for when this file is no longer there
         return embedder
 

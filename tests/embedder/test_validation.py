@@ -9,7 +9,7 @@ from embedder.config import ModelSettings
 from embedder.data.catalog import read_catalog
 from embedder.model.network import build_network
 from embedder.preprocess import Preprocessing
-from embedder.validation import embed, validate
+from embedder.validation import embed, prepared, validate
 
 
 @pytest.fixture
@@ -35,6 +35,12 @@ def test_it_is_what_plain_formulas_give(photos: Path) -> None:
     np.fill_diagonal(similarity, -np.inf)
     hits = [catalog.labels[row] == catalog.labels[best] for row, best in enumerate(similarity.argmax(axis=1))]
     assert validate(network, catalog, preprocessing)["recall@1"] == pytest.approx(np.mean(hits))
+
+
+def test_what_a_box_has_cut_out_is_marked(photos: Path) -> None:
+    (photos / "table.csv").write_text("path,label,box\na/00.png,a,5 5 25 25\nb/00.png,b,\n")
+    (batch,) = prepared(read_catalog(str(photos / "table.csv")), [1, 0, 1], Preprocessing(32, marked=True))
+    assert batch[:, 0, 0, 3].tolist() == [0, 255, 0]
 
 
 def test_nothing_held_out_gives_no_metrics(photos: Path) -> None:

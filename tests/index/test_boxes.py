@@ -47,6 +47,7 @@ def test_a_box_is_seen_as_it_is(index: Index) -> None:
     plain = Embedder.open(index.folder.parent / "whole.onnx")
     assert embedder.preprocessing.shape == (128, 128, 4)
     for row, file, box in boxed(index):
+        assert (embedder.prepare(file, box)[..., 3] == (255 if box else 0)).all()
         seen = plain.vectors(plain.prepare(file, box)[None])[0] @ index.vectors(np.array([row]))[0]
         assert bool(seen > 0.9999) == (box is not None)
 
