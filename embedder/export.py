@@ -90,6 +90,8 @@ def main(
     reduced = precision != "fp32" or dimension is not None
     if not (views or size is not None or reduced):
         raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
+    if embedder.views[0] == "closer" and "closer" not in wanted:
+        print("these views see whole photos; the run looks at what it attends to: closer, not whole", file=sys.stderr)
     seen_as = _seen_as(run, embedder, wanted, size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)

@@ -76,7 +76,8 @@ def _verdict(first: Row, best: dict[str, Any]) -> str:
     """What training has done for the network."""
     row = best["row"]
     scores = ", ".join(f"{title(name)} {first[name]:.3f} -> {row[name]:.3f}" for name in ("recall@1", SELECTION))
-    verdict = f"epoch {best['epoch']} is exported: {scores}, on {row['queries']:.0f} held-out photos"
+    by = f"epoch {best['epoch']} is exported, by its {title(SELECTION)}"
+    verdict = f"{by}: {scores}, on {row['queries']:.0f} held-out photos"
     if row[SELECTION] >= first[SELECTION]:
         return verdict
     return (

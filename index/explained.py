@@ -25,7 +25,7 @@ from eval.lettering import (
     wrap,
 )
 from index.explain import Explanation, Side, Values
-from index.light import AGAINST, FOR, Colour, frame, lit, middle, scale_of
+from index.light import AGAINST, FOR, Colour, frame, lit, looks_closer, middle, scale_of
 
 PHOTO, COLUMN, SEAM, GAP = 272, 300, 4, 26
 """Pixels: of a photo in a pair, of the column at the left, between the photos of a pair, and between pairs."""
@@ -216,10 +216,12 @@ def _legend(explanations: Sequence[Explanation], font: ImageFont.FreeTypeFont) -
         scales.append(_scale(-1, "speaks for the rival", "for the answer", font))
     exact = "exact: all places together add up to the similarity"
     about = "approximate: about where the similarity comes from"
+    sides = [side for one in explanations for side in (one.query, one.reference) if side]
     return [
         *scales,
         _noted("1", "places that together add most", font),
         _noted("", exact if all(one.exact for one in explanations) else about, font),
+        *([_noted("", "frame: what the network looks at", font)] if any(map(looks_closer, sides)) else []),
     ]
 
 

@@ -151,6 +151,7 @@ def _drawn(index: Index, codes: Numbers, seed: int) -> tuple[Numbers, bool | Non
     if unseen.sum() < FEWEST_PHOTOS:
         raise NothingToCalibrate(
             f"{unseen.sum()} references are photos that the embedder was not trained on; {FEWEST_PHOTOS} are the least"
+            ", so add more that are new to it (index.add)"
         )
     new = unseen & (class_trained_on == 0)
     usable = new if new.sum() >= FEWEST_PHOTOS else unseen

@@ -1,8 +1,9 @@
 """A photo lit up where something is found in it, and dark elsewhere."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from embedder.closer import Region
 from index.explain import Side, Values
 
 Colour = tuple[int, int, int]
@@ -14,6 +15,10 @@ does neither."""
 DARKEST, LIGHTEST, TINT, FADED = 0.42, 1.15, 0.4, 0.7
 """What a photo's brightness is multiplied by where there is nothing and where there is most; the share of the hue where
 there is most; and how much of the photo's own colours is gone where there is nothing."""
+
+
+EDGE = 0.01
+"""Of a photo's side: so much outside of what a network looks at is worth a frame around that."""
 
 
 def frame(side: Side, size: int) -> Image.Image:
@@ -29,7 +34,8 @@ def frame(side: Side, size: int) -> Image.Image:
 def lit(side: Side, values: Values, size: int) -> Image.Image:
     """Light on what adds to a similarity: in one hue where values are positive, in another where they are negative.
 
-    Lightness grows evenly with a value, up to the greatest. Where a network looks closer, all around is dark.
+    Lightness grows evenly with a value, up to the greatest. Where a network looks closer, all around is dark, with a
+    thin frame between.
 
     Args:
         side: the photo.
@@ -39,7 +45,18 @@ def lit(side: Side, values: Values, size: int) -> Image.Image:
     photo = frame(side, size)
     strength = _smooth(values, side.region, photo.size)[..., None]
     pixels, hue = np.asarray(photo, np.float64), np.where(strength < 0, AGAINST, FOR)
-    return Image.fromarray(np.rint(_shone(pixels, np.abs(strength), hue)).astype(np.uint8))
+    shone = Image.fromarray(np.rint(_shone(pixels, np.abs(strength), hue)).astype(np.uint8))
+    if looks_closer(side):
+        left, top, width, height = _within(side.region, photo.size)
+        pen = ImageDraw.Draw(shone)
+        pen.rectangle((left - 1, top - 1, left + width, top + height), outline="#202020")
+        pen.rectangle((left, top, left + width - 1, top + height - 1), outline="#f0f0f0")
+    return shone
+
+
+def looks_closer(side: Side) -> bool:
+    """Whether a network looks at a part of a photo alone."""
+    return side.region[2] < 1 - EDGE
 
 
 def scale_of(width: int, height: int, low: float) -> Image.Image:
@@ -66,11 +83,17 @@ def _shone(pixels: Values, light: Values, hue: Values) -> Values:
     return shone.clip(0, 255)
 
 
-def _smooth(values: Values, region: tuple[float, float, float], shape: tuple[int, int]) -> Values:
-    """Values between -1 and 1 for each pixel [H, W] of a picture; 0 outside of the region."""
+def _within(region: Region, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A region in pixels of a picture: left, top, width and height."""
     left, top = round(region[0] * shape[0]), round(region[1] * shape[1])
     width = min(max(round(region[2] * shape[0]), 1), shape[0] - left)
     height = min(max(round(region[2] * shape[1]), 1), shape[1] - top)
+    return left, top, width, height
+
+
+def _smooth(values: Values, region: Region, shape: tuple[int, int]) -> Values:
+    """Values between -1 and 1 for each pixel [H, W] of a picture; 0 outside of the region."""
+    left, top, width, height = _within(region, shape)
     fine = Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC)
     strength = np.zeros(shape[::-1])
     strength[top : top + height, left : left + width] = fine

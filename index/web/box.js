@@ -4,19 +4,20 @@
    Fieldmark.boxed(taken, {box, onBox, actions})  -> an element that shows a photo (photo.js), on which a box may be
        drawn with the mouse, and with a finger or keys once "Mark the subject" is pressed. A box is [left, top, right,
        bottom] in pixels of the upright photo, null for the whole; onBox(box) is told half a second after the last
-       change. actions: further buttons. */
+       change, and not of the box that is there to begin with. actions: further buttons. */
 
 (() => {
   const { element } = Fieldmark;
   const LEAST = 0.04; // of a side: what is smaller is a click
   const STEP = 0.02;
   const PATIENCE = 500; // milliseconds
+  const OFFERED = [0.2, 0.2, 0.8, 0.8];
   const CORNERS = ["nw", "ne", "se", "sw"];
   const within = (value) => Math.min(1, Math.max(0, value));
 
   class Boxed {
     constructor(taken, { box, onBox, actions }) {
-      Object.assign(this, { taken, onBox, share: null, marking: false });
+      Object.assign(this, { taken, onBox, share: null, offered: false, marking: false });
       this.image = element("img", { src: taken.address, alt: `Your photo, ${taken.name}`, draggable: "false" });
       this.frame = element(
         "div",
@@ -62,6 +63,7 @@
       this.frame.hidden = !share;
       this.whole.hidden = !share;
       this.stage.classList.toggle("marking", this.marking);
+      this.frame.classList.toggle("offered", this.offered);
       this.mark.setAttribute("aria-pressed", String(this.marking));
       this.stage.tabIndex = this.marking ? 0 : -1;
       for (const [name, value] of [
@@ -90,13 +92,14 @@
 
     toggle() {
       this.marking = !this.marking;
-      if (this.marking && !this.share) this.set([0.2, 0.2, 0.8, 0.8]);
+      if (this.marking && !this.share) [this.share, this.offered] = [OFFERED, true];
+      else if (this.offered) [this.share, this.offered] = [null, false];
       this.draw();
       if (this.marking) this.stage.focus();
     }
 
     set(share) {
-      this.share = share;
+      [this.share, this.offered] = [share, false];
       if (!share) this.marking = false;
       this.draw();
       clearTimeout(this.timer);
@@ -107,7 +110,7 @@
     }
 
     box() {
-      if (!this.share) return null;
+      if (!this.share || this.offered) return null;
       const { width, height } = this.taken;
       return this.share.map((part, place) => Math.round(part * (place % 2 ? height : width)));
     }
@@ -151,7 +154,7 @@
         const made = [Math.min(one, to[0]), Math.min(other, to[1]), Math.max(one, to[0]), Math.max(other, to[1])];
         return made[2] - made[0] >= LEAST && made[3] - made[1] >= LEAST ? made : null;
       };
-      if (!this.share || (event.target !== this.frame && !corner)) return between(x, y);
+      if (!this.share || (!corner && (this.offered || event.target !== this.frame))) return between(x, y);
       const [left, top, right, bottom] = this.share;
       if (corner) return between(corner.includes("w") ? right : left, corner.includes("n") ? bottom : top);
       return (to) => moved([left, top, right, bottom], to[0] - x, to[1] - y);

@@ -103,6 +103,13 @@ def test_all_that_is_exact_is_called_so(lines) -> None:
     assert "what speaks for the answer, and for this rival" not in written
 
 
+def test_the_legend_tells_of_the_frame_where_there_is_one(lines) -> None:
+    draw([Card("Wren", "", [explanation()])])
+    draw([Card("Wren", "", [explanation(query=replace(side(np.ones((5, 5))), region=(0.0, 0.5, 0.5)))])])
+    written, _ = lines()
+    assert written.count("frame: what the network looks at") == 1
+
+
 def test_pairs_stand_two_abreast_and_cards_below_one_another() -> None:
     sizes = [draw([Card("a", "b", [explanation()] * count)]).size for count in (1, 2, 3, 4)]
     assert sizes[0][0] < sizes[1][0] == sizes[2][0] == sizes[3][0]

@@ -64,11 +64,22 @@ def test_outside_of_the_region_it_is_dark() -> None:
     assert light.sum() == 40 * 40
 
 
+def test_a_frame_says_where_a_network_looks_closer() -> None:
+    pixels = np.asarray(lit(side(spot(1, 1), region=(0.25, 0.5, 0.5)), spot(1, 1), 80)).astype(int)
+    for across, down in ((slice(20, 60), 40), (slice(20, 60), 79), (20, slice(40, 80)), (59, slice(40, 80))):
+        assert (pixels[down, across] == 240).all()
+    assert (pixels[39, 20:60] == 32).all()
+    whole = np.asarray(lit(side(spot(1, 1)), spot(1, 1), 80))
+    assert not (whole == 240).all(-1).any()
+
+
 def test_places_are_where_their_light_is() -> None:
     for region in ((0.0, 0.0, 1.0), (0.2, 0.4, 0.5)):
         for place in ((1, 2), (2, 1)):
             photo = side(spot(*place), region)
-            picture = brightness(lit(photo, photo.shares, 200))
+            shone = lit(photo, photo.shares, 200)
+            picture = brightness(shone).copy()
+            picture[(np.asarray(shone) == 240).all(-1)] = 0  # the frame
             row, column = np.unravel_index(picture.argmax(), picture.shape)
             assert middle(photo, place, (200, 200)) == pytest.approx((column, row), abs=5)
 

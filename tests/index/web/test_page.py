@@ -96,8 +96,7 @@ def test_a_phone_is_told_of_fingers_and_reaches_what_it_needs(site, birds, windo
     drop(page, file(birds, NEW))
     sides = [page.locator(one).bounding_box()["width"] for one in (".subject", ".answer")]
     assert sides[0] == sides[1]
-    with page.expect_response("**/search"):
-        page.get_by_role("button", name="Mark the subject").click()
+    page.get_by_role("button", name="Mark the subject").click()
     assert page.get_by_text("with your finger").is_visible()
     assert not page.get_by_text("arrow keys").is_visible()
     settled(page)
@@ -190,6 +189,16 @@ def test_a_box_is_drawn_with_the_mouse_and_moved_by_keys(site, birds, window):
     with page.expect_response("**/search"):
         page.get_by_role("button", name="Whole photo").click()
     assert page.evaluate("box") is None
+    page.evaluate("window.box = 'not asked'")
+    page.get_by_role("button", name="Mark the subject").click()
+    page.wait_for_timeout(900)
+    assert page.evaluate("box") == "not asked"  # until somebody changes the box that is offered
+    with page.expect_response("**/search"):
+        page.mouse.move(*at(0.3, 0.4))  # inside of it, where a drag draws another one
+        page.mouse.down()
+        page.mouse.move(*at(0.7, 0.75))
+        page.mouse.up()
+    assert page.evaluate("box") == "48,64,112,120"
 
 
 def test_a_box_is_of_the_photo_that_it_was_drawn_on(site, birds, window):
@@ -205,6 +214,7 @@ def test_a_box_is_of_the_photo_that_it_was_drawn_on(site, birds, window):
     settled(page)
     page.clock.install()
     page.get_by_role("button", name="Mark the subject").click()
+    page.keyboard.press("ArrowLeft")
     drop(page, file(birds, NEW))
     page.clock.run_for(2000)
     settled(page)
