@@ -90,8 +90,6 @@ def main(
     reduced = precision != "fp32" or dimension is not None
     if not (views or size is not None or reduced):
         raise InputError("nothing is to be changed; give --views, --size, --precision or --dimension")
-    if embedder.views[0] == "closer" and "closer" not in wanted:
-        print("these views see whole photos; the run looks at what it attends to: closer, not whole", file=sys.stderr)
     seen_as = _seen_as(run, embedder, wanted, size)
     _check_dimension(embedder, dimension)
     _check_place(embedder, out, overwrite)
@@ -141,6 +139,8 @@ def _read_views(views: str, run: Path) -> tuple[str, ...]:
             f"--views {views} looks at all that is attended to, and {run} at a square of a known side "
             f"(model.look_side {model.look_side}), as closer alone does"
         )
+    if model.look == "first" and "closer" not in wanted:
+        print("these views see whole photos; the run looks at what it attends to: closer, not whole", file=sys.stderr)
     return tuple(name for name in VIEWS if name in wanted)
 
 

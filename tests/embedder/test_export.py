@@ -130,10 +130,11 @@ def test_a_run_is_exported_once_more_for_larger_photos(whole, config, photos, tm
 
 
 @pytest.mark.parametrize("look_side", [0.0, 0.5])
-def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path, look_side):
+def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path, capsys, look_side):
     seen = replace(config.data, size=64), replace(config.model, look="first", look_detail=3, look_side=look_side)
     run = fit(replace(config, data=seen[0], model=seen[1], train=replace(config.train, epochs=1)), tmp_path / "run")
     assert Embedder.open(run).preprocessing.size == 3 * 64
+    capsys.readouterr()
     for views, size, side in (
         ("whole", None, 64),
         ("whole", 96, 96),
@@ -142,6 +143,7 @@ def test_a_closer_look_is_cut_out_of_larger_photos(config, photos, tmp_path, loo
     ):
         out = tmp_path / f"{views}-{size}.onnx"
         main(run, views=views, size=size, out=out)
+        assert ("the run looks at what it attends to: closer" in capsys.readouterr().err) is (views == "whole")
         made = Embedder.open(out)
         assert made.preprocessing.size == side
         images = np.stack([made.prepare(path) for path in sorted(photos.glob("*/0.png"))])
