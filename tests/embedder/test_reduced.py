@@ -116,6 +116,21 @@ def test_a_quantised_network_looks_closer_where_its_maps_say_and_at_every_pixel(
     assert (steps > 0).all()
 
 
+def test_views_that_share_weights_are_quantised_with_their_batch_norm(tmp_path):
+    settings = ModelSettings(backbone="timm:test_efficientnet", weights="random", head="none", mirror=True)
+    network = build_network(settings).eval()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    export(network, Preprocessing(32), tmp_path / "whole.onnx", {})
+    model = onnx.load(tmp_path / "whole.onnx")
+    assert "BatchNormalization" in {node.op_type for node in model.graph.node}
+    made = quantised(model, [images(8, 32, seed=seed) for seed in range(4)])
+    assert "BatchNormalization" not in {node.op_type for node in made.graph.node}
+    expected = Embedder.open(tmp_path / "whole.onnx").vectors(images(8, 32, seed=9))
+    assert (vectors(made, tmp_path, images(8, 32, seed=9)) * expected).sum(axis=1).min() > 0.98
+
+
 @pytest.mark.parametrize("p", [3.0, 9.0])
 def test_a_quantised_p_mean_has_a_number_for_channels_that_are_nowhere_active(p, tmp_path):
     settings = ModelSettings(backbone="wide-resnet-10-1", weights="random", head="none", pooling="gem")
