@@ -1,7 +1,7 @@
 """Fieldmark beside pytorch-metric-learning and open-metric-learning: one backbone, the same photos, the same machine.
 
     python -m venv VENV
-    VENV/bin/pip install 'open-metric-learning[pipelines]' pytorch-metric-learning timm 'setuptools<81'
+    VENV/bin/pip install 'open-metric-learning[pipelines]~=4.0' 'pytorch-metric-learning~=2.9' timm 'setuptools<81'
     python -m bench.peers run CARS98 --environment VENV --minutes 15 [--seeds 0,1,2]
         [--only fieldmark pml oml]
     python -m bench.peers run CARS98 --environment VENV --photos 13500
