@@ -36,14 +36,15 @@ from embedder.data.drawn_birds import individual
 SIDE = 448
 LANE = "configs/lanes/cpu.yaml"
 LOOK = ("--model.look", "first", "--model.look_detail", "2")
+SIDE_LOOK = (*LOOK, "--model.look_side", "0.5")
 WAYS: dict[str, tuple[str, ...]] = {
     "whole": (),
     "larger": ("--data.size", "176", "--data.test_size", "288"),
     "largest": ("--data.size", "208", "--data.test_size", "320"),
     "look": LOOK,
-    "side": (*LOOK, "--model.look_side", "0.5"),
+    "side": SIDE_LOOK,
     "box": (),
-    "half": (*LOOK, "--model.look_side", "0.5"),
+    "half": SIDE_LOOK,
 }
 """What is other than in the lane."""
 
@@ -79,18 +80,21 @@ def birds(species: Sequence[str], count: int, first: int) -> Iterator[tuple[str,
             yield label, draw_bird(SPECIES[label], bird, SIDE, pose=pose)
 
 
+def table_of(folder: Path, part: str, way: str) -> Path:
+    """What a way sees: the photos to train on ("train") or those to test by ("test")."""
+    return folder / f"{part}-{TABLES.get(way, 'whole')}.parquet"
+
+
 def settings(folder: Path, way: str, seed: int) -> Config:
     """One training's."""
-    table = folder / f"train-{TABLES.get(way, 'whole')}.parquet"
-    photos = ("--data.root", str(table), "--data.protocol", "closed-set")
+    photos = ("--data.root", str(table_of(folder, "train", way)), "--data.protocol", "closed-set")
     fixed = ("--data.validation", "none", "--train.accelerator", "cpu")
     return recipe("--config", LANE, *photos, *fixed, *WAYS[way], "--seed", str(seed))
 
 
 def measured(run: Path, folder: Path, way: str) -> dict[str, Result]:
     """What is found of each photo among the others."""
-    table = folder / f"test-{TABLES.get(way, 'whole')}.parquet"
-    vectors, _ = embed_whole(Embedder.open(run), read_catalog(table))
+    vectors, _ = embed_whole(Embedder.open(run), read_catalog(table_of(folder, "test", way)))
     return {"species never trained on": scores(vectors)}
 
 

@@ -23,11 +23,7 @@ def check_together(config: Config) -> None:
     _check_mixing(config)
     _check_feature_views(config)
     _check_cache(config)
-    if config.train.epochs and config.augment.relative_aspect and config.data.fit != "squash":
-        raise InputError(
-            f"augment.relative_aspect squashes crops as photos are, but data.fit {config.data.fit} squashes none; set "
-            "it to squash, or relative_aspect to false"
-        )
+    _check_crops(config)
 
 
 def _check_model(config: Config) -> None:
@@ -153,6 +149,15 @@ def _check_cache(config: Config) -> None:
         raise InputError(
             f"augment.pose_head is {config.augment.pose_head}, but data.cache keeps photos at the size of training, in "
             "which a head is too small to be seen closer; leave one of them out"
+        )
+
+
+def _check_crops(config: Config) -> None:
+    """Crops that are squashed though photos are not."""
+    if config.train.epochs and config.augment.relative_aspect and config.data.fit != "squash":
+        raise InputError(
+            f"augment.relative_aspect squashes crops as photos are, but data.fit {config.data.fit} squashes none; set "
+            "it to squash, or relative_aspect to false"
         )
 
 

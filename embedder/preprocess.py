@@ -126,8 +126,8 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values, for ``from_json``; the last two where they are set: they change fingerprints."""
-        plain = {"detail": 1, "marked": False}
-        return {name: value for name, value in asdict(self).items() if name not in plain or value != plain[name]}
+        later = {"detail": Preprocessing.detail, "marked": Preprocessing.marked}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "Preprocessing":

@@ -125,7 +125,6 @@ class Trainer:
             run = self.steps, config.seed
             looking = self.network
             first = FirstLook(looking.detail, looking.widest, looking.region) if looking.look == "first" else None
-            self.boxed = torch.tensor([box is not None for box in photos.boxes])
             self.attended = AttendedViews(config.augment, first, self.network.mean, *run)
             self.mixing = PhotoMixing(config.mix, *run, self.ranks.rank)
         self.pooled: PooledPhotos | None = None
@@ -231,7 +230,8 @@ class Trainer:
         """Take one step of the optimiser."""
         waiting = self.unfreezing.waiting(self.step)
         self.network.train()
-        images, labels, boxed = self.fabric.to_device((images, labels, self.boxed[rows]))
+        boxed = torch.from_numpy(self.data.views.boxed)[rows]
+        images, labels, boxed = self.fabric.to_device((images, labels, boxed))
         batch_size, places = self.sampler.batch_size, self.gradients.places
         first, _ = bounds(batch_size, self.ranks.rank, self.ranks.count)
         images, unchanged = self.attended(self.step, images, places, first, boxed)

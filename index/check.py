@@ -18,6 +18,7 @@ from eval.images import BadImage, open_photo
 from eval.rows import taken
 from index.journal import JOURNAL, read_journal
 from index.manifest import Manifest
+from index.references import box_of
 from index.search import Index
 from index.store import kept_before, kept_name
 
@@ -164,7 +165,7 @@ def _photos(index: Index, sample: int) -> Iterator[str]:
     gone, other, pixels, kept = [], [], [], []
     for row in chosen:
         path, name = (index.table[column][row].as_py() for column in ("path", "id"))
-        box = index.table["box"][row].as_py() if "box" in index.table.column_names else None
+        box = box_of(index, row)
         try:
             if path is None:
                 raise BadImage(name, "has no path")

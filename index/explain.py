@@ -17,7 +17,7 @@ from embedder.runtime import Photo
 from eval.errors import InputError
 from eval.images import BadImage, Box, open_image, read_header
 from index.answer import Answer, Neighbour
-from index.references import reference_photo
+from index.references import box_of, reference_photo
 from index.search import Index
 
 SAME = 1e-5
@@ -165,8 +165,8 @@ def explain_each(
     made = []
     for row in wanted:
         image, kind = _reference(index, row, images_root, most_pixels)
-        boxed = "box" in index.table.column_names and index.table["box"][row].is_valid
-        made.append(_explained(index, row, query, seen(image, boxed) if image else None, kind))
+        reference = seen(image, box_of(index, row) is not None) if image else None
+        made.append(_explained(index, row, query, reference, kind))
     if rival is None:
         return made
     *made, against = made

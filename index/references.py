@@ -23,6 +23,12 @@ def references_of(index: Index) -> References:
     return References.made(rows, index.vectors(rows), index.labels[rows].tolist(), taken(index.table, rows))
 
 
+def box_of(index: Index, row: int) -> Box | None:
+    """The box in its photo that a reference is of; None for all of it."""
+    box = index.table["box"][row].as_py() if "box" in index.table.column_names else None
+    return None if box is None else tuple(box)
+
+
 def reference_photo(index: Index, row: int, root: Path | None = None) -> tuple[bytes, Box | None] | None:
     """The file of a reference's photo, and its box in it; None where it is gone, or is not what the id names by now.
 
@@ -31,13 +37,12 @@ def reference_photo(index: Index, row: int, root: Path | None = None) -> tuple[b
         row: of the reference.
         root: the folder that paths are relative to by now; by default the one that the index names.
     """
-    known = index.table.slice(row, 1).to_pylist()[0]
-    path, box = known.get("path"), known.get("box")
+    path = index.table["path"][row].as_py()
     if not path:
         return None
     try:
         content = read_file((root or Path(index.manifest.images_root)) / path)
     except BadImage:
         return None
-    box = None if box is None else tuple(box)
-    return (content, box) if photo_id(content, box) == known["id"] else None
+    box = box_of(index, row)
+    return (content, box) if photo_id(content, box) == index.table["id"][row].as_py() else None

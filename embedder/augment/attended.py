@@ -133,9 +133,7 @@ class AttendedViews:
         return torch.where(painted[..., None], self._mean.to(images.device), images)
 
 
-def _looked_at(
-    images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor], boxed: Tensor | None = None
-) -> Tensor:
+def _looked_at(images: Tensor, look: FirstLook, places: Callable[[Tensor], Tensor], boxed: Tensor | None) -> Tensor:
     """What a first look sees of photos, uint8 [B, S, S, 3]; a few at once, as in float32 they are large."""
     small = images
     if look.detail > 1:

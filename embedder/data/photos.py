@@ -43,6 +43,7 @@ class TrainingPhotos:
     Attributes:
         size: S, the side of a view in pixels.
         codes: ``[N]``, the class of each photo, from 0.
+        boxed: bool ``[N]``, whether it is cut out by a box.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class TrainingPhotos:
         self._files = [str(catalog.file(row)) for row in range(len(catalog))]
         self._boxes, self._ids, self._subjects = catalog.boxes, ids, subjects(catalog)
         self.size, self.codes = size, catalog.codes
+        self.boxed = np.array([box is not None for box in self._boxes], bool)
         self._augment, self._seed, self._squares = augment, seed, squares
         self._enough = _enough(augment, size)
 

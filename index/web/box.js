@@ -17,7 +17,7 @@
 
   class Boxed {
     constructor(taken, { box, onBox, actions }) {
-      Object.assign(this, { taken, onBox, share: null, offered: false, marking: false });
+      Object.assign(this, { taken, onBox, share: null, marking: false });
       this.image = element("img", { src: taken.address, alt: `Your photo, ${taken.name}`, draggable: "false" });
       this.frame = element(
         "div",
@@ -58,6 +58,11 @@
       this.draw();
     }
 
+    /* Whether the box is still the one that is there to begin with. */
+    get offered() {
+      return this.share === OFFERED;
+    }
+
     draw() {
       const { share } = this;
       this.frame.hidden = !share;
@@ -92,14 +97,14 @@
 
     toggle() {
       this.marking = !this.marking;
-      if (this.marking && !this.share) [this.share, this.offered] = [OFFERED, true];
-      else if (this.offered) [this.share, this.offered] = [null, false];
+      if (this.marking && !this.share) this.share = OFFERED;
+      else if (this.offered) this.share = null;
       this.draw();
       if (this.marking) this.stage.focus();
     }
 
     set(share) {
-      [this.share, this.offered] = [share, false];
+      this.share = share;
       if (!share) this.marking = false;
       this.draw();
       clearTimeout(this.timer);
